@@ -1,0 +1,52 @@
+# Every library from outside, each as an imported target.
+include_guard(GLOBAL)
+
+set(SLIPWAY_CACHE "$ENV{SLIPWAY_CACHE}" CACHE PATH "Where deploy/bootstrap unpacks wheels")
+if(NOT SLIPWAY_CACHE)
+  if(DEFINED ENV{XDG_CACHE_HOME})
+    set(SLIPWAY_CACHE "$ENV{XDG_CACHE_HOME}/slipway" CACHE PATH "" FORCE)
+  else()
+    set(SLIPWAY_CACHE "$ENV{HOME}/.cache/slipway" CACHE PATH "" FORCE)
+  endif()
+endif()
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(Protobuf CONFIG QUIET)
+if(NOT Protobuf_FOUND)
+  find_package(Protobuf REQUIRED)
+endif()
+find_package(gRPC CONFIG REQUIRED)
+find_package(absl CONFIG REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS system)
+find_package(SQLite3 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+find_package(cpprestsdk REQUIRED)
+
+# Debian's libsoci-dev carries no CMake package.
+foreach(_part core sqlite3 postgresql)
+  find_library(SOCI_${_part} soci_${_part} REQUIRED)
+  add_library(SOCI::${_part} UNKNOWN IMPORTED)
+  set_target_properties(SOCI::${_part} PROPERTIES IMPORTED_LOCATION "${SOCI_${_part}}")
+endforeach()
+find_path(SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
+find_package(PostgreSQL REQUIRED)
+pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+
+# google/api/*.proto, unpacked by deploy/bootstrap.
+set(SLIPWAY_GOOGLEAPIS_DIR "${SLIPWAY_CACHE}/googleapis" CACHE PATH "")
+if(NOT EXISTS "${SLIPWAY_GOOGLEAPIS_DIR}/google/api/annotations.proto")
+  message(FATAL_ERROR "google/api/annotations.proto is missing from ${SLIPWAY_GOOGLEAPIS_DIR}: "
+                      "run deploy/bootstrap first")
+endif()
+
+find_package(LibTorch REQUIRED)

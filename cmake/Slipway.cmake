@@ -1,0 +1,127 @@
+# The rules that every room builds by: one target and one slipway:: alias a room.
+include_guard(GLOBAL)
+
+option(SLIPWAY_CUDA "Link the wheel's libtorch_cuda" OFF)
+set(SLIPWAY_SANITIZE "" CACHE STRING "Sanitizers for our own code: address,undefined or thread")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+endif()
+
+# What own code is compiled with. Generated code links slipway_base only.
+add_library(slipway_base INTERFACE)
+target_include_directories(slipway_base INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
+if(SLIPWAY_SANITIZE)
+  target_compile_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE}
+                                                -fno-omit-frame-pointer)
+  target_link_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  target_link_options(slipway_base INTERFACE -fuse-ld=mold)
+endif()
+
+add_library(slipway_own INTERFACE)
+target_link_libraries(slipway_own INTERFACE slipway_base)
+target_compile_options(slipway_own INTERFACE -Wall -Wextra -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(slipway_own INTERFACE -Wthread-safety)
+endif()
+
+# slipway_library(<room> SRCS ... [DEPS ...]): target slipway_<room>, alias slipway::<room>.
+# A room without sources is an interface library.
+function(slipway_library room)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(ARG_SRCS)
+    add_library(slipway_${room} STATIC ${ARG_SRCS})
+    target_link_libraries(slipway_${room} PUBLIC slipway_own ${ARG_DEPS})
+  else()
+    add_library(slipway_${room} INTERFACE)
+    target_link_libraries(slipway_${room} INTERFACE slipway_own ${ARG_DEPS})
+  endif()
+  add_library(slipway::${room} ALIAS slipway_${room})
+endfunction()
+
+# slipway_binary(<name> SRCS ... [DEPS ...]): an installed program, built into bin/.
+function(slipway_binary name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE slipway_own ${ARG_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  install(TARGETS ${name} RUNTIME DESTINATION ${SLIPWAY_INSTALL_BINDIR})
+endfunction()
+set(SLIPWAY_INSTALL_BINDIR "${CMAKE_INSTALL_BINDIR}")
+
+# slipway_test(<name> LABEL unit|integration|e2e|layers SRCS ... [DEPS ...] [DATA target ...]):
+# a GoogleTest program; one ctest entry for each test in it. DATA names binaries it starts.
+function(slipway_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SRCS;DEPS;DATA" ${ARGN})
+  if(NOT ARG_LABEL)
+    message(FATAL_ERROR "slipway_test(${name}): LABEL is missing")
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE slipway_own ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE SLIPWAY_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                                             SLIPWAY_BIN_DIR="${PROJECT_BINARY_DIR}/bin")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  if(ARG_DATA)
+    add_dependencies(${name} ${ARG_DATA})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+include(GoogleTest)
+
+# slipway_proto(<room> [GRPC] PROTOS ... [DEPS ...]): messages in slipway::<room>, and with GRPC
+# the stubs in slipway::<room>_grpc (apart, since each costs 10 s to compile).
+# PROTOS are paths below proto/; generated files are included by the same path.
+function(slipway_proto room)
+  cmake_parse_arguments(ARG "" "" "PROTOS;GRPC;DEPS" ${ARGN})
+  set(out "${PROJECT_BINARY_DIR}/proto-gen")
+  set(args "-I${PROJECT_SOURCE_DIR}/proto" "-I${SLIPWAY_GOOGLEAPIS_DIR}" "-I/usr/include")
+  set(messages)
+  set(stubs)
+  foreach(proto IN LISTS ARG_PROTOS ARG_GRPC)
+    if(IS_ABSOLUTE "${proto}")
+      file(RELATIVE_PATH path "${SLIPWAY_GOOGLEAPIS_DIR}" "${proto}")
+      set(file "${proto}")
+    else()
+      set(path "${proto}")
+      set(file "${PROJECT_SOURCE_DIR}/proto/${proto}")
+    endif()
+    string(REGEX REPLACE "\\.proto$" "" stem "${path}")
+    add_custom_command(
+      OUTPUT "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h"
+      COMMAND "${CMAKE_COMMAND}" -E make_directory "${out}"
+      COMMAND protobuf::protoc ${args} "--cpp_out=${out}" "${file}"
+      DEPENDS "${file}" VERBATIM)
+    list(APPEND messages "${out}/${stem}.pb.cc")
+    if("${proto}" IN_LIST ARG_GRPC)
+      add_custom_command(
+        OUTPUT "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.grpc.pb.h"
+        COMMAND protobuf::protoc ${args} "--grpc_out=${out}"
+                "--plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>" "${file}"
+        DEPENDS "${file}" VERBATIM)
+      list(APPEND stubs "${out}/${stem}.grpc.pb.cc")
+    endif()
+  endforeach()
+  add_library(slipway_${room} STATIC ${messages})
+  target_include_directories(slipway_${room} SYSTEM PUBLIC "${out}")
+  target_link_libraries(slipway_${room} PUBLIC slipway_base protobuf::libprotobuf ${ARG_DEPS})
+  add_library(slipway::${room} ALIAS slipway_${room})
+  if(stubs)
+    add_library(slipway_${room}_grpc STATIC ${stubs})
+    target_link_libraries(slipway_${room}_grpc PUBLIC slipway_${room} gRPC::grpc++)
+    foreach(dep IN LISTS ARG_DEPS)
+      if(TARGET ${dep}_grpc)
+        target_link_libraries(slipway_${room}_grpc PUBLIC ${dep}_grpc)
+      endif()
+    endforeach()
+    add_library(slipway::${room}_grpc ALIAS slipway_${room}_grpc)
+  endif()
+endfunction()
