@@ -4,17 +4,17 @@
 #include <system_error>
 
 #include "absl/strings/cord.h"
-#include "absl/strings/str_cat.h"
+#include "fmt/format.h"
 
 namespace slipway {
 namespace {
 
-constexpr std::string_view kField = "slipway/field";
-constexpr std::string_view kKind = "slipway/kind";
-constexpr std::string_view kStorageFull = "storage-full";
-constexpr std::string_view kTooLarge = "too-large";
+constexpr char kField[] = "slipway/field";
+constexpr char kKind[] = "slipway/kind";
+constexpr char kStorageFull[] = "storage-full";
+constexpr char kTooLarge[] = "too-large";
 
-bool IsKind(const absl::Status& status, std::string_view kind) {
+bool IsKind(const absl::Status& status, const char* kind) {
   const auto payload = status.GetPayload(kKind);
   return payload.has_value() && *payload == kind;
 }
@@ -22,8 +22,8 @@ bool IsKind(const absl::Status& status, std::string_view kind) {
 }  // namespace
 
 absl::Status InvalidField(std::string_view field, std::string_view problem) {
-  absl::Status status = absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
-  status.SetPayload(kField, absl::Cord(field));
+  absl::Status status = absl::InvalidArgumentError(fmt::format("{}: {}", field, problem));
+  status.SetPayload(kField, absl::Cord(std::string(field)));
   return status;
 }
 
@@ -34,20 +34,20 @@ std::string FieldOf(const absl::Status& status) {
 
 absl::Status Annotate(const absl::Status& status, std::string_view prefix) {
   if (status.ok()) return status;
-  absl::Status annotated(status.code(), absl::StrCat(prefix, ": ", status.message()));
-  status.ForEachPayload([&](std::string_view url, const absl::Cord& payload) {
+  absl::Status annotated(status.code(), fmt::format("{}: {}", prefix, std::string(status.message())));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
     annotated.SetPayload(url, payload);
   });
   return annotated;
 }
 
 absl::Status NotFound(std::string_view name) {
-  return absl::NotFoundError(absl::StrCat(name, " was not found"));
+  return absl::NotFoundError(fmt::format("{} was not found", name));
 }
 
 absl::Status StorageFull(std::string_view volume) {
   absl::Status status = absl::ResourceExhaustedError(
-      absl::StrCat("no space is left on ", volume, "; reads go on, free some space and try again"));
+      fmt::format("no space is left on {}; reads go on, free some space and try again", volume));
   status.SetPayload(kKind, absl::Cord(kStorageFull));
   return status;
 }
@@ -56,7 +56,7 @@ bool IsStorageFull(const absl::Status& status) { return IsKind(status, kStorageF
 
 absl::Status TooLarge(std::string_view what, unsigned long long limit_bytes) {
   absl::Status status =
-      absl::ResourceExhaustedError(absl::StrCat(what, " is over the limit of ", limit_bytes, " bytes"));
+      absl::ResourceExhaustedError(fmt::format("{} is over the limit of {} bytes", what, limit_bytes));
   status.SetPayload(kKind, absl::Cord(kTooLarge));
   return status;
 }
@@ -64,7 +64,7 @@ absl::Status TooLarge(std::string_view what, unsigned long long limit_bytes) {
 absl::Status FromErrno(int error, std::string_view what, std::string_view path) {
   if (error == ENOSPC || error == EDQUOT) return StorageFull(path);
   const std::string message =
-      absl::StrCat(what, " ", path, ": ", std::generic_category().message(error));
+      fmt::format("{} {}: {}", what, path, std::generic_category().message(error));
   switch (error) {
     case ENOENT:
       return absl::NotFoundError(message);
