@@ -4,15 +4,28 @@ include_guard(GLOBAL)
 option(SLIPWAY_CUDA "Link the wheel's libtorch_cuda" OFF)
 set(SLIPWAY_SANITIZE "" CACHE STRING "Sanitizers for our own code: address,undefined or thread")
 
+# Paths below the source tree are hashed relative to it, so that clones share what they compile.
+# The sloppiness is what ccache asks for precompiled headers.
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
-  set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  set(_ccache "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+              CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+              "${CCACHE_PROGRAM}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${_ccache}")
+  set(CMAKE_C_COMPILER_LAUNCHER "${_ccache}")
 endif()
 
 # What own code is compiled with. Generated code links slipway_base only.
 add_library(slipway_base INTERFACE)
 target_include_directories(slipway_base INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
+# Libraries and programs alike: all are linked into position-independent programs, and a
+# precompiled header serves only files compiled with the same flags.
+target_compile_options(slipway_base INTERFACE -fPIE)
+target_link_options(slipway_base INTERFACE -pie)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Lets ccache see which precompiled header a file uses.
+  target_compile_options(slipway_base INTERFACE -fpch-preprocess)
+endif()
 if(SLIPWAY_SANITIZE)
   target_compile_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE}
                                                 -fno-omit-frame-pointer)

@@ -1,0 +1,1 @@
+// The precompiled header <torch/torch.h> hangs on a target, and a target needs a source.
