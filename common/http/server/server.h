@@ -1,0 +1,214 @@
+#ifndef SLIPWAY_COMMON_HTTP_SERVER_SERVER_H_
+#define SLIPWAY_COMMON_HTTP_SERVER_SERVER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "common/http/message.h"
+#include "common/status/status.h"
+#include "common/time/clock.h"
+
+// The life of a request. An I/O thread reads a head, within its limits of size and time, and
+// refuses what two parsers might read differently. It makes an Exchange and hands it to the
+// Handler. The handler asks for the body (all of it, or piece by piece) and answers (in one go,
+// or as a stream), from any thread, at once or later. Then the connection reads its next head.
+
+namespace slipway::http {
+
+/// What a request says before its body.
+struct RequestHead {
+  std::string method;  ///< As sent; methods are case-sensitive.
+  std::string target;  ///< Path and query as sent, percent-encodings untouched; starts with '/'.
+  Headers headers;     ///< Checked: no control characters, exactly one Host (in HTTP/1.1).
+
+  std::string peer_address;  ///< "127.0.0.1", "::1", or "unix" for a Unix socket.
+  int http_version = 11;     ///< 10 or 11.
+
+  /// Made by the server for each request, 32 hex digits, never repeated. The caller's own
+  /// x-request-id stays among the headers and is good for logs only.
+  std::string request_id;
+
+  std::string_view path() const { return std::string_view(target).substr(0, target.find('?')); }
+  /// What follows the first '?', or "".
+  std::string_view query() const {
+    const size_t mark = target.find('?');
+    return mark == std::string::npos ? std::string_view()
+                                     : std::string_view(target).substr(mark + 1);
+  }
+};
+
+/// One request and its answer. Any thread may call any method. Hold it by its shared_ptr until
+/// the answer is given: an exchange that is dropped without one answers 500.
+///
+/// Callbacks run on an I/O thread, each exactly once, never inside the call that takes them, and
+/// must not block. Once the exchange is over (answered, timed out or abandoned by the peer)
+/// further calls do nothing, but for their callbacks, which get kCancelled.
+class Exchange {
+ public:
+  using BodyCallback = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
+  using DoneCallback = absl::AnyInvocable<void(absl::Status)>;
+
+  virtual ~Exchange() = default;
+
+  /// Lives and stays the same as long as the exchange.
+  virtual const RequestHead& head() const = 0;
+
+  /// The most bytes this request's body may have; ServerOptions::max_body_bytes until set. A
+  /// route that streams uploads raises it before its first read.
+  virtual void LimitBody(uint64_t bytes) = 0;
+
+  /// From now on the whole exchange, progress or not, ends within `limit`. Without it
+  /// ServerOptions::total_timeout holds for all but streamed bodies.
+  virtual void LimitTime(absl::Duration limit) = 0;
+
+  /// Reads the whole body, at most `limit` bytes ("" when the request has none).
+  ///
+  /// When a body cannot be had (here and in ReadSome) the server has answered already, and the
+  /// callback has nothing to send: kResourceExhausted (TooLarge: 413), kInvalidArgument (bad
+  /// chunk: 400), kDeadlineExceeded (no progress or out of time: 408), kCancelled (peer gone).
+  virtual void ReadBody(uint64_t limit, BodyCallback done) = 0;
+
+  /// Reads the next piece of the body as it comes, at most 64 KB; "" is its end. Nothing beyond
+  /// one such piece is taken from the peer before it is asked for. One read at a time.
+  virtual void ReadSome(BodyCallback done) = 0;
+
+  /// Answers: head and body leave in one write. Content-Length, Date, Connection and
+  /// x-request-id (where absent) are added; framing headers of the caller's are dropped.
+  virtual void Respond(Response response) = 0;
+
+  /// Answers as a stream: head now, then Write() and Finish(). With a Content-Length among
+  /// `headers` exactly that many bytes must follow, otherwise the body is sent in chunks.
+  virtual void StartResponse(int status, Headers headers) = 0;
+
+  /// Sends a piece. `done` gets OK when the kernel has taken it, which is the time to make the
+  /// next one: pieces written without waiting pile up in memory. kCancelled when the exchange is
+  /// over. May be null.
+  virtual void Write(std::string piece, DoneCallback done) = 0;
+
+  /// Ends a streamed answer. A stream dropped without it is cut, so that the peer sees it broken.
+  void Finish() { Finish(Headers()); }
+  /// Trailers are sent where the answer is chunked.
+  virtual void Finish(Headers trailers) = 0;
+
+  /// Called when the peer goes away or a time-out ends the exchange before its answer is sent:
+  /// time to stop the work. At most once, and not at all when the answer is sent first. One
+  /// callback an exchange; a second replaces the first.
+  virtual void OnCancel(absl::AnyInvocable<void()> cancelled) = 0;
+};
+
+/// Blocking forms for handlers that run on threads of their own. Abort on an I/O thread, where
+/// they would wait for themselves.
+absl::StatusOr<std::string> ReadBodyBlocking(Exchange& exchange, uint64_t limit);
+absl::StatusOr<std::string> ReadSomeBlocking(Exchange& exchange);
+absl::Status WriteBlocking(Exchange& exchange, std::string piece);
+
+/// What a server does with requests. Outlives the server.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+
+  /// Called on an I/O thread once a head is in; must not block. Any number of threads at once.
+  virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;
+};
+
+/// Why the server itself turned something away.
+enum class Refusal {
+  kMalformed,       ///< 400: not HTTP, or in a form that two parsers may read differently
+  kHeaderTooLarge,  ///< 431
+  kBodyTooLarge,    ///< 413
+  kHeaderTimeout,   ///< 408, or closed without a word when no byte had come
+  kBodyTimeout,     ///< 408: no progress
+  kTotalTimeout,    ///< 408 while the request comes in, 504 after
+  kWriteTimeout,    ///< closed: the peer does not read its answer
+  kIdleTimeout,     ///< closed between requests; this is no fault
+  kTooManyConnections,
+  kTooManyFromAddress,
+  kCount,
+};
+
+/// A stable name for metrics and logs: "malformed", "header_too_large", ...
+std::string_view RefusalName(Refusal refusal);
+
+/// Running totals of one server.
+struct ServerStats {
+  uint64_t connections_accepted = 0;
+  uint64_t connections_open = 0;
+  uint64_t requests_started = 0;
+  uint64_t requests_open = 0;
+  uint64_t requests_abandoned = 0;  ///< the peer left before its answer
+  uint64_t bytes_read = 0;
+  uint64_t bytes_written = 0;
+  uint64_t refused[static_cast<int>(Refusal::kCount)] = {};
+};
+
+/// An answer that the server gives by itself.
+struct ServerError {
+  int status = 500;
+  std::string_view code;     ///< "malformed", "body_too_large", "internal", ...
+  std::string_view message;  ///< For the caller; plain ASCII.
+  std::string_view request_id;
+  const RequestHead* head = nullptr;  ///< Null where no head could be read.
+};
+
+/// `{"error":{"code":...,"message":...,"request_id":...}}` as application/json.
+Response RenderServerError(const ServerError& error);
+
+struct ServerOptions {
+  /// "127.0.0.1:8080", "[::]:8080", port 0 for any free one, or "unix:/path" (the folder's mode
+  /// says who may connect; a stale socket is replaced, a live one refused).
+  std::string address = "127.0.0.1:0";
+  int threads = 1;  ///< I/O threads. A connection stays with one.
+
+  size_t max_header_bytes = 16 << 10;       ///< Request line and fields: 431 above it.
+  uint64_t max_body_bytes = 32 << 20;       ///< Where a route sets no other limit.
+  int max_connections = 10'000;             ///< 503 and closed above it.
+  int max_connections_per_address = 1'000;  ///< The same, by peer address (not for Unix sockets).
+
+  absl::Duration header_timeout = absl::Seconds(10);  ///< From its first byte to the head's end.
+  /// Longest wait for 4 KB (or the end) of a body, or for the peer to take as much of an answer.
+  absl::Duration stall_timeout = absl::Seconds(10);
+  absl::Duration idle_timeout = absl::Seconds(75);  ///< Between requests.
+  /// From head to answer. Streamed bodies and answers that make progress are not cut by it.
+  absl::Duration total_timeout = absl::Seconds(60);
+
+  /// Makes the answers that the server gives by itself. Called on any thread.
+  std::function<Response(const ServerError&)> render_error = RenderServerError;
+
+  const Clock* clock = &Clock::Real();  ///< Outlives the server.
+};
+
+/// A listener for HTTP/1.1 with its I/O threads. Any thread may call it.
+class Server {
+ public:
+  /// Binds, listens and starts the threads. kInvalidArgument (address, options), kAlreadyExists
+  /// (address in use), kPermissionDenied, each naming the address.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options, Handler& handler);
+
+  /// Stops at once: Drain(0).
+  virtual ~Server() = default;
+
+  /// The port that was bound; 0 for a Unix socket.
+  virtual int port() const = 0;
+
+  /// "127.0.0.1:41234" or "unix:/path": what a client dials.
+  virtual std::string address() const = 0;
+
+  virtual ServerStats stats() const = 0;
+
+  /// Stops accepting, lets requests in flight finish (their answers say Connection: close), then
+  /// closes all. Connections without a request are kept for `idle_grace`, so that a request on
+  /// its way is still answered. Returns when no connection is left or `deadline` has passed;
+  /// then cuts the rest, and says how many requests that broke. Not on an I/O thread.
+  virtual int Drain(absl::Duration deadline, absl::Duration idle_grace) = 0;
+  int Drain(absl::Duration deadline) { return Drain(deadline, absl::ZeroDuration()); }
+};
+
+}  // namespace slipway::http
+
+#endif  // SLIPWAY_COMMON_HTTP_SERVER_SERVER_H_
