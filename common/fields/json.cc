@@ -127,6 +127,11 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 absl::StatusOr<json> ParseJson(std::string_view text, std::string_view path,
                                const DocumentLimits& limits) {
   if (text.size() > limits.bytes) return TooLarge(path.empty() ? "document" : path, limits.bytes);
+  if (const size_t nul = text.find('\0'); nul != text.npos) {
+    // nlohmann takes a NUL for the end and would overlook what follows it.
+    return InvalidField(path.empty() ? "document" : path,
+                        fmt::format("is not JSON: the syntax breaks at byte {}", nul + 1));
+  }
   StrictBuilder builder(path, limits);
   json::sax_parse(text, &builder);
   return std::move(builder).Take();

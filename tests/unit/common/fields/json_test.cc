@@ -41,6 +41,8 @@ TEST(JsonTest, SaysAtWhichByteTheSyntaxBreaks) {
   EXPECT_THAT(JsonError(""), HasSubstr("is not JSON"));
   EXPECT_THAT(JsonError("{} {}"), HasSubstr("is not JSON"));
   EXPECT_THAT(JsonError("\"\xff\""), HasSubstr("is not JSON"));
+  EXPECT_EQ(JsonError(std::string_view("{}\0{}", 5)),
+            "spec: is not JSON: the syntax breaks at byte 3");
 }
 
 TEST(JsonTest, RefusesDeepNestingAndTooManyValues) {

@@ -1,0 +1,72 @@
+#include "common/files/files.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <iterator>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/support/temp_dir.h"
+
+namespace slipway {
+namespace {
+
+size_t CountFiles(const TempDir& folder) {
+  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder.path()),
+                                           std::filesystem::directory_iterator()));
+}
+
+TEST(AtomicFileTest, AppearsOnlyWhenCommitted) {
+  const TempDir folder;
+  const std::string path = folder / "model.bin";
+  auto file = AtomicFile::Create(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE(file->Append("half").ok());
+  EXPECT_FALSE(std::filesystem::exists(path));
+  ASSERT_TRUE(file->Append(" and half").ok());
+  ASSERT_TRUE(file->Commit().ok());
+  EXPECT_EQ(ReadFile(path).value(), "half and half");
+  EXPECT_EQ(CountFiles(folder), 1u);
+}
+
+TEST(AtomicFileTest, LeavesTheOldFileAndNoRestWhenItIsDropped) {
+  const TempDir folder;
+  const std::string path = folder / "model.bin";
+  ASSERT_TRUE(WriteFileAtomically(path, "old").ok());
+  {
+    auto file = AtomicFile::Create(path);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(file->Append("new").ok());
+    EXPECT_EQ(CountFiles(folder), 2u);
+  }
+  EXPECT_EQ(ReadFile(path).value(), "old");
+  EXPECT_EQ(CountFiles(folder), 1u);
+}
+
+TEST(AtomicFileTest, SetsTheMode) {
+  const TempDir folder;
+  ASSERT_TRUE(WriteFileAtomically(folder / "key", "secret", 0600).ok());
+  struct stat info {};
+  ASSERT_EQ(::stat((folder / "key").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST(AtomicFileTest, SaysWhichFolderIsMissing) {
+  const TempDir folder;
+  const absl::Status status = WriteFileAtomically(folder / "absent/file", "x");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(std::string(status.message()).find("absent/file"), std::string::npos);
+}
+
+TEST(ReadFileTest, RefusesWhatIsTooLargeAbsentOrNoFile) {
+  const TempDir folder;
+  ASSERT_TRUE(WriteFileAtomically(folder / "five", "12345").ok());
+  EXPECT_EQ(ReadFile(folder / "five", 5).value(), "12345");
+  EXPECT_EQ(ReadFile(folder / "five", 4).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReadFile(folder / "none").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadFile(folder.path().string()).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace slipway
