@@ -13,6 +13,7 @@ class RealClock final : public Clock {
   absl::Duration Monotonic() const override {
     return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
   }
+  void SleepFor(absl::Duration time) const override { absl::SleepFor(time); }
 };
 
 }  // namespace

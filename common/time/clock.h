@@ -16,6 +16,10 @@ class Clock {
   /// Time since some fixed moment, for measuring and for time-outs. It never goes back.
   virtual absl::Duration Monotonic() const = 0;
 
+  /// Waits in the calling thread. For outer loops of programs (a command line that polls); what
+  /// waits for a condition uses common/sync.
+  virtual void SleepFor(absl::Duration time) const = 0;
+
   /// The machine's clocks. Lives for the whole program.
   static const Clock& Real();
 };

@@ -17,7 +17,8 @@ class FakeClock final : public Clock {
     MutexLock lock(mutex_);
     return elapsed_;
   }
-  void Advance(absl::Duration by) {
+  void SleepFor(absl::Duration time) const override { Advance(time); }
+  void Advance(absl::Duration by) const {
     MutexLock lock(mutex_);
     elapsed_ += by;
   }
@@ -25,7 +26,7 @@ class FakeClock final : public Clock {
  private:
   const absl::Time start_;
   mutable Mutex mutex_;
-  absl::Duration elapsed_ GUARDED_BY(mutex_) = absl::ZeroDuration();
+  mutable absl::Duration elapsed_ GUARDED_BY(mutex_) = absl::ZeroDuration();
 };
 
 }  // namespace slipway

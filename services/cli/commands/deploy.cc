@@ -1,0 +1,162 @@
+#include <ostream>
+
+#include "CLI/CLI.hpp"
+#include "common/time/clock.h"
+#include "fmt/format.h"
+#include "services/cli/commands.h"
+#include "services/cli/output.h"
+
+namespace slipway::cli {
+namespace {
+
+using nlohmann::json;
+
+void PrintDeployments(const Session& session, const json& deployments) {
+  Table table({"DEPLOYMENT", "STATE", "WANTED", "SERVING", "READY", "POOL", "ERROR"});
+  for (const json& each : deployments) {
+    const std::string wanted = TextOf(each, "modelVersion");
+    const size_t models = wanted.find("/models/");
+    table.Add({LastSegment(TextOf(each, "name")), TextOf(each, "state"),
+               models == std::string::npos ? wanted : wanted.substr(models + 8),
+               LastSegment(TextOf(each, "servingVersion")), TextOf(each, "readyReplicas"),
+               TextOf(each, "pool"), TextOf(each, "error")});
+  }
+  table.Print(session.out());
+}
+
+// Returns the deployment once it serves what is wanted; an error once that has failed or `limit`
+// has passed.
+absl::StatusOr<json> WaitUntilReady(const Session& session, const Api& api, const std::string& id,
+                                    absl::Duration limit) {
+  const Clock& clock = Clock::Real();
+  const absl::Duration end = clock.Monotonic() + limit;
+  for (;;) {
+    ASSIGN_OR_RETURN(json found, api.Get(session.Path("deployments/" + id)));
+    const std::string state = TextOf(found, "state");
+    if (state == "READY") return found;
+    if (state == "FAILED") {
+      return absl::AbortedError(fmt::format("{}: {}", id, TextOf(found, "error")));
+    }
+    if (clock.Monotonic() >= end) {
+      return absl::DeadlineExceededError(
+          fmt::format("{} is still {} after {}", id, state, absl::FormatDuration(limit)));
+    }
+    clock.SleepFor(absl::Milliseconds(200));
+  }
+}
+
+}  // namespace
+
+void AddDeployCommands(CLI::App& root, Session& session) {
+  CLI::App& deploy = *root.add_subcommand("deploy", "Deployments: models behind endpoints");
+  deploy.require_subcommand(1);
+
+  struct Options {
+    std::string id;
+    std::string model;
+    std::string version;
+    std::string alias;
+    std::string pool;
+    int replicas = 0;
+    bool wait = false;
+    std::string timeout = "2m";
+  };
+  auto options = std::make_shared<Options>();
+
+  const auto add_target = [&options](CLI::App& command, bool required) {
+    command.add_option("id", options->id, "The deployment's id: what callers name as model")
+        ->required();
+    CLI::Option* model = command.add_option("--model", options->model, "The model's id");
+    if (required) model->required();
+    CLI::Option* version = command.add_option("--version", options->version, "Serve this version");
+    command.add_option("--alias", options->alias, "Serve what this alias points at, also later")
+        ->excludes(version);
+    command.add_option("--pool", options->pool, "The pool of workers; else the default one");
+    command.add_option("--replicas", options->replicas, "How many workers load it")
+        ->check(CLI::Range(1, 1000));
+    command.add_flag("--wait", options->wait, "Return when it is ready");
+    command.add_option("--timeout", options->timeout, "How long to wait")->capture_default_str();
+  };
+  const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
+    json body = json::object();
+    if (!chosen.model.empty()) {
+      if (chosen.version.empty() == chosen.alias.empty()) {
+        return InvalidField("--version", "give either --version or --alias beside --model");
+      }
+      body["modelVersion"] =
+          fmt::format("{}/models/{}/{}", from.Tenant(), chosen.model,
+                      chosen.version.empty() ? "aliases/" + chosen.alias
+                                             : "versions/" + chosen.version);
+    }
+    if (!chosen.pool.empty()) body["pool"] = chosen.pool;
+    if (chosen.replicas > 0) body["replicas"] = chosen.replicas;
+    return body;
+  };
+  const auto finish = [&session, options](const Api& api, json made) -> absl::Status {
+    if (options->wait) {
+      absl::Duration limit;
+      if (!absl::ParseDuration(options->timeout, &limit)) {
+        return InvalidField("--timeout", "must be a duration such as 2m");
+      }
+      ASSIGN_OR_RETURN(made, WaitUntilReady(session, api, options->id, limit));
+    }
+    if (!session.PrintJson(made)) PrintDeployments(session, json::array({made}));
+    return absl::OkStatus();
+  };
+
+  CLI::App& create = *deploy.add_subcommand("create", "Puts a model behind an endpoint");
+  add_target(create, /*required=*/true);
+  create.footer(
+      "Example:\n  slipway deploy create fashion --model fashion-mnist-cnn --version 1 --wait");
+  session.OnRun(create, [&session, options, body_of, finish]() -> absl::Status {
+    ASSIGN_OR_RETURN(const json body, body_of(session, *options));
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(json made, api.Post(session.Path("deployments"), body,
+                                         {{"deploymentId", options->id}}));
+    return finish(api, std::move(made));
+  });
+
+  CLI::App& update = *deploy.add_subcommand("update", "Rolls a deployment to another version");
+  add_target(update, /*required=*/false);
+  update.footer(
+      "Example:\n  slipway deploy update fashion --model fashion-mnist-cnn --version 2 --wait");
+  session.OnRun(update, [&session, options, body_of, finish]() -> absl::Status {
+    ASSIGN_OR_RETURN(const json body, body_of(session, *options));
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(json changed,
+                     api.Call("PATCH", session.Path("deployments/" + options->id), body));
+    return finish(api, std::move(changed));
+  });
+
+  CLI::App& list = *deploy.add_subcommand("list", "Lists the deployments");
+  list.footer("Example:\n  slipway deploy list");
+  session.OnRun(list, [&session]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.List(session.Path("deployments"), "deployments"));
+    if (!session.PrintJson(found)) PrintDeployments(session, found);
+    return absl::OkStatus();
+  });
+
+  CLI::App& get = *deploy.add_subcommand("get", "Shows a deployment");
+  get.add_option("id", options->id, "The deployment's id")->required();
+  get.footer("Example:\n  slipway deploy get fashion");
+  session.OnRun(get, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.Get(session.Path("deployments/" + options->id)));
+    if (!session.PrintJson(found)) PrintDeployments(session, json::array({found}));
+    return absl::OkStatus();
+  });
+
+  CLI::App& remove = *deploy.add_subcommand("delete", "Takes an endpoint away");
+  remove.add_option("id", options->id, "The deployment's id")->required();
+  remove.footer("Example:\n  slipway deploy delete fashion");
+  session.OnRun(remove, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    RETURN_IF_ERROR(
+        api.Call("DELETE", session.Path("deployments/" + options->id), nullptr).status());
+    if (!session.PrintJson(json::object())) session.out() << "deleted " << options->id << '\n';
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace slipway::cli

@@ -1,0 +1,161 @@
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+
+#include "CLI/CLI.hpp"
+#include "common/time/clock.h"
+#include "fmt/format.h"
+#include "services/cli/commands.h"
+#include "services/cli/output.h"
+
+namespace slipway::cli {
+namespace {
+
+using nlohmann::json;
+
+std::string Shape(const json& tensor) {
+  std::string text;
+  for (const json& dimension : tensor.value("shape", json::array())) {
+    const std::string size =
+        dimension.is_string() ? dimension.get<std::string>() : dimension.dump();
+    text += (text.empty() ? "" : "x") + (size == "-1" ? std::string("?") : size);
+  }
+  return fmt::format("{} {} [{}]", TextOf(tensor, "name"), TextOf(tensor, "datatype"), text);
+}
+
+void PrintVersion(const Session& session, const json& version) {
+  std::ostream& out = session.out();
+  out << TextOf(version, "name") << '\n';
+  const json lineage = version.value("lineage", json::object());
+  for (const char* key : {"job", "dataset", "datasetDigest", "codeVersion", "seed"}) {
+    if (const std::string value = TextOf(lineage, key); !value.empty()) {
+      out << fmt::format("  {:<14} {}\n", key, value);
+    }
+  }
+  const json signature = version.value("signature", json::object());
+  for (const json& input : signature.value("inputs", json::array())) {
+    out << fmt::format("  {:<14} {}\n", "input", Shape(input));
+  }
+  for (const json& output : signature.value("outputs", json::array())) {
+    out << fmt::format("  {:<14} {}\n", "output", Shape(output));
+  }
+  for (const auto& [name, value] : version.value("metrics", json::object()).items()) {
+    out << fmt::format("  {:<14} {}\n", name, value.dump());
+  }
+  const json artifact = version.value("artifact", json::object());
+  out << fmt::format("  {:<14} {}\n", "artifact", TextOf(artifact, "digest"));
+  for (const json& file : artifact.value("files", json::array())) {
+    out << fmt::format("  {:<14} {}  {}\n", "file", TextOf(file, "path"),
+                       Bytes(NumberOf(file, "sizeBytes")));
+  }
+}
+
+}  // namespace
+
+void AddModelCommands(CLI::App& root, Session& session) {
+  CLI::App& model = *root.add_subcommand("model", "Models, their versions and aliases");
+  model.require_subcommand(1);
+
+  struct Options {
+    std::string id;
+    std::string version;
+    std::string alias;
+    std::string folder;
+  };
+  auto options = std::make_shared<Options>();
+
+  CLI::App& list = *model.add_subcommand("list", "Lists the models");
+  list.footer("Example:\n  slipway model list");
+  session.OnRun(list, [&session]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json models, api.List(session.Path("models"), "models"));
+    if (session.PrintJson(models)) return absl::OkStatus();
+    Table table({"MODEL", "LATEST", "AGE"});
+    for (const json& each : models) {
+      table.Add({LastSegment(TextOf(each, "name")), TextOf(each, "latestVersion"),
+                 Age(TextOf(each, "createTime"), Clock::Real().Now())});
+    }
+    table.Print(session.out());
+    return absl::OkStatus();
+  });
+
+  CLI::App& versions = *model.add_subcommand("versions", "Lists a model's versions, newest first");
+  versions.add_option("model", options->id, "The model's id")->required();
+  versions.footer("Example:\n  slipway model versions fashion-mnist-cnn");
+  session.OnRun(versions, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.List(session.Path("models/" + options->id + "/versions"),
+                                                "modelVersions"));
+    if (session.PrintJson(found)) return absl::OkStatus();
+    Table table({"VERSION", "ACCURACY", "JOB", "AGE"});
+    for (const json& each : found) {
+      table.Add({LastSegment(TextOf(each, "name")),
+                 TextOf(each.value("metrics", json::object()), "accuracy"),
+                 LastSegment(TextOf(each.value("lineage", json::object()), "job")),
+                 Age(TextOf(each, "createTime"), Clock::Real().Now())});
+    }
+    table.Print(session.out());
+    return absl::OkStatus();
+  });
+
+  CLI::App& get = *model.add_subcommand("get", "Shows a version: metrics, lineage, signature, files");
+  get.add_option("model", options->id, "The model's id")->required();
+  get.add_option("version", options->version, "Its number")->required();
+  get.footer("Example:\n  slipway model get fashion-mnist-cnn 1");
+  session.OnRun(get, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.Get(session.Path("models/" + options->id + "/versions/" +
+                                                            options->version)));
+    if (!session.PrintJson(found)) PrintVersion(session, found);
+    return absl::OkStatus();
+  });
+
+  CLI::App& download = *model.add_subcommand("download", "Downloads a version's files");
+  download.add_option("model", options->id, "The model's id")->required();
+  download.add_option("version", options->version, "Its number")->required();
+  download.add_option("folder", options->folder, "Where to")->required();
+  download.footer("Example:\n  slipway model download fashion-mnist-cnn 1 ./model");
+  session.OnRun(download, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.Get(session.Path("models/" + options->id + "/versions/" +
+                                                            options->version)));
+    for (const json& file : found["artifact"].value("files", json::array())) {
+      const std::filesystem::path path =
+          std::filesystem::path(options->folder) / TextOf(file, "path");
+      std::error_code error;
+      std::filesystem::create_directories(path.parent_path(), error);
+      std::ofstream out(path, std::ios::binary);
+      if (!out) return InvalidField("folder", fmt::format("{} cannot be written", path.string()));
+      RETURN_IF_ERROR(
+          api.Download(session.Path("blobs/" + TextOf(file, "digest") + ":download"),
+                       [&](std::string_view piece) -> absl::Status {
+                         out.write(piece.data(), static_cast<std::streamsize>(piece.size()));
+                         return out ? absl::OkStatus()
+                                    : FromErrno(errno, "could not write", path.string());
+                       }));
+      if (session.format() == Format::kText) session.out() << path.string() << '\n';
+    }
+    session.PrintJson(found);
+    return absl::OkStatus();
+  });
+
+  CLI::App& alias = *model.add_subcommand("alias", "Points an alias at a version");
+  alias.add_option("model", options->id, "The model's id")->required();
+  alias.add_option("alias", options->alias, "The alias, such as production")->required();
+  alias.add_option("version", options->version, "The version's number")->required();
+  alias.footer("Example:\n  slipway model alias fashion-mnist-cnn production 2");
+  session.OnRun(alias, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    const std::string name = session.Tenant() + "/models/" + options->id;
+    ASSIGN_OR_RETURN(
+        const json set,
+        api.Call("PUT", session.Path("models/" + options->id + "/aliases/" + options->alias),
+                 {{"version", name + "/versions/" + options->version}}));
+    if (!session.PrintJson(set)) {
+      session.out() << fmt::format("{} is {}\n", TextOf(set, "name"), TextOf(set, "version"));
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace slipway::cli

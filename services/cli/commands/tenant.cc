@@ -1,0 +1,67 @@
+#include <ostream>
+
+#include "CLI/CLI.hpp"
+#include "common/time/clock.h"
+#include "services/cli/commands.h"
+#include "services/cli/output.h"
+
+namespace slipway::cli {
+namespace {
+
+using nlohmann::json;
+
+void PrintTenants(const Session& session, const json& tenants) {
+  Table table({"TENANT", "NAME", "STATE", "AGE"});
+  for (const json& tenant : tenants) {
+    table.Add({LastSegment(TextOf(tenant, "name")), TextOf(tenant, "displayName"),
+               TextOf(tenant, "state"),
+               Age(TextOf(tenant, "createTime"), Clock::Real().Now())});
+  }
+  table.Print(session.out());
+}
+
+}  // namespace
+
+void AddTenantCommands(CLI::App& root, Session& session) {
+  CLI::App& tenant = *root.add_subcommand("tenant", "Tenants (operators only)");
+  tenant.require_subcommand(1);
+
+  struct Options {
+    std::string id;
+    std::string display_name;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& create = *tenant.add_subcommand("create", "Makes a tenant");
+  create.add_option("id", options->id, "Its id: lower-case letters, digits and '-'")->required();
+  create.add_option("--display-name", options->display_name, "A name for people");
+  create.footer("Example:\n  slipway tenant create acme --display-name 'ACME Ltd'");
+  session.OnRun(create, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json made,
+                     api.Post("/api/v1/tenants", {{"displayName", options->display_name}},
+                              {{"tenantId", options->id}}));
+    if (!session.PrintJson(made)) session.out() << "made " << TextOf(made, "name") << '\n';
+    return absl::OkStatus();
+  });
+
+  CLI::App& list = *tenant.add_subcommand("list", "Lists the tenants");
+  list.footer("Example:\n  slipway tenant list -o json");
+  session.OnRun(list, [&session]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json tenants, api.List("/api/v1/tenants", "tenants"));
+    if (!session.PrintJson(tenants)) PrintTenants(session, tenants);
+    return absl::OkStatus();
+  });
+
+  CLI::App& get = *tenant.add_subcommand("get", "Shows one tenant");
+  get.add_option("id", options->id, "The tenant's id; '-' is the key's own")->required();
+  get.footer("Example:\n  slipway tenant get -");
+  session.OnRun(get, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.Get("/api/v1/tenants/" + options->id));
+    if (!session.PrintJson(found)) PrintTenants(session, json::array({found}));
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace slipway::cli
