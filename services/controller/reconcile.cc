@@ -1,0 +1,284 @@
+#include "services/controller/reconcile.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+
+namespace slipway::controller {
+namespace {
+
+using ModelState = ObservedModel::State;
+using WorkerState = ObservedWorker::State;
+
+// first, twice first, four times first, ... never over last.
+absl::Duration Backoff(absl::Duration first, absl::Duration last, int failures) {
+  absl::Duration wait = first;
+  for (int i = 1; i < failures && wait < last; ++i) wait *= 2;
+  return std::min(wait, last);
+}
+
+// One pass of Reconcile over one snapshot.
+class Pass {
+ public:
+  Pass(const Desired& desired, const Observed& observed) : desired_(desired), observed_(observed) {}
+
+  std::vector<Action> Run() {
+    for (const PoolSize& pool : desired_.pools) KeepWorkersRunning(pool);
+    for (const DesiredDeployment& deployment : desired_.deployments) Serve(deployment);
+    UnloadTheRest();
+    for (const DesiredDeployment& deployment : desired_.deployments) Forget(deployment);
+    return std::move(actions_);
+  }
+
+ private:
+  void KeepWorkersRunning(const PoolSize& pool) {
+    for (int index = 0; index < pool.workers; ++index) {
+      const WorkerId id{pool.name, index};
+      const ObservedWorker* worker = Find(id);
+      if (worker == nullptr || worker->state == WorkerState::kDown) {
+        const int failed = worker == nullptr ? 0 : worker->failed_starts;
+        const Patience& patience = desired_.patience;
+        if (failed == 0 ||
+            worker->down_for >= Backoff(patience.first_restart, patience.last_restart, failed)) {
+          actions_.push_back(StartWorker{id});
+        }
+      } else if (worker->silent_for >= desired_.patience.hang) {
+        actions_.push_back(StopWorker{id, fmt::format("it has not answered for {} s",
+                                                      absl::ToInt64Seconds(worker->silent_for))});
+      }
+    }
+  }
+
+  void Serve(const DesiredDeployment& deployment) {
+    if (deployment.deleting) {
+      if (observed_.routes.contains(deployment.name)) {
+        actions_.push_back(RemoveRoute{deployment.name});
+      }
+      return;
+    }
+    std::vector<WorkerId> for_wanted;
+    std::vector<WorkerId> for_old;
+    ObservedRoute wanted;
+    ObservedRoute old;
+    bool complete = false;
+    if (deployment.wanted) {
+      for_wanted = Choose(deployment, *deployment.wanted);
+      wanted = {deployment.wanted, Ready(deployment, *deployment.wanted, for_wanted)};
+      complete = !for_wanted.empty() && wanted.workers.size() == for_wanted.size();
+    }
+    if (deployment.serving && deployment.serving != deployment.wanted && !complete) {
+      for_old = Choose(deployment, *deployment.serving);
+      old = {deployment.serving, Ready(deployment, *deployment.serving, for_old)};
+    }
+    Publish(deployment, PickRoute(wanted, complete, old));
+    if (deployment.wanted) Load(deployment, *deployment.wanted, for_wanted);
+    if (deployment.serving) Load(deployment, *deployment.serving, for_old);
+  }
+
+  // The wanted version once it is ready everywhere; until then what served before; a part of the
+  // wanted version rather than nothing.
+  static ObservedRoute PickRoute(const ObservedRoute& wanted, bool complete,
+                                 const ObservedRoute& old) {
+    if (complete || old.workers.empty()) return wanted.workers.empty() ? ObservedRoute{} : wanted;
+    return old;
+  }
+
+  void Publish(const DesiredDeployment& deployment, const ObservedRoute& route) {
+    const auto published = observed_.routes.find(deployment.name);
+    if (published != observed_.routes.end() && published->second == route) return;
+    actions_.push_back(SetRoute{deployment.name, route});
+  }
+
+  // The workers that should have `version`: those in reach first, among them those that have it.
+  std::vector<WorkerId> Choose(const DesiredDeployment& deployment, const VersionName& version) {
+    const ModelKey key{deployment.name, version};
+    const auto pool = std::find_if(desired_.pools.begin(), desired_.pools.end(),
+                                   [&](const PoolSize& p) { return p.name == deployment.pool; });
+    if (pool == desired_.pools.end()) return {};
+    std::vector<std::tuple<int, int, int, WorkerId>> ranked;
+    for (int index = 0; index < pool->workers; ++index) {
+      WorkerId id{pool->name, index};
+      const auto load = assigned_.find(id);
+      ranked.emplace_back(Reach(id), Progress(id, key), load == assigned_.end() ? 0 : load->second,
+                          std::move(id));
+    }
+    std::sort(ranked.begin(), ranked.end());
+    ranked.resize(std::min(ranked.size(), static_cast<size_t>(std::max(1, deployment.replicas))));
+    std::vector<WorkerId> chosen;
+    for (auto& [reach, progress, load, id] : ranked) {
+      ++assigned_[id];
+      needed_.emplace(id, key);
+      chosen.push_back(std::move(id));
+    }
+    return chosen;
+  }
+
+  std::set<WorkerId> Ready(const DesiredDeployment& deployment, const VersionName& version,
+                           const std::vector<WorkerId>& chosen) const {
+    std::set<WorkerId> ready;
+    for (const WorkerId& id : chosen) {
+      if (!InReach(id)) continue;
+      const ObservedModel* model = Find(id, {deployment.name, version});
+      if (model != nullptr && model->state == ModelState::kReady) ready.insert(id);
+    }
+    return ready;
+  }
+
+  void Load(const DesiredDeployment& deployment, const VersionName& version,
+            const std::vector<WorkerId>& chosen) {
+    const Patience& patience = desired_.patience;
+    for (const WorkerId& id : chosen) {
+      if (!InReach(id)) continue;
+      const ModelKey key{deployment.name, version};
+      const ObservedModel* model = Find(id, key);
+      if (model == nullptr ||
+          (model->state == ModelState::kFailed &&
+           model->failed_for >=
+               Backoff(patience.first_reload, patience.last_reload, model->failures))) {
+        actions_.push_back(LoadModel{id, key});
+      }
+    }
+  }
+
+  void UnloadTheRest() {
+    for (const auto& [id, worker] : observed_.workers) {
+      if (!InReach(id)) continue;
+      for (const auto& [key, model] : worker.models) {
+        if (needed_.contains({id, key}) || model.state == ModelState::kUnloading) continue;
+        if (Routed(id, key) || model.unrouted_for < desired_.patience.drain) continue;
+        actions_.push_back(UnloadModel{id, key});
+      }
+    }
+  }
+
+  void Forget(const DesiredDeployment& deployment) {
+    if (!deployment.deleting || observed_.routes.contains(deployment.name)) return;
+    for (const auto& [id, worker] : observed_.workers) {
+      if (worker.state == WorkerState::kDown) continue;
+      for (const auto& [key, model] : worker.models) {
+        if (key.deployment == deployment.name) return;
+      }
+    }
+    actions_.push_back(ForgetDeployment{deployment.name});
+  }
+
+  const ObservedWorker* Find(const WorkerId& id) const {
+    const auto worker = observed_.workers.find(id);
+    return worker == observed_.workers.end() ? nullptr : &worker->second;
+  }
+
+  const ObservedModel* Find(const WorkerId& id, const ModelKey& key) const {
+    const ObservedWorker* worker = Find(id);
+    if (worker == nullptr) return nullptr;
+    const auto model = worker->models.find(key);
+    return model == worker->models.end() ? nullptr : &model->second;
+  }
+
+  bool InReach(const WorkerId& id) const { return Reach(id) == 0; }
+
+  // 0: it answers; 1: it may soon; 2: it is down.
+  int Reach(const WorkerId& id) const {
+    const ObservedWorker* worker = Find(id);
+    if (worker == nullptr || worker->state == WorkerState::kDown) return 2;
+    const bool answers =
+        worker->state == WorkerState::kUp && worker->silent_for < desired_.patience.silence;
+    return answers ? 0 : 1;
+  }
+
+  // 0: it serves the model; 1: it is ready; 2: it tries; 3: it has nothing of it.
+  int Progress(const WorkerId& id, const ModelKey& key) const {
+    const ObservedModel* model = Find(id, key);
+    if (model == nullptr || model->state == ModelState::kUnloading) return 3;
+    if (model->state != ModelState::kReady) return 2;
+    return Routed(id, key) ? 0 : 1;
+  }
+
+  bool Routed(const WorkerId& id, const ModelKey& key) const {
+    const auto route = observed_.routes.find(key.deployment);
+    return route != observed_.routes.end() && route->second.version == key.version &&
+           route->second.workers.contains(id);
+  }
+
+  const Desired& desired_;
+  const Observed& observed_;
+  std::vector<Action> actions_;
+  std::set<std::pair<WorkerId, ModelKey>> needed_;
+  std::map<WorkerId, int> assigned_;
+};
+
+std::string RouteText(const ObservedRoute& route) {
+  if (!route.version) return "nothing";
+  std::vector<std::string> workers;
+  for (const WorkerId& id : route.workers) workers.push_back(id.ToString());
+  return fmt::format("{} on {}", route.version->ToString(), fmt::join(workers, ", "));
+}
+
+struct Texts {
+  std::string operator()(const StartWorker& a) { return "start " + a.worker.ToString(); }
+  std::string operator()(const StopWorker& a) {
+    return fmt::format("stop {}: {}", a.worker.ToString(), a.reason);
+  }
+  std::string operator()(const LoadModel& a) {
+    return fmt::format("load {} of {} on {}", a.model.version.ToString(),
+                       a.model.deployment.ToString(), a.worker.ToString());
+  }
+  std::string operator()(const UnloadModel& a) {
+    return fmt::format("unload {} of {} from {}", a.model.version.ToString(),
+                       a.model.deployment.ToString(), a.worker.ToString());
+  }
+  std::string operator()(const SetRoute& a) {
+    return fmt::format("route {} to {}", a.deployment.ToString(), RouteText(a.route));
+  }
+  std::string operator()(const RemoveRoute& a) { return "unroute " + a.deployment.ToString(); }
+  std::string operator()(const ForgetDeployment& a) { return "forget " + a.deployment.ToString(); }
+};
+
+}  // namespace
+
+std::string ToString(const Action& action) { return std::visit(Texts{}, action); }
+
+std::vector<Action> Reconcile(const Desired& desired, const Observed& observed) {
+  return Pass(desired, observed).Run();
+}
+
+DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed& observed) {
+  using State = DeploymentSummary::State;
+  DeploymentSummary summary;
+  summary.error = deployment.unresolved;
+  if (const auto route = observed.routes.find(deployment.name); route != observed.routes.end()) {
+    summary.serving = route->second.version;
+    summary.ready_replicas = static_cast<int>(route->second.workers.size());
+  }
+  if (deployment.deleting) {
+    summary.state = State::kDeleting;
+    return summary;
+  }
+  if (!deployment.wanted) return summary;
+  if (summary.serving == deployment.wanted) {
+    summary.state = State::kReady;
+    return summary;
+  }
+  for (const auto& [id, worker] : observed.workers) {
+    if (id.pool != deployment.pool) continue;
+    if (worker.state == WorkerState::kDown) {
+      if (summary.error.empty() && !worker.down_reason.empty()) {
+        summary.error = fmt::format("worker {} is down: {}", id.ToString(), worker.down_reason);
+      }
+      continue;
+    }
+    const auto model = worker.models.find({deployment.name, *deployment.wanted});
+    if (model == worker.models.end() || model->second.state == ModelState::kUnloading) continue;
+    if (model->second.failures > 0 && model->second.state != ModelState::kReady) {
+      summary.state = State::kFailed;
+      summary.error = fmt::format("{} could not be loaded: {}", deployment.wanted->ToString(),
+                                  model->second.error);
+      return summary;
+    }
+    summary.state = State::kLoading;
+  }
+  return summary;
+}
+
+}  // namespace slipway::controller

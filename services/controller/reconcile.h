@@ -1,0 +1,174 @@
+#ifndef SLIPWAY_SERVICES_CONTROLLER_RECONCILE_H_
+#define SLIPWAY_SERVICES_CONTROLLER_RECONCILE_H_
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "services/controller/deployment.h"
+
+// The controller's one decision: from what is wanted and what is seen, what to do next. Pure:
+// no clock, no I/O; every duration comes in with the observation. Level-triggered: it looks at
+// the state alone, so a lost event or a restart changes nothing. Idempotent: once what was seen
+// shows an action's effect, the action is not asked for again.
+namespace slipway::controller {
+
+/// How patient the controller is.
+struct Patience {
+  /// From the moment that a route leaves a worker's model out until the model is unloaded: the
+  /// gateways learn of a new table within milliseconds, and the worker itself finishes the calls
+  /// that it has.
+  absl::Duration drain = absl::Seconds(2);
+  /// A worker that has not answered for so long takes no traffic.
+  absl::Duration silence = absl::Seconds(10);
+  /// A worker whose process runs and that has not answered for so long is stopped.
+  absl::Duration hang = absl::Seconds(90);
+  /// Between two starts of a worker that dies: doubles from first to last.
+  absl::Duration first_restart = absl::Milliseconds(200);
+  absl::Duration last_restart = absl::Seconds(30);
+  /// Between two loads of a version that fails: doubles from first to last.
+  absl::Duration first_reload = absl::Seconds(10);
+  absl::Duration last_reload = absl::Minutes(10);
+};
+
+struct PoolSize {
+  std::string name;
+  int workers = 1;
+};
+
+/// A deployment as it is wanted, its alias followed.
+struct DesiredDeployment {
+  DeploymentName name;
+  std::string pool;
+  int replicas = 1;
+  bool deleting = false;
+  /// Nothing until the registry has said what `model_version` names.
+  std::optional<VersionName> wanted;
+  /// Why `wanted` is unknown or out of date; empty: it is neither.
+  std::string unresolved;
+  std::optional<VersionName> serving;
+};
+
+struct Desired {
+  std::vector<PoolSize> pools;
+  std::vector<DesiredDeployment> deployments;
+  Patience patience;
+};
+
+struct ObservedModel {
+  enum class State { kLoading, kReady, kFailed, kUnloading };
+  State state = State::kLoading;
+  /// Of the newest failed load; kept while it is tried again.
+  std::string error;
+  /// Loads that failed on this worker, and how long ago the newest did.
+  int failures = 0;
+  absl::Duration failed_for = absl::ZeroDuration();
+  /// Since a published route last named it; infinite when none did.
+  absl::Duration unrouted_for = absl::InfiniteDuration();
+};
+
+struct ObservedWorker {
+  enum class State {
+    /// No process.
+    kDown,
+    /// A process that has not answered yet.
+    kStarting,
+    /// It has answered; `models` is its newest answer.
+    kUp,
+  };
+  State state = State::kDown;
+  /// Starts in a row that did not last, and how long the worker has been down.
+  int failed_starts = 0;
+  absl::Duration down_for = absl::InfiniteDuration();
+  /// Why it went down, for people.
+  std::string down_reason;
+  /// Since its newest answer, or since its start where there is none.
+  absl::Duration silent_for = absl::ZeroDuration();
+  std::map<ModelKey, ObservedModel> models;
+};
+
+/// What the gateways were told of one deployment. No version: it exists, and nothing serves it.
+struct ObservedRoute {
+  std::optional<VersionName> version;
+  std::set<WorkerId> workers;
+  bool operator==(const ObservedRoute&) const = default;
+};
+
+struct Observed {
+  /// A worker that is absent here is down.
+  std::map<WorkerId, ObservedWorker> workers;
+  std::map<DeploymentName, ObservedRoute> routes;
+};
+
+struct StartWorker {
+  WorkerId worker;
+  bool operator==(const StartWorker&) const = default;
+};
+/// Ends a process that hangs; it counts as a failed start.
+struct StopWorker {
+  WorkerId worker;
+  std::string reason;
+  bool operator==(const StopWorker&) const = default;
+};
+struct LoadModel {
+  WorkerId worker;
+  ModelKey model;
+  bool operator==(const LoadModel&) const = default;
+};
+struct UnloadModel {
+  WorkerId worker;
+  ModelKey model;
+  bool operator==(const UnloadModel&) const = default;
+};
+/// Publishes where the deployment's calls go. A new version is recorded as serving first.
+struct SetRoute {
+  DeploymentName deployment;
+  ObservedRoute route;
+  bool operator==(const SetRoute&) const = default;
+};
+struct RemoveRoute {
+  DeploymentName deployment;
+  bool operator==(const RemoveRoute&) const = default;
+};
+/// Drops the row of a deleted deployment: nothing of it is left anywhere.
+struct ForgetDeployment {
+  DeploymentName deployment;
+  bool operator==(const ForgetDeployment&) const = default;
+};
+using Action = std::variant<StartWorker, StopWorker, LoadModel, UnloadModel, SetRoute, RemoveRoute,
+                            ForgetDeployment>;
+
+/// One line for a log or a failed test.
+std::string ToString(const Action& action);
+
+/// What to do now, to be done in this order. Any thread.
+///
+/// - Every worker of every pool runs; one that dies starts again, each time a little later.
+/// - A deployment's wanted version is loaded on `replicas` workers of its pool. A worker that has
+///   it is preferred, so that choices stay.
+/// - What serves goes on serving until the wanted version is ready on all of its workers. Then the
+///   route moves at once, and the old version is unloaded once it was out of the route for
+///   `patience.drain`.
+/// - A version that fails to load is never routed; it is tried again, each time a little later.
+/// - A deleted deployment leaves the routes first, then the workers, then the store.
+std::vector<Action> Reconcile(const Desired& desired, const Observed& observed);
+
+/// What a deployment's owner is told.
+struct DeploymentSummary {
+  enum class State { kPending, kLoading, kReady, kFailed, kDeleting };
+  State state = State::kPending;
+  /// The version that answers now.
+  std::optional<VersionName> serving;
+  int ready_replicas = 0;
+  /// Why it is not (or not quite) as wanted; empty: it is.
+  std::string error;
+};
+DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed& observed);
+
+}  // namespace slipway::controller
+
+#endif  // SLIPWAY_SERVICES_CONTROLLER_RECONCILE_H_
