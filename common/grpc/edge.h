@@ -1,0 +1,118 @@
+#ifndef SLIPWAY_COMMON_GRPC_EDGE_H_
+#define SLIPWAY_COMMON_GRPC_EDGE_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "common/identity/principal.h"
+#include "common/identity/token.h"
+#include "common/metrics/metrics.h"
+#include "common/status/status.h"
+#include "common/time/clock.h"
+
+namespace google::protobuf {
+class ServiceDescriptor;
+}
+namespace grpc {
+class ServerContextBase;
+class Status;
+}  // namespace grpc
+
+namespace slipway {
+
+/// What a handler knows about its call. Moves, is not copied.
+struct CallContext {
+  /// Who asks; lives as long as this.
+  const Principal& principal;
+  /// The caller's, or one made here where it sent none.
+  std::string request_id;
+  /// Hand it down. A unary call without one has got ServiceEdge::kDefaultDeadline; a stream
+  /// without one has absl::InfiniteFuture().
+  absl::Time deadline;
+
+  // ---- For ServiceEdge. ----
+  std::shared_ptr<const Principal> owner;
+  int method = 0;
+  absl::Duration start;
+};
+
+/// Which services may call a method, for protos that are not ours and declare nothing.
+struct MethodPolicy {
+  std::string_view method;  // "ModelInfer"
+  std::vector<ServiceId> callers;
+};
+
+/// The edge of one gRPC service: every call passes it, in and out. It authenticates (token in the
+/// metadata), checks the method's callers, runs the handler, measures, logs failures, and maps the
+/// status. Any thread.
+///
+/// A synchronous handler:
+///
+///     grpc::Status GetModel(grpc::ServerContext* ctx, const v1::GetModelRequest* request,
+///                           v1::Model* out) override {
+///       return edge_.Call(*ctx, "GetModel", [&](const CallContext& call) -> absl::Status {
+///         ASSIGN_OR_RETURN(const ModelName name, ModelName::Parse("name", request->name()));
+///         ASSIGN_OR_RETURN(*out, registry_.GetModel(call.principal, name));
+///         return absl::OkStatus();
+///       });
+///     }
+///
+/// A callback handler calls Admit() first and Finish() last, with the method's index, looked up
+/// once by MethodIndex().
+///
+/// Metrics: slipway_<service>_grpc_calls_total{method,code} and
+/// slipway_<service>_grpc_call_duration_seconds{method}.
+class ServiceEdge {
+ public:
+  /// For a unary call that came without a deadline.
+  static constexpr absl::Duration kDefaultDeadline = absl::Seconds(60);
+
+  /// For a service of ours, by its descriptor or its full name ("slipway.registry.v1.
+  /// RegistryService"). Errors: kFailedPrecondition where any of its methods does not declare
+  /// (slipway.options.v1.internal).callers; kNotFound where no such service is linked in.
+  /// The other arguments outlive the edge.
+  static absl::StatusOr<std::unique_ptr<ServiceEdge>> Create(
+      const google::protobuf::ServiceDescriptor* service, const TokenVerifier& verifier,
+      Metrics& metrics, const Clock& clock);
+  static absl::StatusOr<std::unique_ptr<ServiceEdge>> Create(std::string_view service,
+                                                             const TokenVerifier& verifier,
+                                                             Metrics& metrics, const Clock& clock);
+
+  /// For a service whose proto is not ours. Errors: kFailedPrecondition unless `policies` names
+  /// exactly its methods, each with at least one caller.
+  static absl::StatusOr<std::unique_ptr<ServiceEdge>> CreateWithPolicies(
+      std::string_view service, const std::vector<MethodPolicy>& policies,
+      const TokenVerifier& verifier, Metrics& metrics, const Clock& clock);
+
+  ~ServiceEdge();
+
+  /// Admits, runs `handler`, finishes. An exception out of the handler becomes kInternal. What
+  /// goes wrong inside (kInternal, kUnknown, kDataLoss) is told to the log; the caller only gets
+  /// the request id to look for. `method` is the short name; one that the service does not have
+  /// aborts.
+  grpc::Status Call(grpc::ServerContextBase& context, std::string_view method,
+                    absl::FunctionRef<absl::Status(const CallContext&)> handler);
+
+  /// The method's place in the descriptor; aborts for a name that the service does not have.
+  int MethodIndex(std::string_view method) const;
+
+  /// Who calls, or why not: kUnauthenticated, kPermissionDenied. A refused call is over: it is
+  /// counted and logged here, and the caller finishes it with ToGrpcStatus.
+  absl::StatusOr<CallContext> Admit(const grpc::ServerContextBase& context, int method);
+
+  /// Ends a call that was admitted: counts, logs a failure, and makes the status to send.
+  grpc::Status Finish(const CallContext& call, const absl::Status& status);
+
+ private:
+  class Impl;
+  explicit ServiceEdge(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_COMMON_GRPC_EDGE_H_
