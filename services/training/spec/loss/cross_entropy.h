@@ -1,0 +1,34 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_SPEC_LOSS_CROSS_ENTROPY_H_
+#define SLIPWAY_SERVICES_TRAINING_SPEC_LOSS_CROSS_ENTROPY_H_
+
+#include <string_view>
+
+#include "services/training/spec/target_kind.h"
+
+namespace slipway::training {
+
+/// Cross-entropy of the softmax over classes.
+struct CrossEntropy {
+  static constexpr std::string_view kType = "cross_entropy";
+  static constexpr TargetKind kTargets = TargetKind::kClass;
+
+  /// Share of the target that is spread over all classes (https://arxiv.org/abs/1512.00567).
+  double label_smoothing = 0;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Real("label_smoothing", label_smoothing, {.min = 0, .below = 1});
+  }
+
+  /// Mean over the batch. `output` [N, classes] logits, `target` [N] class indices.
+  template <class Tensor>
+  Tensor operator()(const Tensor& output, const Tensor& target) const {
+    constexpr int kMean = 1;
+    constexpr int kIgnoreNone = -100;
+    return cross_entropy_loss(output, target, /*weight=*/{}, kMean, kIgnoreNone, label_smoothing);
+  }
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_SPEC_LOSS_CROSS_ENTROPY_H_

@@ -1,0 +1,34 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_SPEC_OPTIMIZER_H_
+#define SLIPWAY_SERVICES_TRAINING_SPEC_OPTIMIZER_H_
+
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "services/training/spec/optimizer/adam.h"
+#include "services/training/spec/optimizer/sgd.h"
+
+namespace slipway::training {
+
+/// The optimisers, by `type`: to add one, write its file beside these and name it here. An
+/// optimiser holds its parameters and its update over any tensor type (see Loss).
+///
+/// `Step(parameter, gradient, state, step, rate)` updates one parameter in place. `state` are the
+/// tensors that `kState` names, shaped as the parameter and zero at first; the trainer keeps them
+/// and saves them with its checkpoints. `step` counts from 1. `rate` is learning_rate times the
+/// schedule's factor. Nothing is tracked for gradients: call it without grad mode.
+using Optimizer = std::variant<Sgd, Adam>;
+
+inline double LearningRateOf(const Optimizer& optimizer) {
+  return std::visit([](const auto& kind) { return kind.learning_rate; }, optimizer);
+}
+
+/// Names of the state tensors of one parameter.
+inline std::span<const std::string_view> StateOf(const Optimizer& optimizer) {
+  return std::visit([](const auto& kind) { return std::span<const std::string_view>(kind.kState); },
+                    optimizer);
+}
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_SPEC_OPTIMIZER_H_

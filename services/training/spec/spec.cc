@@ -1,0 +1,312 @@
+#include "services/training/spec/spec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/fields/kinds.h"
+#include "common/names/names.h"
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+#include "google/protobuf/struct.pb.h"
+#include "nlohmann/json.hpp"
+
+namespace slipway::training {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
+constexpr int kMaxEpochs = 100'000;
+constexpr int kMaxBatchSize = 1 << 20;
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxKeptCheckpoints = 1000;
+constexpr int kDefaultKeptCheckpoints = 2;
+constexpr int kMaxLabels = 100'000;
+constexpr size_t kMaxLabelBytes = 256;
+constexpr size_t kMaxColumnBytes = 1024;
+constexpr size_t kMaxPathBytes = 1024;
+constexpr absl::Duration kMaxTimeLimit = absl::Hours(24 * 30);
+
+// Collects what is wrong, so that a caller sees all of it at once.
+class Problems {
+ public:
+  void Add(std::string_view path, std::string_view problem) { Add(InvalidField(path, problem)); }
+
+  // Adds an InvalidField (which may hold several problems already); OK adds nothing.
+  void Add(const absl::Status& status) {
+    if (status.ok()) return;
+    if (field_.empty()) field_ = FieldOf(status);
+    if (!text_.empty()) text_ += "; ";
+    text_ += std::string(status.message());
+  }
+
+  template <class Number>
+  void CheckRange(std::string_view path, Number value, Number min, Number max) {
+    if (value < min || value > max || !std::isfinite(static_cast<double>(value))) {
+      Add(path, fmt::format("must be between {} and {}, got {}", min, max, value));
+    }
+  }
+
+  absl::Status Done() const {
+    if (text_.empty()) return absl::OkStatus();
+    // The text starts with the field: InvalidField writes it once more.
+    return InvalidField(field_, std::string_view(text_).substr(field_.size() + 2));
+  }
+
+ private:
+  std::string field_;
+  std::string text_;
+};
+
+json ToJson(const google::protobuf::Value& value) {
+  switch (value.kind_case()) {
+    case google::protobuf::Value::kBoolValue:
+      return value.bool_value();
+    case google::protobuf::Value::kNumberValue: {
+      const double number = value.number_value();
+      if (std::trunc(number) == number && std::abs(number) <= kMaxExactInteger) {
+        return static_cast<int64_t>(number);
+      }
+      return number;
+    }
+    case google::protobuf::Value::kStringValue:
+      return value.string_value();
+    case google::protobuf::Value::kStructValue:
+      return training::ToJson(value.struct_value());
+    case google::protobuf::Value::kListValue: {
+      json list = json::array();
+      for (const auto& item : value.list_value().values()) list.push_back(ToJson(item));
+      return list;
+    }
+    case google::protobuf::Value::kNullValue:
+    case google::protobuf::Value::KIND_NOT_SET:
+      break;
+  }
+  return nullptr;
+}
+
+void CheckRequiredSlug(std::string_view path, const std::string& id, Problems& problems) {
+  if (id.empty()) {
+    problems.Add(path, "is required");
+  } else {
+    problems.Add(CheckSlug(path, id));
+  }
+}
+
+void CheckFilePath(std::string_view path, const std::string& file, Problems& problems) {
+  if (file.empty()) return problems.Add(path, "is required: a path of a file in the dataset");
+  const auto refuse = [&] {
+    problems.Add(path,
+                 "must be a relative path without empty, '.' or '..' parts, '\\' or control "
+                 "characters, of at most 1024 bytes");
+  };
+  if (file.size() > kMaxPathBytes) return refuse();
+  for (const unsigned char c : file) {
+    if (c < 0x20 || c == 0x7f || c == '\\') return refuse();
+  }
+  for (size_t start = 0; start <= file.size();) {
+    const size_t end = std::min(file.find('/', start), file.size());
+    const std::string_view part = std::string_view(file).substr(start, end - start);
+    if (part.empty() || part == "." || part == "..") return refuse();
+    start = end + 1;
+  }
+}
+
+void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
+               Problems& problems) {
+  CheckFilePath(path + ".inputs", part.inputs(), problems);
+  if (has_targets) {
+    CheckFilePath(path + ".targets", part.targets(), problems);
+  } else if (!part.targets().empty()) {
+    problems.Add(path + ".targets", "is for idx; in csv spec.data.target_column names the target");
+  }
+}
+
+void CheckLabels(const v1::DataSpec& data, Problems& problems) {
+  if (data.labels_size() > kMaxLabels) {
+    return problems.Add("spec.data.labels",
+                        fmt::format("must be at most {}, got {}", kMaxLabels, data.labels_size()));
+  }
+  std::set<std::string_view> seen;
+  for (int i = 0; i < data.labels_size(); ++i) {
+    const std::string& label = data.labels(i);
+    const std::string path = fmt::format("spec.data.labels[{}]", i);
+    if (label.empty() || label.size() > kMaxLabelBytes) {
+      problems.Add(path, fmt::format("must be 1 to {} bytes", kMaxLabelBytes));
+    } else if (!seen.insert(label).second) {
+      problems.Add(path, fmt::format("repeats \"{}\"", label));
+    }
+  }
+}
+
+void CheckData(const v1::JobSpec& job, Problems& problems) {
+  if (!job.has_data()) return problems.Add("spec.data", "is required");
+  const v1::DataSpec& data = job.data();
+  const bool idx = data.format() == "idx";
+  const bool csv = data.format() == "csv";
+  if (!idx && !csv) {
+    problems.Add("spec.data.format",
+                 data.format().empty()
+                     ? "is required; must be one of idx, csv"
+                     : fmt::format("must be one of idx, csv, got \"{}\"", data.format()));
+  } else {
+    if (data.has_train()) {
+      CheckPart("spec.data.train", data.train(), idx, problems);
+    } else {
+      problems.Add("spec.data.train", "is required");
+    }
+    if (data.has_test()) CheckPart("spec.data.test", data.test(), idx, problems);
+    if (csv && data.target_column().empty()) {
+      problems.Add("spec.data.target_column", "is required for csv: the column to predict");
+    }
+    if (data.target_column().size() > kMaxColumnBytes) {
+      problems.Add("spec.data.target_column",
+                   fmt::format("must be at most {} bytes", kMaxColumnBytes));
+    }
+    if (idx && !data.target_column().empty()) {
+      problems.Add("spec.data.target_column", "is for csv; in idx the targets are a file");
+    }
+  }
+  problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);
+  problems.CheckRange("spec.data.test_fraction", data.test_fraction(), 0.0, 0.5);
+  if (data.has_test() && data.test_fraction() > 0) {
+    problems.Add("spec.data.test_fraction", "must be absent where spec.data.test is given");
+  }
+  if (!data.has_test() && data.test_fraction() == 0) {
+    problems.Add("spec.data.test",
+                 "is required, or spec.data.test_fraction: a version is registered with what it "
+                 "scores on data that training never saw");
+  }
+  problems.CheckRange("spec.data.scale", data.scale(), 0.0, 1e12);
+  CheckLabels(data, problems);
+}
+
+void CheckLoop(const v1::LoopSpec& loop, Problems& problems) {
+  problems.CheckRange("spec.training.epochs", loop.epochs(), 1, kMaxEpochs);
+  problems.CheckRange("spec.training.batch_size", loop.batch_size(), 1, kMaxBatchSize);
+  problems.CheckRange<double>("spec.training.clip_norm", loop.clip_norm(), 0, 1e12);
+}
+
+void CheckResources(const v1::ResourceSpec& resources, Problems& problems) {
+  if (!resources.pool().empty()) {
+    problems.Add(CheckSlug("spec.resources.pool", resources.pool()));
+  }
+  problems.CheckRange("spec.resources.threads", resources.threads(), 0, kMaxThreads);
+  if (resources.device() != "cpu" && resources.device() != "cuda") {
+    problems.Add("spec.resources.device",
+                 fmt::format("must be one of cpu, cuda, got \"{}\"", resources.device()));
+  }
+}
+
+absl::Duration CheckTimeLimit(const v1::ResourceSpec& resources, Problems& problems) {
+  if (!resources.has_time_limit()) return absl::ZeroDuration();
+  const absl::Duration limit = absl::Seconds(resources.time_limit().seconds()) +
+                               absl::Nanoseconds(resources.time_limit().nanos());
+  if (limit < absl::Seconds(1) || limit > kMaxTimeLimit) {
+    problems.Add("spec.resources.time_limit",
+                 fmt::format("must be between 1s and {:.0f}s, got {}s",
+                             absl::ToDoubleSeconds(kMaxTimeLimit), absl::ToDoubleSeconds(limit)));
+  }
+  return limit;
+}
+
+// What a threshold may be set on: the higher, the better.
+struct Gate {
+  std::string_view metric;
+  TargetKind targets;
+};
+constexpr Gate kGates[] = {
+    {"accuracy", TargetKind::kClass},
+    {"r2", TargetKind::kReal},
+};
+
+void CheckEvaluation(const v1::EvaluationSpec& evaluation, std::optional<TargetKind> targets,
+                     Problems& problems) {
+  // A proto map has no order; errors have one.
+  std::map<std::string, double> thresholds(evaluation.at_least().begin(),
+                                           evaluation.at_least().end());
+  for (const auto& [metric, least] : thresholds) {
+    const std::string path = "spec.evaluation.at_least." + metric;
+    std::vector<std::string_view> known;
+    bool found = false;
+    for (const Gate& gate : kGates) {
+      if (targets.has_value() && gate.targets != *targets) continue;
+      known.push_back(gate.metric);
+      found |= gate.metric == metric;
+    }
+    if (!found) {
+      problems.Add(path, fmt::format("is no metric of this loss; must be one of {}",
+                                     fmt::join(known, ", ")));
+    } else if (!(least <= 1) || !std::isfinite(least)) {
+      problems.Add(path, fmt::format("must be at most 1, got {}", least));
+    }
+  }
+}
+
+template <class Variant>
+std::optional<Variant> ParseKindOf(const std::string& path, bool present,
+                                   const google::protobuf::Struct& object, Problems& problems) {
+  if (!present) {
+    problems.Add(path, "is required");
+    return std::nullopt;
+  }
+  auto parsed = ParseVariant<Variant>(training::ToJson(object), path);
+  problems.Add(parsed.status());
+  if (!parsed.ok()) return std::nullopt;
+  return *std::move(parsed);
+}
+
+}  // namespace
+
+json ToJson(const google::protobuf::Struct& object) {
+  json out = json::object();
+  for (const auto& [key, value] : object.fields()) out[key] = ToJson(value);
+  return out;
+}
+
+absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
+  Spec spec;
+  spec.job = job;
+  if (spec.job.resources().device().empty()) spec.job.mutable_resources()->set_device("cpu");
+  if (spec.job.checkpoint().keep() == 0) {
+    spec.job.mutable_checkpoint()->set_keep(kDefaultKeptCheckpoints);
+  }
+
+  Problems problems;
+  CheckRequiredSlug("spec.model", job.model(), problems);
+  CheckRequiredSlug("spec.dataset", job.dataset(), problems);
+  CheckData(job, problems);
+  const auto loss = ParseKindOf<Loss>("spec.loss", job.has_loss(), job.loss(), problems);
+  const auto optimizer =
+      ParseKindOf<Optimizer>("spec.optimizer", job.has_optimizer(), job.optimizer(), problems);
+  if (job.has_schedule()) {
+    const auto schedule = ParseKindOf<Schedule>("spec.schedule", true, job.schedule(), problems);
+    if (schedule.has_value()) spec.schedule = *schedule;
+  }
+  CheckLoop(job.training(), problems);
+  problems.CheckRange("spec.checkpoint.every_steps", job.checkpoint().every_steps(), 0, 1 << 30);
+  problems.CheckRange("spec.checkpoint.keep", job.checkpoint().keep(), 0, kMaxKeptCheckpoints);
+  CheckResources(spec.job.resources(), problems);
+  spec.time_limit = CheckTimeLimit(job.resources(), problems);
+  const std::optional<TargetKind> targets =
+      loss.has_value() ? std::optional(TargetsOf(*loss)) : std::nullopt;
+  if (targets == TargetKind::kReal && job.data().labels_size() > 0) {
+    problems.Add("spec.data.labels", "names classes, and this loss has none");
+  }
+  CheckEvaluation(job.evaluation(), targets, problems);
+  if (!job.alias().empty()) problems.Add(CheckSlug("spec.alias", job.alias()));
+  RETURN_IF_ERROR(problems.Done());
+
+  spec.loss = *loss;
+  spec.optimizer = *optimizer;
+  return spec;
+}
+
+}  // namespace slipway::training

@@ -1,0 +1,14 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_SPEC_TARGET_KIND_H_
+#define SLIPWAY_SERVICES_TRAINING_SPEC_TARGET_KIND_H_
+
+namespace slipway::training {
+
+/// What a loss compares the model's output with.
+enum class TargetKind {
+  kClass,  ///< One of several classes, by index.
+  kReal,   ///< Real numbers.
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_SPEC_TARGET_KIND_H_
