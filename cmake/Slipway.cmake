@@ -1,5 +1,6 @@
 # The rules that every room builds by: one target and one slipway:: alias a room.
 include_guard(GLOBAL)
+include(GoogleTest)
 
 option(SLIPWAY_CUDA "Link the wheel's libtorch_cuda" OFF)
 set(SLIPWAY_SANITIZE "" CACHE STRING "Sanitizers for our own code: address,undefined or thread")
@@ -20,15 +21,15 @@ add_library(slipway_base INTERFACE)
 target_include_directories(slipway_base INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
 # Libraries and programs alike: all are linked into position-independent programs, and a
 # precompiled header serves only files compiled with the same flags.
-target_compile_options(slipway_base INTERFACE -fPIE)
-target_link_options(slipway_base INTERFACE -pie)
+target_compile_options(slipway_base INTERFACE -fPIE "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
+target_link_options(slipway_base INTERFACE -pie LINKER:--as-needed)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Lets ccache see which precompiled header a file uses.
   target_compile_options(slipway_base INTERFACE -fpch-preprocess)
 endif()
 if(SLIPWAY_SANITIZE)
   target_compile_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE}
-                                                -fno-omit-frame-pointer)
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE})
 endif()
 find_program(MOLD_PROGRAM mold)
@@ -42,6 +43,12 @@ target_compile_options(slipway_own INTERFACE -Wall -Wextra -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(slipway_own INTERFACE -Wthread-safety)
 endif()
+
+# What the Makefile builds by name: the installed programs, the benchmarks, and the files that
+# must exist before a tool can read ours (generated headers).
+add_custom_target(programs)
+add_custom_target(benchmarks)
+add_custom_target(generated)
 
 # slipway_library(<room> SRCS ... [DEPS ...]): target slipway_<room>, alias slipway::<room>.
 # A room without sources is an interface library.
@@ -57,48 +64,86 @@ function(slipway_library room)
   add_library(slipway::${room} ALIAS slipway_${room})
 endfunction()
 
-# slipway_binary(<name> SRCS ... [DEPS ...]): an installed program, built into bin/.
-function(slipway_binary name)
+# Every program of ours, whatever it is for.
+function(_slipway_executable name folder)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE slipway_own ${ARG_DEPS})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
-  install(TARGETS ${name} RUNTIME DESTINATION ${SLIPWAY_INSTALL_BINDIR})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/${folder}")
+  if(SLIPWAY_SANITIZE)
+    target_sources(${name} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/sanitizer_options.cc")
+  endif()
 endfunction()
-set(SLIPWAY_INSTALL_BINDIR "${CMAKE_INSTALL_BINDIR}")
 
-# slipway_test(<name> LABEL unit|integration|e2e|layers SRCS ... [DEPS ...] [DATA target ...]):
-# a GoogleTest program; one ctest entry for each test in it. DATA names binaries it starts.
+# slipway_binary(<name> SRCS ... [DEPS ...]): an installed program, built into bin/.
+function(slipway_binary name)
+  _slipway_executable(${name} bin ${ARGN})
+  # LibTorch lies there when installed; the build tree finds it in bootstrap's cache.
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/slipway")
+  install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  add_dependencies(programs ${name})
+endfunction()
+
+# slipway_test(<name> LABEL unit|integration|e2e SRCS ... [DEPS ...] [DATA target ...]
+#              [TIMEOUT seconds] [PROCESSORS n]):
+# a GoogleTest program; one ctest entry for each test in it. DATA names programs that it starts.
+# helm and promtool are on its PATH. The programs are asked for their tests when ctest runs, not
+# when they are built: a build does not fail because a test program crashes.
 function(slipway_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SRCS;DEPS;DATA" ${ARGN})
-  if(NOT ARG_LABEL)
-    message(FATAL_ERROR "slipway_test(${name}): LABEL is missing")
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT;PROCESSORS" "SRCS;DEPS;DATA" ${ARGN})
+  if(NOT ARG_LABEL MATCHES "^(unit|integration|e2e|conformance|fuzz)$")
+    message(FATAL_ERROR "slipway_test(${name}): LABEL is not one of unit, integration, e2e, "
+                        "conformance, fuzz")
   endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  add_executable(${name} ${ARG_SRCS})
-  target_link_libraries(${name} PRIVATE slipway_own ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  if(SLIPWAY_SANITIZE)
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 5")
+  endif()
+  if(NOT ARG_PROCESSORS)
+    # A whole platform under test keeps two cores busy.
+    if(ARG_LABEL STREQUAL "e2e")
+      set(ARG_PROCESSORS 2)
+    else()
+      set(ARG_PROCESSORS 1)
+    endif()
+  endif()
+  _slipway_executable(${name} tests SRCS ${ARG_SRCS}
+                      DEPS ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE SLIPWAY_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                              SLIPWAY_BIN_DIR="${PROJECT_BINARY_DIR}/bin")
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   if(ARG_DATA)
     add_dependencies(${name} ${ARG_DATA})
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ARG_PROCESSORS}
+               ENVIRONMENT_MODIFICATION "PATH=path_list_prepend:${SLIPWAY_CACHE}/bin")
 endfunction()
-include(GoogleTest)
 
-# slipway_proto(<room> [GRPC] PROTOS ... [DEPS ...]): messages in slipway::<room>, and with GRPC
-# the stubs in slipway::<room>_grpc (apart, since each costs 10 s to compile).
-# PROTOS are paths below proto/; generated files are included by the same path.
+# slipway_bench(<name> SRCS ... [DEPS ...] [DATA target ...]): a program that measures, built only
+# by `make bench`, which runs each alone.
+function(slipway_bench name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;DATA" ${ARGN})
+  _slipway_executable(${name} bench SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
+  target_compile_definitions(${name} PRIVATE SLIPWAY_BIN_DIR="${PROJECT_BINARY_DIR}/bin")
+  set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  add_dependencies(benchmarks ${name} ${ARG_DATA})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS bench RUN_SERIAL ON TIMEOUT 1800)
+endfunction()
+
+# slipway_proto(<room> [PROTOS ...] [GRPC ...] [DEPS ...]): messages in slipway::<room>, and for the
+# files named after GRPC the stubs in slipway::<room>_grpc (apart, since each costs 10 s to
+# compile). Files are paths below proto/; what is generated is included by the same path.
 function(slipway_proto room)
   cmake_parse_arguments(ARG "" "" "PROTOS;GRPC;DEPS" ${ARGN})
   set(out "${PROJECT_BINARY_DIR}/proto-gen")
+  file(MAKE_DIRECTORY "${out}")
   set(args "-I${PROJECT_SOURCE_DIR}/proto" "-I${SLIPWAY_GOOGLEAPIS_DIR}" "-I/usr/include")
   set(messages)
   set(stubs)
+  set(headers)
   foreach(proto IN LISTS ARG_PROTOS ARG_GRPC)
     if(IS_ABSOLUTE "${proto}")
       file(RELATIVE_PATH path "${SLIPWAY_GOOGLEAPIS_DIR}" "${proto}")
@@ -110,10 +155,10 @@ function(slipway_proto room)
     string(REGEX REPLACE "\\.proto$" "" stem "${path}")
     add_custom_command(
       OUTPUT "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h"
-      COMMAND "${CMAKE_COMMAND}" -E make_directory "${out}"
       COMMAND protobuf::protoc ${args} "--cpp_out=${out}" "${file}"
       DEPENDS "${file}" VERBATIM)
     list(APPEND messages "${out}/${stem}.pb.cc")
+    list(APPEND headers "${out}/${stem}.pb.h")
     if("${proto}" IN_LIST ARG_GRPC)
       add_custom_command(
         OUTPUT "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.grpc.pb.h"
@@ -121,14 +166,19 @@ function(slipway_proto room)
                 "--plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>" "${file}"
         DEPENDS "${file}" VERBATIM)
       list(APPEND stubs "${out}/${stem}.grpc.pb.cc")
+      list(APPEND headers "${out}/${stem}.grpc.pb.h")
     endif()
   endforeach()
+  add_custom_target(slipway_${room}_files DEPENDS ${messages} ${stubs} ${headers})
+  add_dependencies(generated slipway_${room}_files)
   add_library(slipway_${room} STATIC ${messages})
+  add_dependencies(slipway_${room} slipway_${room}_files)
   target_include_directories(slipway_${room} SYSTEM PUBLIC "${out}")
   target_link_libraries(slipway_${room} PUBLIC slipway_base protobuf::libprotobuf ${ARG_DEPS})
   add_library(slipway::${room} ALIAS slipway_${room})
   if(stubs)
     add_library(slipway_${room}_grpc STATIC ${stubs})
+    add_dependencies(slipway_${room}_grpc slipway_${room}_files)
     target_link_libraries(slipway_${room}_grpc PUBLIC slipway_${room} gRPC::grpc++)
     foreach(dep IN LISTS ARG_DEPS)
       if(TARGET ${dep}_grpc)

@@ -1,0 +1,88 @@
+# The commands that people type. CMakePresets.json says what each preset is; CONTRIBUTING.md what
+# to use when.
+
+.DEFAULT_GOAL := help
+CTEST := ctest --output-on-failure --no-tests=error
+# Servers and trainers under test share the cores, so they run a few at a time.
+JOBS ?= $(shell nproc)
+# A file that includes torch takes 3 GB to compile.
+BUILD_JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 3e6); print m < 1 ? 1 : m < n ? m : n}' /proc/meminfo)
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: release ## Build, then train, deploy and call a model on real data
+	deploy/demo
+
+.PHONY: build
+build: build/dev/configured ## Build the `dev` preset, tests and all
+	cmake --build build/dev -j $(BUILD_JOBS)
+
+.PHONY: release
+release: build/release/configured ## Build what users run into build/release/bin
+	cmake --build build/release -j $(BUILD_JOBS) --target programs
+
+.PHONY: test
+test: bootstrap-test build ## Build and test everything
+	$(CTEST) --test-dir build/dev -j $(JOBS) -LE 'bench|package'
+
+.PHONY: unit
+unit: build ## Build, and run the unit tests alone
+	$(CTEST) --test-dir build/dev -j $(JOBS) -L unit
+
+.PHONY: bench
+bench: release ## Measure, by the rules of docs/performance.md
+	cmake --build build/release -j $(BUILD_JOBS) --target benchmarks
+	$(CTEST) --test-dir build/release -V -L bench
+
+.PHONY: asan tsan clang cuda
+asan tsan: %: bootstrap-test ## Build and run unit and integration tests under a sanitizer
+	cmake --preset $@
+	cmake --build build/$@ -j $(BUILD_JOBS)
+	$(CTEST) --test-dir build/$@ -j $(JOBS) -L 'unit|integration'
+
+clang: bootstrap-lint ## Build with clang-16 and -Wthread-safety
+	cmake --preset $@
+	cmake --build build/$@ -j $(BUILD_JOBS)
+
+cuda: ## Build with LibTorch's CUDA part
+	deploy/bootstrap --cuda build
+	cmake --preset $@
+	cmake --build build/$@ -j $(BUILD_JOBS)
+
+.PHONY: format
+format: bootstrap-lint ## Format our own C++ files
+	deploy/lint --fix
+
+.PHONY: lint
+lint: bootstrap-lint ## Check format, and run clang-tidy over what changed (ALL=1: over everything)
+	cmake --preset clang
+	cmake --build build/clang -j $(BUILD_JOBS) --target generated
+	deploy/lint $(if $(ALL),--all)
+
+.PHONY: package
+package: release ## Make the .deb, install it into a fresh root, run it, remove it
+	cd build/release && cpack -G DEB
+	$(CTEST) --test-dir build/release -L package
+
+.PHONY: install
+install: release ## Install below DESTDIR
+	DESTDIR=$(DESTDIR) cmake --install build/release
+
+.PHONY: clean
+clean: ## Remove everything that was built (the cache of wheels stays)
+	rm -rf build
+
+.PHONY: bootstrap-build bootstrap-test bootstrap-lint
+bootstrap-build:
+	deploy/bootstrap build
+bootstrap-test:
+	deploy/bootstrap build test
+bootstrap-lint:
+	deploy/bootstrap build lint
+
+.PHONY: build/dev/configured build/release/configured
+build/%/configured: bootstrap-build
+	cmake --preset $*

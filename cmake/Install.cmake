@@ -1,0 +1,36 @@
+# `cmake --install` and the Debian package. Programs go to bin/ (slipway_binary); what Debian does
+# not have goes to lib/slipway, where their RUNPATH looks.
+include_guard(GLOBAL)
+
+# LibTorch's libraries look for each other in their own folder last, so that one folder holds all.
+install(FILES ${LIBTORCH_RUNTIME_LIBRARIES} DESTINATION lib/slipway)
+file(GLOB _licenses "${LIBTORCH_ROOT}/*.dist-info")
+foreach(_folder IN LISTS _licenses)
+  get_filename_component(_wheel "${_folder}" NAME_WLE)
+  install(DIRECTORY "${_folder}/licenses/" DESTINATION "${CMAKE_INSTALL_DOCDIR}/${_wheel}")
+endforeach()
+install(FILES LICENSE NOTICE THIRD_PARTY_NOTICES.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME slipway)
+set(CPACK_PACKAGE_VENDOR "The Slipway authors")
+set(CPACK_PACKAGE_CONTACT "The Slipway authors <slipway@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_DESCRIPTION
+  "Trains models, keeps them in a registry, serves them on GPU or CPU workers, and lets tenants
+ call them with API keys. `slipway up` runs the whole platform on one machine.")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+# The wheels' libraries are as they came: stripping breaks those that were patched.
+set(CPACK_STRIP_FILES OFF)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(_private_dirs)
+foreach(_library IN LISTS LIBTORCH_RUNTIME_LIBRARIES)
+  get_filename_component(_folder "${_library}" DIRECTORY)
+  list(APPEND _private_dirs "${_folder}")
+endforeach()
+list(REMOVE_DUPLICATES _private_dirs)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${_private_dirs})
+include(CPack)
