@@ -5,7 +5,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "common/blob/atomic_file.h"
+#include "common/files/files.h"
 #include "common/fields/field_reader.h"
 #include "common/fields/field_writer.h"
 #include "common/fields/json.h"
