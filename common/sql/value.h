@@ -25,17 +25,17 @@ class Value {
   using Variant = std::variant<std::nullptr_t, int64_t, double, std::string, Blob>;
 
   Value() : value_(nullptr) {}
-  Value(std::nullptr_t) : value_(nullptr) {}                                    // NOLINT
-  Value(bool value) : value_(static_cast<int64_t>(value)) {}                    // NOLINT
-  Value(int value) : value_(static_cast<int64_t>(value)) {}                     // NOLINT
-  Value(int64_t value) : value_(value) {}                                       // NOLINT
-  Value(double value) : value_(value) {}                                        // NOLINT
-  Value(const char* value) : value_(std::string(value)) {}                      // NOLINT
-  Value(std::string_view value) : value_(std::string(value)) {}                 // NOLINT
-  Value(std::string value) : value_(std::move(value)) {}                        // NOLINT
-  Value(Blob value) : value_(std::move(value)) {}                               // NOLINT
+  Value(std::nullptr_t) : value_(nullptr) {}                     // NOLINT
+  Value(bool value) : value_(static_cast<int64_t>(value)) {}     // NOLINT
+  Value(int value) : value_(static_cast<int64_t>(value)) {}      // NOLINT
+  Value(int64_t value) : value_(value) {}                        // NOLINT
+  Value(double value) : value_(value) {}                         // NOLINT
+  Value(const char* value) : value_(std::string(value)) {}       // NOLINT
+  Value(std::string_view value) : value_(std::string(value)) {}  // NOLINT
+  Value(std::string value) : value_(std::move(value)) {}         // NOLINT
+  Value(Blob value) : value_(std::move(value)) {}                // NOLINT
   template <class T>
-  Value(std::optional<T> value) {                                               // NOLINT
+  Value(std::optional<T> value) {  // NOLINT
     if (value.has_value()) *this = Value(*std::move(value));
   }
 

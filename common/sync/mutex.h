@@ -14,9 +14,12 @@
 #define SLIPWAY_THREAD_ATTRIBUTE(x)
 #endif
 
+// Abseil's headers define the first two, to the same effect, and not the others.
 #ifndef GUARDED_BY
 #define GUARDED_BY(x) SLIPWAY_THREAD_ATTRIBUTE(guarded_by(x))
 #define PT_GUARDED_BY(x) SLIPWAY_THREAD_ATTRIBUTE(pt_guarded_by(x))
+#endif
+#ifndef REQUIRES
 #define REQUIRES(...) SLIPWAY_THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) SLIPWAY_THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 #endif
