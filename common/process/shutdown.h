@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_COMMON_PROCESS_SHUTDOWN_H_
 #define SLIPWAY_COMMON_PROCESS_SHUTDOWN_H_
 
+#include <memory>
 #include <string>
 
 #include "absl/time/time.h"
@@ -33,8 +34,8 @@ class ShutdownSignal {
   /// Asks from inside, for instance when a part that the program cannot do without has failed.
   void Trigger(const std::string& reason);
 
-  /// After the first Wait has returned, a second SIGINT or SIGTERM ends the program at once: for
-  /// a person who presses Ctrl-C twice.
+  /// Called by main's thread after Wait has returned: from then on a SIGINT or SIGTERM ends the
+  /// program at once, for a person who presses Ctrl-C twice.
   void ExitOnNextSignal();
 
  private:
@@ -43,7 +44,7 @@ class ShutdownSignal {
   int signal_fd_ = -1;
   int event_fd_ = -1;
   struct State;
-  State* state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace slipway

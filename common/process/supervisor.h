@@ -45,7 +45,7 @@ struct SupervisorOptions {
 /// What happened to a child, for a log line or a person.
 struct SupervisorEvent {
   enum class Kind { kStarted, kExited, kStartFailed };
-  Kind kind;
+  Kind kind = Kind::kStarted;
   std::string name;
   /// kStarted.
   int64_t pid = 0;
@@ -61,7 +61,7 @@ struct SupervisorEvent {
 /// thread may call.
 class Supervisor {
  public:
-  /// Called on the supervisor's thread; must not call the supervisor.
+  /// Called for one event at a time; must not call the supervisor.
   using OnEvent = std::function<void(const SupervisorEvent&)>;
 
   /// `launcher` and `clock` outlive the supervisor.
