@@ -1,0 +1,40 @@
+#ifndef SLIPWAY_COMMON_NN_ARCHITECTURE_H_
+#define SLIPWAY_COMMON_NN_ARCHITECTURE_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "common/fields/kinds.h"
+#include "common/nn/network_builder.h"
+#include "common/status/status.h"
+#include "nlohmann/json_fwd.hpp"
+
+namespace slipway::nn {
+
+/// What lies between a model's inputs and its head: `architecture` of a job spec, read and
+/// checked. Each kind is one file in architectures/ and one line in architecture.cc. Immutable.
+class Architecture {
+ public:
+  virtual ~Architecture() = default;
+
+  /// The spec that makes this again, defaults written out.
+  virtual nlohmann::ordered_json ToJson() const = 0;
+
+  /// Adds the layers that make [N, outputs] of `input`, FP32 numbers that have been preprocessed.
+  /// Errors: InvalidField below `path` (that of the spec) where the shapes do not fit.
+  virtual absl::StatusOr<ValueId> Build(NetworkBuilder& builder, ValueId input, int64_t outputs,
+                                        const std::string& path) const = 0;
+};
+
+/// {"type": "cnn", "channels": [32, 64], ...}. Errors: InvalidField below `path`.
+absl::StatusOr<std::unique_ptr<const Architecture>> ParseArchitecture(const nlohmann::json& spec,
+                                                                      const std::string& path);
+
+/// All kinds, for help texts and tests.
+std::span<const Kind<Architecture>* const> Architectures();
+
+}  // namespace slipway::nn
+
+#endif  // SLIPWAY_COMMON_NN_ARCHITECTURE_H_

@@ -1,0 +1,166 @@
+#include "common/nn/model_description.h"
+
+#include <array>
+#include <utility>
+
+#include "common/fields/json.h"
+#include "fmt/format.h"
+#include "nlohmann/json.hpp"
+
+namespace slipway::nn {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kFormat = 1;
+constexpr int64_t kMaxRowElements = int64_t{1} << 31;
+constexpr size_t kMaxClasses = 1'000'000;
+
+constexpr std::array<Name<Task>, 2> kTasks = {
+    {{"classification", Task::kClassification}, {"regression", Task::kRegression}}};
+
+// A TensorSpec as JSON.
+struct TensorFields {
+  std::string name;
+  std::string datatype;
+  std::vector<int64_t> shape;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Text("name", name, {.min = 1, .max = 256, .required = true});
+    v.Text("datatype", datatype, {.min = 1, .max = 16, .required = true});
+    v.Ints("shape", shape, {.min = -1}, {.min = 1, .max = Shape::kMaxRank, .required = true});
+  }
+
+  static TensorFields From(const TensorSpec& spec) {
+    return {spec.name, std::string(DataTypeName(spec.dtype)), spec.shape.dims()};
+  }
+  absl::StatusOr<TensorSpec> ToSpec(const std::string& path) const {
+    const auto dtype = ParseDataType(datatype);
+    if (!dtype) return InvalidField(JoinPath(path, "datatype"), "is not a known type");
+    return TensorSpec{name, *dtype, Shape(shape)};
+  }
+};
+
+// The file's fields.
+struct Fields {
+  int format = kFormat;
+  Task task = Task::kClassification;
+  std::vector<TensorFields> inputs;
+  std::vector<TensorFields> outputs;
+  std::vector<std::string> labels;
+  json preprocessing = json::array();
+  json architecture;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Int("format", format, {.min = 1, .max = kFormat, .required = true});
+    v.Enum("task", task, kTasks, Presence::kRequired);
+    v.Objects("inputs", inputs, {.min = 1, .max = 1, .required = true});
+    v.Objects("outputs", outputs, {.min = 1, .max = 1, .required = true});
+    v.Texts("labels", labels, {.min = 1, .max = 256}, {.max = kMaxClasses});
+    v.Raw("preprocessing", preprocessing);
+    v.Raw("architecture", architecture, Presence::kRequired);
+  }
+};
+
+// A row that can be held in memory, of numbers, with a free batch.
+absl::Status CheckInput(const TensorSpec& input, const std::string& path) {
+  if (input.dtype == DataType::kBytes) {
+    return InvalidField(JoinPath(path, "datatype"), "must be a type of numbers, got BYTES");
+  }
+  if (input.shape.rank() < 2 || input.shape[0] != Shape::kAny) {
+    return InvalidField(
+        JoinPath(path, "shape"),
+        fmt::format("must start with -1 (the batch) and go on, got {}", input.shape.ToString()));
+  }
+  Shape row = input.shape;
+  row[0] = 1;
+  ASSIGN_OR_RETURN(const int64_t elements, row.ElementCount(JoinPath(path, "shape")));
+  if (elements < 1 || elements > kMaxRowElements) {
+    return InvalidField(JoinPath(path, "shape"),
+                        fmt::format("a row must have between 1 and {} elements, got {}",
+                                    kMaxRowElements, elements));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+TensorSpec OutputOf(Task task, int64_t size) {
+  return {task == Task::kClassification ? "probabilities" : "prediction",
+          DataType::kFp32,
+          {Shape::kAny, size}};
+}
+
+absl::StatusOr<ModelDescription> ModelDescription::Parse(std::string_view text,
+                                                         const std::string& path) {
+  ASSIGN_OR_RETURN(const json object, ParseJson(text, path, {.values = 4'000'000}));
+  Fields fields;
+  RETURN_IF_ERROR(ReadFields(object, path, fields));
+
+  ModelDescription description;
+  description.task = fields.task;
+  description.labels = std::move(fields.labels);
+  ASSIGN_OR_RETURN(description.input, fields.inputs[0].ToSpec(JoinPath(path, "inputs[0]")));
+  ASSIGN_OR_RETURN(description.output, fields.outputs[0].ToSpec(JoinPath(path, "outputs[0]")));
+  const std::string steps = JoinPath(path, "preprocessing");
+  if (!fields.preprocessing.is_array() || fields.preprocessing.size() > 64) {
+    return InvalidField(steps, "must be a list of at most 64 steps");
+  }
+  for (size_t i = 0; i < fields.preprocessing.size(); ++i) {
+    ASSIGN_OR_RETURN(auto step, ParsePreprocessing(fields.preprocessing[i], JoinPath(steps, i)));
+    description.preprocessing.push_back(std::move(step));
+  }
+  ASSIGN_OR_RETURN(description.architecture,
+                   ParseArchitecture(fields.architecture, JoinPath(path, "architecture")));
+  RETURN_IF_ERROR(description.BuildNetwork(path).status());
+  return description;
+}
+
+std::string ModelDescription::Print() const {
+  Fields fields;
+  fields.task = task;
+  fields.inputs = {TensorFields::From(input)};
+  fields.outputs = {TensorFields::From(output)};
+  fields.labels = labels;
+  nlohmann::ordered_json object = WriteFields(fields);
+  object["preprocessing"] = nlohmann::ordered_json::array();
+  for (const auto& step : preprocessing) object["preprocessing"].push_back(step->ToJson());
+  object["architecture"] = architecture->ToJson();
+  return object.dump(2) + "\n";
+}
+
+absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) const {
+  RETURN_IF_ERROR(CheckInput(input, JoinPath(path, "inputs[0]")));
+  const int64_t size = output.shape.rank() == 2 ? output.shape[1] : 0;
+  const TensorSpec expected = OutputOf(task, size);
+  if (size < 1 || size > static_cast<int64_t>(kMaxClasses) || output != expected) {
+    return InvalidField(
+        JoinPath(path, "outputs[0]"),
+        fmt::format("must be {} FP32 [-1, n] with n from 1 to {}", expected.name, kMaxClasses));
+  }
+  if (!labels.empty() && static_cast<int64_t>(labels.size()) != size) {
+    return InvalidField(JoinPath(path, "labels"),
+                        fmt::format("must name {} classes, got {}", size, labels.size()));
+  }
+  NetworkBuilder builder;
+  ValueId x = builder.Input(input);
+  if (input.dtype != DataType::kFp32) {
+    ASSIGN_OR_RETURN(x, builder.Apply("cast", Cast{DataType::kFp32}, x));
+  }
+  const std::string steps = JoinPath(path, "preprocessing");
+  for (size_t i = 0; i < preprocessing.size(); ++i) {
+    ASSIGN_OR_RETURN(x, preprocessing[i]->Append(builder, fmt::format("preprocessing.{}", i), x,
+                                                 JoinPath(steps, i)));
+  }
+  ASSIGN_OR_RETURN(const ValueId head,
+                   architecture->Build(builder, x, size, JoinPath(path, "architecture")));
+  ValueId result = head;
+  if (task == Task::kClassification) {
+    ASSIGN_OR_RETURN(result, builder.Apply("softmax", Softmax{}, head));
+  }
+  return std::move(builder).Finish(head, {{expected.name, result}});
+}
+
+}  // namespace slipway::nn

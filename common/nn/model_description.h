@@ -1,0 +1,56 @@
+#ifndef SLIPWAY_COMMON_NN_MODEL_DESCRIPTION_H_
+#define SLIPWAY_COMMON_NN_MODEL_DESCRIPTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/nn/architecture.h"
+#include "common/nn/network.h"
+#include "common/nn/preprocessing.h"
+#include "common/status/status.h"
+#include "common/tensor/tensor.h"
+
+namespace slipway::nn {
+
+/// The files of a servable artifact of format "slipway".
+inline constexpr std::string_view kDescriptionFile = "architecture.json";
+inline constexpr std::string_view kWeightsFile = "model.safetensors";
+inline constexpr std::string_view kArtifactFormat = "slipway";
+
+enum class Task {
+  kClassification,  // gives "probabilities" [-1, classes] FP32
+  kRegression,      // gives "prediction" [-1, targets] FP32
+};
+
+/// All of a model but its weights: what it takes and gives, how raw inputs are prepared, its
+/// architecture. Trainer, registry and worker share it through the file `architecture.json`.
+/// Torch-free. A value; parts are shared and immutable.
+struct ModelDescription {
+  Task task = Task::kClassification;
+  TensorSpec input;                 // raw rows, as callers send them; dimension 0 is the batch
+  TensorSpec output;                // see Task
+  std::vector<std::string> labels;  // of the classes, by index; may be empty
+  std::vector<std::shared_ptr<const Preprocessing>> preprocessing;  // first to last
+  std::shared_ptr<const Architecture> architecture;
+
+  /// Reads architecture.json and checks it whole: a network can be built from what it returns.
+  /// Errors: InvalidField below `path` (may be empty).
+  static absl::StatusOr<ModelDescription> Parse(std::string_view text, const std::string& path);
+
+  /// As Parse reads it.
+  std::string Print() const;
+
+  /// The network that goes from `input` to `output`. Errors: InvalidField below `path`, for
+  /// instance where a picture is too small for the architecture.
+  absl::StatusOr<Network> BuildNetwork(const std::string& path) const;
+};
+
+/// The output of a model with that task and that many classes or targets.
+TensorSpec OutputOf(Task task, int64_t size);
+
+}  // namespace slipway::nn
+
+#endif  // SLIPWAY_COMMON_NN_MODEL_DESCRIPTION_H_

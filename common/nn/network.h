@@ -1,0 +1,89 @@
+#ifndef SLIPWAY_COMMON_NN_NETWORK_H_
+#define SLIPWAY_COMMON_NN_NETWORK_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/nn/ops.h"
+#include "common/tensor/tensor.h"
+
+namespace slipway::nn {
+
+/// How a parameter starts.
+struct Init {
+  enum class Kind { kConstant, kUniform, kNormal };
+  Kind kind = Kind::kConstant;
+  double value = 0;  // the constant; the bound of [-value, value); the standard deviation
+
+  static Init Constant(double value) { return {Kind::kConstant, value}; }
+  static Init Uniform(double bound) { return {Kind::kUniform, bound}; }
+  static Init Normal(double deviation) { return {Kind::kNormal, deviation}; }
+};
+
+/// A tensor that training changes and a model file holds.
+struct Parameter {
+  std::string name;  // "conv.0.weight", unique in its network
+  Shape shape;
+  Init init;
+  /// False for statistics that a forward pass keeps (running_mean): saved, but not optimised.
+  bool trainable = true;
+  /// Whether weight decay shrinks it; biases and normalisation are left alone.
+  bool decays = true;
+};
+
+/// Places in Network::values and Network::parameters.
+using ValueId = int;
+using ParameterId = int;
+
+/// One operator applied to values.
+struct Layer {
+  std::string name;  // "conv.0", unique in its network
+  Op op;
+  std::vector<ValueId> inputs;
+  std::vector<ValueId> outputs;
+  std::vector<ParameterId> parameters;  // in the order that the operator documents
+};
+
+/// A network as a graph: values that layers compute from other values and from parameters.
+/// Torch-free and immutable; made by NetworkBuilder, interpreted by TorchNetwork, and plain enough
+/// to be written as ONNX. Layers stand in an order in which they can run. Any thread.
+class Network {
+ public:
+  const std::vector<TensorSpec>& values() const { return values_; }
+  const std::vector<Layer>& layers() const { return layers_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+
+  const TensorSpec& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
+  const Parameter& parameter(ParameterId id) const { return parameters_[static_cast<size_t>(id)]; }
+
+  /// What a caller gives (raw rows) and gets, in the order of the model's signature.
+  const std::vector<ValueId>& inputs() const { return inputs_; }
+  const std::vector<ValueId>& outputs() const { return outputs_; }
+
+  /// What a loss judges: for a classifier the logits, of which the output is the softmax.
+  ValueId head() const { return head_; }
+
+  /// Numbers in trainable parameters.
+  int64_t trainable_count() const;
+
+  /// Bytes of all parameters.
+  int64_t parameter_bytes() const;
+
+  /// Floating-point operations of one row's forward pass.
+  double flops() const;
+
+ private:
+  friend class NetworkBuilder;
+  std::vector<TensorSpec> values_;
+  std::vector<Layer> layers_;
+  std::vector<Parameter> parameters_;
+  std::vector<ValueId> inputs_;
+  std::vector<ValueId> outputs_;
+  ValueId head_ = 0;
+};
+
+}  // namespace slipway::nn
+
+#endif  // SLIPWAY_COMMON_NN_NETWORK_H_
