@@ -45,8 +45,15 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   endif()
 
   # What these libraries need themselves lies beside them; they find it by their own RPATH.
-  file(GLOB LIBTORCH_RUNTIME_LIBRARIES "${_torch_lib}/*.so" "${_torch_lib}/*.so.*"
-       "${LIBTORCH_ROOT}/nvidia/*/lib/*.so.*")
+  if(SLIPWAY_CUDA)
+    file(GLOB LIBTORCH_RUNTIME_LIBRARIES "${_torch_lib}/*.so" "${_torch_lib}/*.so.*"
+         "${LIBTORCH_ROOT}/nvidia/*/lib/*.so.*")
+  else()
+    set(LIBTORCH_RUNTIME_LIBRARIES
+      "${_torch_lib}/libc10.so" "${_torch_lib}/libgomp.so.1" "${_torch_lib}/libtorch_cpu.so"
+      "${LIBTORCH_ROOT}/nvidia/cu13/lib/libcudart.so.13"
+      "${LIBTORCH_ROOT}/nvidia/cu13/lib/libcupti.so.13")
+  endif()
   target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_torch_lib}")
   file(GLOB _nvidia_libs "${LIBTORCH_ROOT}/nvidia/*/lib")
   foreach(_dir IN LISTS _nvidia_libs)
