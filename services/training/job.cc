@@ -1,0 +1,287 @@
+#include "services/training/job.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "fmt/format.h"
+#include "google/protobuf/util/time_util.h"
+
+namespace slipway::training {
+namespace {
+
+using v1::TrainingJob;
+
+google::protobuf::Timestamp ToTimestamp(absl::Time time) {
+  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
+}
+
+v1::Event& AddEvent(Job& job, absl::Time now, Effects& effects) {
+  v1::Event& event = effects.events.emplace_back();
+  event.set_sequence(++job.last_sequence);
+  event.set_attempt(job.attempts);
+  *event.mutable_time() = ToTimestamp(now);
+  return event;
+}
+
+void AddLogLine(Job& job, absl::Time now, std::string_view severity, std::string_view text,
+                Effects& effects) {
+  v1::Event::LogLine& log = *AddEvent(job, now, effects).mutable_log();
+  log.set_severity(std::string(severity));
+  size_t size = std::min(text.size(), kMaxLogTextBytes);
+  // Not inside a character: protobuf and JSON take whole UTF-8 only.
+  while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;
+  log.set_text(std::string(text.substr(0, size)));
+}
+
+void MoveTo(TrainingJob::State state, Job& job, std::string_view reason, absl::Time now,
+            Effects& effects) {
+  job.state = state;
+  v1::Event::StateChange& change = *AddEvent(job, now, effects).mutable_state_change();
+  change.set_state(state);
+  change.set_reason(std::string(reason));
+  if (!IsFinal(state)) return;
+
+  job.end_time = now;
+  job.result.reset();
+  job.progress.set_remaining_seconds(0);
+  if (state == TrainingJob::FAILED) job.error = std::string(reason);
+  if (job.attempts == 0) return;
+  v1::UsageEvent& usage = effects.usage.emplace();
+  *usage.mutable_time() = ToTimestamp(now);
+  usage.set_tenant(job.name.tenant);
+  usage.set_key_id(job.key_id);
+  usage.set_kind("training_seconds");
+  usage.set_quantity(absl::ToDoubleSeconds(job.used));
+  usage.set_resource(job.name.ToString());
+}
+
+absl::Status Unexpected(const Job& job, std::string_view change) {
+  return absl::AbortedError(fmt::format("{} cannot {}: it is {}{}", job.name.ToString(), change,
+                                        TrainingJob::State_Name(job.state),
+                                        job.result.has_value() ? " and has its result" : ""));
+}
+
+bool IsLogSeverity(const std::string& severity) {
+  return severity == "debug" || severity == "info" || severity == "warning" || severity == "error";
+}
+
+// The first threshold that the metrics miss, or "".
+std::string MissedThreshold(const v1::EvaluationSpec& evaluation,
+                            const std::map<std::string, double>& metrics) {
+  // Sorted, so that the same job gets the same verdict.
+  const std::map<std::string, double> thresholds(evaluation.at_least().begin(),
+                                                 evaluation.at_least().end());
+  for (const auto& [name, least] : thresholds) {
+    const auto metric = metrics.find(name);
+    if (metric == metrics.end()) {
+      return fmt::format("spec.evaluation.at_least.{}: the training measured no such metric", name);
+    }
+    // Written so that NaN misses.
+    if (!(metric->second >= least)) {
+      return fmt::format("{} {:.6g} is below {:.6g}", name, metric->second, least);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+bool IsFinal(TrainingJob::State state) {
+  return state == TrainingJob::SUCCEEDED || state == TrainingJob::FAILED ||
+         state == TrainingJob::CANCELLED;
+}
+
+bool Job::finished() const { return IsFinal(state); }
+
+absl::Duration RetryPolicy::Backoff(int failures) const {
+  return std::min(max_backoff, first_backoff * std::ldexp(1.0, std::clamp(failures - 1, 0, 40)));
+}
+
+void Enqueue(Job& job, absl::Time now, Effects& effects) {
+  MoveTo(TrainingJob::QUEUED, job, "submitted", now, effects);
+}
+
+absl::Status StartAttempt(Job& job, absl::Time now, Effects& effects) {
+  if (job.state != TrainingJob::QUEUED) return Unexpected(job, "start");
+  ++job.attempts;
+  job.attempt_start = now;
+  job.attempt_seen = now;
+  if (!job.start_time.has_value()) job.start_time = now;
+  MoveTo(TrainingJob::RUNNING, job, fmt::format("attempt {} begins", job.attempts), now, effects);
+  return absl::OkStatus();
+}
+
+absl::Status RequestCancel(Job& job, absl::Time now, Effects& effects) {
+  if (job.state == TrainingJob::SUCCEEDED || job.state == TrainingJob::FAILED) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} cannot be cancelled: it has {}", job.name.ToString(),
+                    job.state == TrainingJob::SUCCEEDED ? "succeeded" : "failed"));
+  }
+  if (job.cancel_requested) return absl::OkStatus();
+  job.cancel_requested = true;
+  if (job.state == TrainingJob::QUEUED) {
+    MoveTo(TrainingJob::CANCELLED, job, "cancelled by request", now, effects);
+  } else {
+    AddLogLine(job, now, "info", "cancellation requested", effects);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttempt(const Job& job, int attempt) {
+  if (job.state != TrainingJob::RUNNING || job.attempts != attempt) {
+    return absl::AbortedError(fmt::format("attempt {} of {} is over: the job is {}, at attempt {}",
+                                          attempt, job.name.ToString(),
+                                          TrainingJob::State_Name(job.state), job.attempts));
+  }
+  if (job.result.has_value()) {
+    return absl::AbortedError(
+        fmt::format("attempt {} of {} has handed in its result", attempt, job.name.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Report(Job& job, const google::protobuf::RepeatedPtrField<v1::Event>& events,
+                    absl::Time now, Effects& effects) {
+  if (events.size() > kMaxEventsPerReport) {
+    return InvalidField(
+        "events", fmt::format("must be at most {}, got {}", kMaxEventsPerReport, events.size()));
+  }
+  job.attempt_seen = now;
+  for (int i = 0; i < events.size(); ++i) {
+    switch (events[i].what_case()) {
+      case v1::Event::kProgress:
+        job.progress = events[i].progress();
+        ++job.progress_events;
+        *AddEvent(job, now, effects).mutable_progress() = events[i].progress();
+        break;
+      case v1::Event::kLog:
+        if (!IsLogSeverity(events[i].log().severity())) {
+          return InvalidField(fmt::format("events[{}].log.severity", i),
+                              "must be one of debug, info, warning, error");
+        }
+        if (++job.log_lines < kMaxLogLines) {
+          AddLogLine(job, now, events[i].log().severity(), events[i].log().text(), effects);
+        } else if (job.log_lines == kMaxLogLines) {
+          AddLogLine(job, now, "warning",
+                     fmt::format("further log lines are dropped: the job has {}", kMaxLogLines),
+                     effects);
+        }
+        break;
+      case v1::Event::kCheckpoint:
+        *AddEvent(job, now, effects).mutable_checkpoint() = events[i].checkpoint();
+        break;
+      case v1::Event::kStateChange:
+      case v1::Event::WHAT_NOT_SET:
+        return InvalidField(fmt::format("events[{}]", i),
+                            "must be progress, a log line or a checkpoint");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& policy, absl::Time now,
+                        Effects& effects) {
+  if (job.state != TrainingJob::RUNNING || job.result.has_value()) {
+    return Unexpected(job, "end its attempt");
+  }
+  job.used +=
+      std::max(absl::ZeroDuration(), end.ran.value_or(job.attempt_seen - job.attempt_start));
+  for (const std::string& line : end.last_lines) AddLogLine(job, now, "error", line, effects);
+
+  if (job.cancel_requested) {
+    MoveTo(TrainingJob::CANCELLED, job, "cancelled by request", now, effects);
+    return absl::OkStatus();
+  }
+  if (end.out_of_time) {
+    MoveTo(TrainingJob::FAILED, job, end.reason, now, effects);
+    return absl::OkStatus();
+  }
+  if (end.interrupted) {
+    job.not_before = now;
+    MoveTo(TrainingJob::QUEUED, job, end.reason, now, effects);
+    return absl::OkStatus();
+  }
+  ++job.failures;
+  if (!end.retryable) {
+    MoveTo(TrainingJob::FAILED, job, end.reason, now, effects);
+  } else if (job.failures >= policy.max_failures) {
+    const std::string reason =
+        policy.max_failures > 1
+            ? fmt::format("{} failed attempts; the last one: {}", job.failures, end.reason)
+            : end.reason;
+    MoveTo(TrainingJob::FAILED, job, reason, now, effects);
+  } else {
+    const absl::Duration wait = policy.Backoff(job.failures);
+    job.not_before = now + wait;
+    MoveTo(TrainingJob::QUEUED, job,
+           fmt::format("{}; tried again in {:.3g} s", end.reason, absl::ToDoubleSeconds(wait)), now,
+           effects);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AcceptResult(Job& job, Result result, absl::Time now, Effects& effects) {
+  if (job.state != TrainingJob::RUNNING || job.result.has_value()) {
+    return Unexpected(job, "take a result");
+  }
+  if (job.cancel_requested) {
+    return absl::AbortedError(fmt::format("{} was cancelled", job.name.ToString()));
+  }
+  job.used += std::max(absl::ZeroDuration(), now - job.attempt_start);
+  job.attempt_seen = now;
+  job.metrics = result.metrics;
+  if (const std::string missed = MissedThreshold(job.spec.evaluation(), result.metrics);
+      !missed.empty()) {
+    MoveTo(TrainingJob::FAILED, job, missed, now, effects);
+    return absl::OkStatus();
+  }
+  job.result = std::move(result);
+  job.progress.set_phase("registering");
+  job.progress.set_remaining_seconds(0);
+  ++job.progress_events;
+  *AddEvent(job, now, effects).mutable_progress() = job.progress;
+  return absl::OkStatus();
+}
+
+absl::Status Succeed(Job& job, std::string model_version, absl::Time now, Effects& effects) {
+  if (job.state != TrainingJob::RUNNING || !job.result.has_value()) {
+    return Unexpected(job, "succeed");
+  }
+  job.model_version = std::move(model_version);
+  MoveTo(TrainingJob::SUCCEEDED, job, fmt::format("registered {}", job.model_version), now,
+         effects);
+  return absl::OkStatus();
+}
+
+absl::Status GiveUpResult(Job& job, std::string_view reason, absl::Time now, Effects& effects) {
+  if (job.state != TrainingJob::RUNNING || !job.result.has_value()) {
+    return Unexpected(job, "give up its result");
+  }
+  if (job.cancel_requested) {
+    MoveTo(TrainingJob::CANCELLED, job, "cancelled by request", now, effects);
+  } else {
+    MoveTo(TrainingJob::FAILED, job, reason, now, effects);
+  }
+  return absl::OkStatus();
+}
+
+TrainingJob ToProto(const Job& job) {
+  TrainingJob out;
+  out.set_name(job.name.ToString());
+  *out.mutable_spec() = job.spec;
+  out.set_state(job.state);
+  *out.mutable_create_time() = ToTimestamp(job.create_time);
+  if (job.start_time.has_value()) *out.mutable_start_time() = ToTimestamp(*job.start_time);
+  if (job.end_time.has_value()) *out.mutable_end_time() = ToTimestamp(*job.end_time);
+  out.set_attempts(job.attempts);
+  if (job.attempts > 0) *out.mutable_progress() = job.progress;
+  out.mutable_metrics()->insert(job.metrics.begin(), job.metrics.end());
+  out.set_model_version(job.model_version);
+  out.set_error(job.error);
+  out.set_priority(job.priority);
+  out.set_cancel_requested(job.cancel_requested);
+  return out;
+}
+
+}  // namespace slipway::training

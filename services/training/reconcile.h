@@ -1,0 +1,135 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_RECONCILE_H_
+#define SLIPWAY_SERVICES_TRAINING_RECONCILE_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/names/names.h"
+#include "services/training/job.h"
+
+// The one decision of scheduling: from the jobs that are not over and what runs for them, what to
+// do next. Pure: no clock, no I/O. Level-triggered: it looks at the state alone, so that a lost
+// event or a restart changes nothing. Idempotent: once what runs shows an action's effect, the
+// action is not asked for again.
+namespace slipway::training {
+
+struct SchedulingPolicy {
+  /// Trainers at once.
+  int max_trainers = 1;
+  /// Between SIGTERM and SIGKILL.
+  absl::Duration stop_grace = absl::Seconds(10);
+  /// The longest wait that a job may ever have had: a `not_before` beyond it comes from a clock
+  /// that was set back, and does not hold.
+  absl::Duration max_wait = absl::Minutes(2);
+  /// Where a spec gives no limit.
+  absl::Duration default_time_limit = absl::Hours(24);
+};
+
+/// What scheduling knows of a job.
+struct QueuedJob {
+  JobName name;
+  int64_t order = 0;
+  int priority = 0;
+  v1::TrainingJob::State state = v1::TrainingJob::QUEUED;
+  int attempt = 0;
+  absl::Time not_before = absl::InfinitePast();
+  bool cancel_requested = false;
+  bool has_result = false;
+  /// Time that ended attempts took.
+  absl::Duration used = absl::ZeroDuration();
+  /// Zero: the policy's.
+  absl::Duration time_limit = absl::ZeroDuration();
+};
+
+/// The jobs that are not over, and those over whose leftovers are still there; in any order.
+struct Queue {
+  std::vector<QueuedJob> jobs;
+  SchedulingPolicy policy;
+};
+
+struct RunningTrainer {
+  JobName job;
+  int attempt = 0;
+  /// Since its start.
+  absl::Duration ran = absl::ZeroDuration();
+  /// Since it was asked to stop.
+  std::optional<absl::Duration> stopping;
+  bool killed = false;
+};
+
+struct Running {
+  std::vector<RunningTrainer> trainers;
+  /// Results that are on their way to the registry.
+  std::set<JobName> registering;
+  /// Results that the registry could not take; when to try again.
+  std::map<JobName, absl::Time> register_not_before;
+  /// Grows with each launch: which tenant was served when. Absent: longest ago.
+  std::map<std::string, int64_t> last_launch;
+};
+
+struct LaunchTrainer {
+  JobName job;
+  bool operator==(const LaunchTrainer&) const = default;
+};
+/// SIGTERM.
+struct StopTrainer {
+  JobName job;
+  int attempt = 0;
+  bool operator==(const StopTrainer&) const = default;
+};
+/// SIGKILL.
+struct KillTrainer {
+  JobName job;
+  int attempt = 0;
+  bool operator==(const KillTrainer&) const = default;
+};
+/// The job runs, its trainer does not: settle how the attempt ended.
+struct SettleAttempt {
+  JobName job;
+  bool operator==(const SettleAttempt&) const = default;
+};
+struct RegisterResult {
+  JobName job;
+  bool operator==(const RegisterResult&) const = default;
+};
+/// A cancelled job's result is dropped.
+struct DropResult {
+  JobName job;
+  bool operator==(const DropResult&) const = default;
+};
+/// The job is over and nothing runs for it: its files go.
+struct DiscardFiles {
+  JobName job;
+  bool operator==(const DiscardFiles&) const = default;
+};
+using Action = std::variant<LaunchTrainer, StopTrainer, KillTrainer, SettleAttempt, RegisterResult,
+                            DropResult, DiscardFiles>;
+
+/// One line for a log or a failed test.
+std::string ToString(const Action& action);
+
+/// How long the job's attempts may take, all together.
+absl::Duration TimeLimit(const QueuedJob& job, const SchedulingPolicy& policy);
+
+/// What to do now, in this order. Any thread.
+///
+/// - A trainer whose attempt is over, cancelled or out of time is asked to stop, then killed.
+/// - Of the tenants that wait, the one with the fewest trainers comes first, then the one that
+///   was served longest ago: a tenant with a thousand jobs holds up no other. Within a tenant the
+///   higher priority comes first, then the older job. (A priority is the caller's own word, hence
+///   no rank between tenants.)
+/// - A job is not launched while a trainer of an earlier attempt lives: they share checkpoints.
+std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::Time now);
+
+/// When Reconcile may say something new though nothing happens, or InfiniteFuture.
+absl::Time NextWake(const Queue& queue, const Running& running, absl::Time now);
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_RECONCILE_H_
