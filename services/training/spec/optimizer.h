@@ -13,10 +13,9 @@ namespace slipway::training {
 /// The optimisers, by `type`: to add one, write its file beside these and name it here. An
 /// optimiser holds its parameters and its update over any tensor type (see Loss).
 ///
-/// `Step(parameter, gradient, state, step, rate)` updates one parameter in place. `state` are the
+/// `Step(parameter, gradient, state, update)` changes one parameter in place. `state` are the
 /// tensors that `kState` names, shaped as the parameter and zero at first; the trainer keeps them
-/// and saves them with its checkpoints. `step` counts from 1. `rate` is learning_rate times the
-/// schedule's factor. Nothing is tracked for gradients: call it without grad mode.
+/// and saves them with its checkpoints. Call it without grad mode.
 using Optimizer = std::variant<Sgd, Adam>;
 
 inline double LearningRateOf(const Optimizer& optimizer) {

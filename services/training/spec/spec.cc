@@ -283,6 +283,13 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   CheckRequiredSlug("spec.model", job.model(), problems);
   CheckRequiredSlug("spec.dataset", job.dataset(), problems);
   CheckData(job, problems);
+  if (!job.has_architecture()) {
+    problems.Add("spec.architecture", "is required");
+  } else {
+    auto parsed = nn::ParseArchitecture(ToJson(job.architecture()), "spec.architecture");
+    problems.Add(parsed.status());
+    if (parsed.ok()) spec.architecture = *std::move(parsed);
+  }
   const auto loss = ParseKindOf<Loss>("spec.loss", job.has_loss(), job.loss(), problems);
   const auto optimizer =
       ParseKindOf<Optimizer>("spec.optimizer", job.has_optimizer(), job.optimizer(), problems);

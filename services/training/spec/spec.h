@@ -1,7 +1,10 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_SPEC_SPEC_H_
 #define SLIPWAY_SERVICES_TRAINING_SPEC_SPEC_H_
 
+#include <memory>
+
 #include "absl/time/time.h"
+#include "common/nn/architecture.h"
 #include "common/status/status.h"
 #include "nlohmann/json_fwd.hpp"
 #include "services/training/spec/loss.h"
@@ -20,6 +23,7 @@ namespace slipway::training {
 struct Spec {
   /// As it was handed in, with its defaults filled in (checkpoint.keep, resources.device, ...).
   v1::JobSpec job;
+  std::shared_ptr<const nn::Architecture> architecture;
   Loss loss;
   Optimizer optimizer;
   Schedule schedule;

@@ -3,9 +3,10 @@
 
 #include <array>
 #include <cmath>
-#include <cstdint>
 #include <span>
 #include <string_view>
+
+#include "services/training/spec/optimizer/update.h"
 
 namespace slipway::training {
 
@@ -31,17 +32,19 @@ struct Adam {
   }
 
   template <class Tensor>
-  void Step(Tensor& parameter, const Tensor& gradient, std::span<Tensor> state, int64_t step,
-            double rate) const {
-    const Tensor direction = weight_decay == 0 ? gradient : gradient.add(parameter, weight_decay);
+  void Step(Tensor& parameter, const Tensor& gradient, std::span<Tensor> state,
+            const Update& update) const {
+    const bool decay = update.decays && weight_decay > 0;
+    const Tensor direction = decay ? gradient.add(parameter, weight_decay) : gradient;
     Tensor& mean = state[0];
     Tensor& square = state[1];
     mean.lerp_(direction, 1 - beta1);
     square.mul_(beta2).addcmul_(direction, direction, 1 - beta2);
+    const double step = static_cast<double>(update.step);
     const double mean_share = 1 - std::pow(beta1, step);
     const double square_share = 1 - std::pow(beta2, step);
     const Tensor root = square.sqrt().div_(std::sqrt(square_share)).add_(epsilon);
-    parameter.addcdiv_(mean, root, -rate / mean_share);
+    parameter.addcdiv_(mean, root, -update.rate / mean_share);
   }
 };
 

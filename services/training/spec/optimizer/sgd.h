@@ -2,12 +2,12 @@
 #define SLIPWAY_SERVICES_TRAINING_SPEC_OPTIMIZER_SGD_H_
 
 #include <array>
-#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "common/status/status.h"
+#include "services/training/spec/optimizer/update.h"
 
 namespace slipway::training {
 
@@ -36,15 +36,16 @@ struct Sgd {
   }
 
   template <class Tensor>
-  void Step(Tensor& parameter, const Tensor& gradient, std::span<Tensor> state, int64_t /*step*/,
-            double rate) const {
-    Tensor direction = weight_decay == 0 ? gradient : gradient.add(parameter, weight_decay);
-    if (momentum != 0) {
+  void Step(Tensor& parameter, const Tensor& gradient, std::span<Tensor> state,
+            const Update& update) const {
+    const bool decay = update.decays && weight_decay > 0;
+    Tensor direction = decay ? gradient.add(parameter, weight_decay) : gradient;
+    if (momentum > 0) {
       Tensor& velocity = state[0];
       velocity.mul_(momentum).add_(direction);
       direction = nesterov ? direction.add(velocity, momentum) : velocity;
     }
-    parameter.add_(direction, -rate);
+    parameter.add_(direction, -update.rate);
   }
 };
 
