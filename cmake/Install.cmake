@@ -1,15 +1,18 @@
 # `cmake --install` and the Debian package. Programs go to bin/ (slipway_binary); what Debian does
-# not have goes to lib/slipway, where their RUNPATH looks.
+# not have goes below lib/slipway, where their RUNPATH looks.
 include_guard(GLOBAL)
 
+# Packing builds nothing: `make package` has built the programs, and tests are not packed.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
+
 # LibTorch's libraries look for each other in their own folder last, so that one folder holds all.
-install(FILES ${LIBTORCH_RUNTIME_LIBRARIES} DESTINATION lib/slipway)
+install(FILES ${LIBTORCH_RUNTIME_LIBRARIES} DESTINATION lib/slipway/torch)
 file(GLOB _licenses "${LIBTORCH_ROOT}/*.dist-info")
 foreach(_folder IN LISTS _licenses)
   get_filename_component(_wheel "${_folder}" NAME_WLE)
-  install(DIRECTORY "${_folder}/licenses/" DESTINATION "${CMAKE_INSTALL_DOCDIR}/${_wheel}")
+  install(DIRECTORY "${_folder}/licenses/" DESTINATION share/doc/slipway/${_wheel})
 endforeach()
-install(FILES LICENSE NOTICE THIRD_PARTY_NOTICES.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES LICENSE NOTICE THIRD_PARTY_NOTICES.md DESTINATION share/doc/slipway)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME slipway)

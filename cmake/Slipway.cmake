@@ -79,7 +79,7 @@ endfunction()
 function(slipway_binary name)
   _slipway_executable(${name} bin ${ARGN})
   # LibTorch lies there when installed; the build tree finds it in bootstrap's cache.
-  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/slipway")
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/slipway/torch")
   install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   add_dependencies(programs ${name})
 endfunction()
