@@ -6,7 +6,7 @@
 #include <ostream>
 
 #include "CLI/CLI.hpp"
-#include "common/crypto/sha256.h"
+#include "common/crypto/hash.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
