@@ -125,7 +125,8 @@ void PrintJob(std::ostream& out, const json& job) {
     out << fmt::format("  {:<12} {}\n", "error", error);
   }
   out << fmt::format("  {:<12} {}\n", "attempts", TextOf(job, "attempts"));
-  for (const auto& [name, value] : job.value("metrics", json::object()).items()) {
+  const json metrics = job.value("metrics", json::object());
+  for (const auto& [name, value] : metrics.items()) {
     out << fmt::format("  {:<12} {}\n", name, value.dump());
   }
 }

@@ -39,7 +39,8 @@ void PrintVersion(const Session& session, const json& version) {
   for (const json& output : signature.value("outputs", json::array())) {
     out << fmt::format("  {:<14} {}\n", "output", Shape(output));
   }
-  for (const auto& [name, value] : version.value("metrics", json::object()).items()) {
+  const json metrics = version.value("metrics", json::object());
+  for (const auto& [name, value] : metrics.items()) {
     out << fmt::format("  {:<14} {}\n", name, value.dump());
   }
   const json artifact = version.value("artifact", json::object());
