@@ -120,9 +120,11 @@ class ConfigFields {
   void Field(std::string_view name, std::vector<T>& value, std::string_view doc) {
     AddList(
         name, [&value] { return value.size(); }, [&value](size_t size) { value.assign(size, T()); },
-        [&value](size_t i, ConfigFields& fields) {
+        [&value](size_t i, const std::function<void(ConfigFields&)>& visit) {
           T fresh;
+          ConfigFields fields;
           (i < value.size() ? value[i] : fresh).Describe(fields);
+          visit(fields);
         },
         doc);
   }
@@ -159,15 +161,27 @@ class ConfigFields {
  private:
   struct Node;
   class Loader;
+  class Printer;
 
   ConfigFields& AddGroup(std::string_view name, std::string_view doc);
+  // Visits item i, or a fresh one where the list is shorter.
+  using ItemVisitor = std::function<void(size_t i, const std::function<void(ConfigFields&)>&)>;
   void AddList(std::string_view name, std::function<size_t()> size,
-               std::function<void(size_t)> resize,
-               std::function<void(size_t, ConfigFields&)> describe, std::string_view doc);
+               std::function<void(size_t)> resize, ItemVisitor visit_item, std::string_view doc);
   void AddInteger(std::string_view name, std::function<int64_t()> get,
                   std::function<void(int64_t)> set, std::string_view doc, ConfigRange range,
                   int64_t type_min, int64_t type_max);
   Node& Add(std::string_view name, std::string_view doc);
+
+  // A node that holds a value, with its key ("log.level") and, below no list, the end of its
+  // environment variable's name ("LOG_LEVEL").
+  struct Leaf {
+    std::string key;
+    std::string environment;
+    Node* node;
+  };
+  std::vector<Leaf> Leaves() const;
+  void CollectLeaves(const std::string& prefix, std::vector<Leaf>& leaves) const;
 
   std::vector<std::shared_ptr<Node>> nodes_;
 };
