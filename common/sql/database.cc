@@ -205,8 +205,9 @@ absl::Status RunOnce(Session& session, const char* begin,
   };
   SessionTransaction tx(session);
   const absl::Status done = body(tx);
-  RETURN_IF_ERROR(tx.failure());
+  if (AsksToRetry(tx.failure())) return tx.failure();
   RETURN_IF_ERROR(done);
+  RETURN_IF_ERROR(tx.failure());
   RETURN_IF_ERROR(session.Run("COMMIT").status());
   open = false;
   return absl::OkStatus();

@@ -195,8 +195,8 @@ struct Session::Impl {
       if (const auto* text = std::get_if<std::string>(&value)) slot.text = *text;
       if (const auto* blob = std::get_if<Blob>(&value)) {
         if (slot.blob != nullptr) {
-          auto* backend = static_cast<soci::sqlite3_blob_backend*>(slot.blob->get_backend());
-          backend->set_data(blob->bytes.data(), blob->bytes.size());
+          slot.blob->trim(0);
+          slot.blob->write(0, blob->bytes.data(), blob->bytes.size());
         } else {
           slot.text = ToHex(blob->bytes);
         }
@@ -297,7 +297,8 @@ struct Session::Impl {
 
   /// `error.what()` is not used: SOCI puts the parameters' values into it.
   absl::Status ToStatus(const soci::soci_error& error) {
-    const std::string message = error.get_error_message();
+    std::string message = error.get_error_message();
+    message.erase(message.find_last_not_of(" \n^") + 1);  // libpq's lines
     if (dialect == Dialect::kSqlite) return SqliteStatus(message);
     const auto* postgres = dynamic_cast<const soci::postgresql_soci_error*>(&error);
     return PostgresStatus(message, postgres == nullptr ? "" : postgres->sqlstate());
