@@ -29,8 +29,6 @@ struct Parameter {
   Init init;
   /// False for statistics that a forward pass keeps (running_mean): saved, but not optimised.
   bool trainable = true;
-  /// Whether weight decay shrinks it; biases and normalisation are left alone.
-  bool decays = true;
 };
 
 /// Places in Network::values and Network::parameters.

@@ -1,0 +1,428 @@
+#include "common/nn/torch_network.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "fmt/format.h"
+
+namespace slipway::nn {
+namespace {
+
+// Parameters start at multiples of a cache line in the flat tensor.
+constexpr int64_t kAlignElements = 64 / sizeof(float);
+
+constexpr std::pair<DataType, at::ScalarType> kTypes[] = {
+    {DataType::kBool, at::kBool},     {DataType::kUint8, at::kByte},
+    {DataType::kUint16, at::kUInt16}, {DataType::kUint32, at::kUInt32},
+    {DataType::kUint64, at::kUInt64}, {DataType::kInt8, at::kChar},
+    {DataType::kInt16, at::kShort},   {DataType::kInt32, at::kInt},
+    {DataType::kInt64, at::kLong},    {DataType::kFp16, at::kHalf},
+    {DataType::kBf16, at::kBFloat16}, {DataType::kFp32, at::kFloat},
+    {DataType::kFp64, at::kDouble},
+};
+
+std::optional<at::ScalarType> ToTorchType(DataType type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (ours == type) return theirs;
+  }
+  return std::nullopt;
+}
+
+std::optional<DataType> FromTorchType(at::ScalarType type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (theirs == type) return ours;
+  }
+  return std::nullopt;
+}
+
+// Runs `body`, and turns what LibTorch throws into a status.
+template <class Body>
+auto Guard(const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::exception& error) {
+    return TorchError(error);
+  }
+}
+
+bool IsPicture(const Shape& shape) { return shape.rank() == 4; }
+
+// A view of `size` elements of `flat` with the parameter's shape.
+at::Tensor View(const at::Tensor& flat, int64_t offset, const Shape& shape) {
+  const at::Tensor part = flat.narrow(0, offset, shape.Product());
+  if (!IsPicture(shape)) return part.view(shape.dims());
+  const int64_t channels = shape[1];
+  const int64_t width = shape[3];
+  return part.as_strided(shape.dims(),
+                         {channels * shape[2] * width, 1, width * channels, channels});
+}
+
+// What the compiler of a plan knows about one layer.
+struct LayerContext {
+  const Layer& layer;
+  const std::vector<at::Tensor>& tensors;
+  bool training;
+  bool last_use;       // of the layer's input
+  bool may_overwrite;  // the input is a temporary that nobody reads afterwards, backward included
+
+  size_t in() const { return static_cast<size_t>(layer.inputs[0]); }
+  size_t out() const { return static_cast<size_t>(layer.outputs[0]); }
+  const at::Tensor& parameter(size_t i) const {
+    return tensors[static_cast<size_t>(layer.parameters[i])];
+  }
+};
+
+// The constants of an Affine, as they are multiplied and added.
+at::Tensor Constant(const std::vector<double>& values, const at::Tensor& like) {
+  return at::tensor(values, at::kFloat).to(like.device());
+}
+
+// Makes the function of one input that an operator is.
+struct StepCompiler {
+  using Function = std::function<at::Tensor(const at::Tensor&)>;
+  const LayerContext& context;
+  const at::Tensor& flat;  // for the device
+
+  Function operator()(const Cast& cast) const {
+    const at::ScalarType type = *ToTorchType(cast.to);
+    return [type](const at::Tensor& x) { return x.to(type); };
+  }
+  Function operator()(const Affine& affine) const {
+    if (affine.scale.size() == 1) {
+      // In two steps, as ONNX has it; the second one works in place.
+      const double scale = affine.scale[0];
+      const double shift = affine.shift[0];
+      if (shift == 0) return [scale](const at::Tensor& x) { return x.mul(scale); };
+      return [scale, shift](const at::Tensor& x) { return x.mul(scale).add_(shift); };
+    }
+    const at::Tensor scale = Constant(affine.scale, flat);
+    const at::Tensor shift = Constant(affine.shift, flat);
+    return [scale, shift](const at::Tensor& x) { return at::addcmul(shift, x, scale); };
+  }
+  Function operator()(const Reshape& reshape) const {
+    std::vector<int64_t> dims = {-1};
+    dims.insert(dims.end(), reshape.dims.begin(), reshape.dims.end());
+    return [dims](const at::Tensor& x) {
+      std::vector<int64_t> shape = dims;
+      shape[0] = x.size(0);  // -1 is ambiguous for an empty batch
+      return x.reshape(shape);
+    };
+  }
+  Function operator()(const Flatten&) const {
+    return [](const at::Tensor& x) { return x.flatten(1); };
+  }
+  Function operator()(const Gemm&) const {
+    return [weight = context.parameter(0), bias = context.parameter(1)](const at::Tensor& x) {
+      return at::linear(x, weight, bias);
+    };
+  }
+  Function operator()(const Conv& conv) const {
+    return [weight = context.parameter(0), bias = context.parameter(1), stride = conv.stride,
+            padding = conv.padding](const at::Tensor& x) {
+      return at::conv2d(x, weight, bias, stride, padding);
+    };
+  }
+  Function operator()(const MaxPool& pool) const {
+    return [kernel = pool.kernel, stride = pool.stride](const at::Tensor& x) {
+      return at::max_pool2d(x, kernel, stride);
+    };
+  }
+  Function operator()(const AveragePool& pool) const {
+    return [kernel = pool.kernel, stride = pool.stride](const at::Tensor& x) {
+      return at::avg_pool2d(x, kernel, stride);
+    };
+  }
+  Function operator()(const GlobalAveragePool&) const {
+    return [](const at::Tensor& x) { return at::adaptive_avg_pool2d(x, {1, 1}); };
+  }
+  Function operator()(const BatchNormalization& norm) const {
+    return [weight = context.parameter(0), bias = context.parameter(1), mean = context.parameter(2),
+            variance = context.parameter(3), training = context.training, momentum = norm.momentum,
+            epsilon = norm.epsilon](const at::Tensor& x) {
+      return at::batch_norm(x, weight, bias, mean, variance, training, momentum, epsilon,
+                            /*cudnn_enabled=*/true);
+    };
+  }
+  Function operator()(const Activate& activate) const {
+    const bool in_place = context.may_overwrite;
+    switch (activate.function) {
+      case Activation::kRelu:
+        if (in_place) return [](const at::Tensor& x) { return at::Tensor(x).relu_(); };
+        return [](const at::Tensor& x) { return x.relu(); };
+      case Activation::kGelu:
+        return [](const at::Tensor& x) { return at::gelu(x); };
+      case Activation::kTanh:
+        if (in_place) return [](const at::Tensor& x) { return at::Tensor(x).tanh_(); };
+        return [](const at::Tensor& x) { return x.tanh(); };
+      case Activation::kSigmoid:
+        if (in_place) return [](const at::Tensor& x) { return at::Tensor(x).sigmoid_(); };
+        return [](const at::Tensor& x) { return x.sigmoid(); };
+      case Activation::kIdentity:
+        return [](const at::Tensor& x) { return x; };
+    }
+    return nullptr;
+  }
+  Function operator()(const Dropout& dropout) const {
+    if (!context.training) return [](const at::Tensor& x) { return x; };
+    return [rate = dropout.rate](const at::Tensor& x) { return at::dropout(x, rate, true); };
+  }
+  Function operator()(const Softmax&) const {
+    return [](const at::Tensor& x) { return x.softmax(-1); };
+  }
+};
+
+// Operators whose result is a fresh tensor that their own backward does not read.
+bool MakesTemporary(const Op& op) {
+  return std::holds_alternative<Conv>(op) || std::holds_alternative<Gemm>(op) ||
+         std::holds_alternative<BatchNormalization>(op) || std::holds_alternative<MaxPool>(op) ||
+         std::holds_alternative<AveragePool>(op);
+}
+
+}  // namespace
+
+absl::Status TorchError(const std::exception& error) {
+  std::string text = error.what();
+  text = text.substr(0, text.find('\n'));
+  const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+                      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+                      text.find("allocate memory") != text.npos;
+  return memory ? absl::ResourceExhaustedError("out of memory: " + text)
+                : absl::InternalError(text);
+}
+
+at::Tensor ToTorch(const Tensor& tensor) {
+  return at::from_blob(
+      const_cast<char*>(tensor.data().data()), tensor.shape().dims(),
+      [owner = tensor.data().owner()](void*) {},
+      at::TensorOptions().dtype(*ToTorchType(tensor.dtype())));
+}
+
+absl::StatusOr<Tensor> FromTorch(std::string name, const at::Tensor& tensor) {
+  return Guard([&]() -> absl::StatusOr<Tensor> {
+    const auto dtype = FromTorchType(tensor.scalar_type());
+    if (!dtype) return absl::InternalError(fmt::format("{} has a foreign type", name));
+    auto owner = std::make_shared<const at::Tensor>(tensor.detach().to(at::kCPU).contiguous());
+    const std::string_view bytes(static_cast<const char*>(owner->const_data_ptr()),
+                                 owner->nbytes());
+    std::string field = name;
+    return Tensor::Make(std::move(name), *dtype, Shape(owner->sizes().vec()),
+                        Buffer::Share(bytes, owner), field);
+  });
+}
+
+TorchNetwork::~TorchNetwork() = default;
+
+absl::StatusOr<std::unique_ptr<TorchNetwork>> TorchNetwork::Create(Network network,
+                                                                   const std::string& device) {
+  if (device != "cpu" && !device.starts_with("cuda")) {
+    return absl::InvalidArgumentError(fmt::format("device {} is neither cpu nor cuda", device));
+  }
+  if (device != "cpu" && !torch::cuda::is_available()) {
+    return absl::FailedPreconditionError(
+        fmt::format("device {} is not there: this machine or this build has no CUDA", device));
+  }
+  return Guard([&]() -> absl::StatusOr<std::unique_ptr<TorchNetwork>> {
+    std::unique_ptr<TorchNetwork> result(new TorchNetwork(std::move(network)));
+    result->Allocate(device);
+    const Network& graph = result->network_;
+    result->train_ = result->Compile(Mode::kTrain, {graph.head()});
+    result->evaluate_ = result->Compile(Mode::kInfer, {graph.head()});
+    result->infer_ = result->Compile(Mode::kInfer, graph.outputs());
+    return result;
+  });
+}
+
+void TorchNetwork::Allocate(const std::string& device) {
+  const at::NoGradGuard no_grad;
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(at::Device(device));
+  int64_t size = 0;
+  std::vector<int64_t> offsets;
+  for (const Parameter& parameter : network_.parameters()) {
+    offsets.push_back(size);
+    if (!parameter.trainable) continue;
+    const int64_t count = parameter.shape.Product();
+    size += (count + kAlignElements - 1) / kAlignElements * kAlignElements;
+  }
+  flat_ = at::zeros({size}, options);
+  flat_gradients_ = at::zeros({size}, options);
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    const Parameter& parameter = network_.parameters()[i];
+    if (!parameter.trainable) {
+      tensors_.push_back(at::zeros(parameter.shape.dims(), options));
+      continue;
+    }
+    at::Tensor view = View(flat_, offsets[i], parameter.shape).detach();
+    view.set_requires_grad(true);
+    // Where a gradient is there already, backward adds to it in place.
+    view.mutable_grad() = View(flat_gradients_, offsets[i], parameter.shape);
+    tensors_.push_back(std::move(view));
+  }
+}
+
+TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& targets) const {
+  const std::vector<Layer>& layers = network_.layers();
+  // Which layers the targets need, and which layer reads a value last.
+  std::vector<bool> needed(network_.values().size());
+  std::vector<int> readers(network_.values().size());
+  for (const ValueId id : targets) {
+    needed[static_cast<size_t>(id)] = true;
+    ++readers[static_cast<size_t>(id)];
+  }
+  std::vector<bool> runs(layers.size());
+  for (size_t i = layers.size(); i-- > 0;) {
+    for (const ValueId id : layers[i].outputs) runs[i] = runs[i] || needed[static_cast<size_t>(id)];
+    if (!runs[i]) continue;
+    for (const ValueId id : layers[i].inputs) {
+      needed[static_cast<size_t>(id)] = true;
+      ++readers[static_cast<size_t>(id)];
+    }
+  }
+  Plan plan;
+  std::vector<bool> temporary(network_.values().size());
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!runs[i]) continue;
+    const Layer& layer = layers[i];
+    LayerContext context{layer, tensors_, mode == Mode::kTrain, false, false};
+    context.last_use = readers[context.in()] == 1;
+    context.may_overwrite = context.last_use && temporary[context.in()];
+    temporary[context.out()] = MakesTemporary(layer.op);
+    auto function = std::visit(StepCompiler{context, flat_}, layer.op);
+    plan.push_back([function = std::move(function), in = context.in(), out = context.out(),
+                    last_use = context.last_use](std::span<at::Tensor> values) {
+      values[out] = function(values[in]);
+      if (last_use && in != out) values[in].reset();
+    });
+  }
+  return plan;
+}
+
+absl::Status TorchNetwork::Initialize(uint64_t seed) {
+  return Guard([&]() -> absl::Status {
+    const at::NoGradGuard no_grad;
+    // A generator of its own, on the CPU and in the file's layout: neither the device nor other
+    // users of random numbers change the result.
+    at::Generator generator = at::detail::createCPUGenerator(seed);
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      const Parameter& parameter = network_.parameters()[i];
+      at::Tensor start = at::empty(parameter.shape.dims(), at::kFloat);
+      const double value = parameter.init.value;
+      switch (parameter.init.kind) {
+        case Init::Kind::kConstant:
+          start.fill_(value);
+          break;
+        case Init::Kind::kUniform:
+          start.uniform_(-value, value, generator);
+          break;
+        case Init::Kind::kNormal:
+          start.normal_(0, value, generator);
+          break;
+      }
+      tensors_[i].copy_(start);
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status TorchNetwork::Load(const SafetensorsFile& file) {
+  return Guard([&]() -> absl::Status {
+    const at::NoGradGuard no_grad;
+    std::vector<const Tensor*> found;
+    for (const Parameter& parameter : network_.parameters()) {
+      const Tensor* tensor = file.Find(parameter.name);
+      if (tensor == nullptr) {
+        return absl::InvalidArgumentError(fmt::format("tensor {} is missing", parameter.name));
+      }
+      if (tensor->dtype() != DataType::kFp32 || tensor->shape() != parameter.shape) {
+        return absl::InvalidArgumentError(fmt::format(
+            "tensor {} must be FP32 {}, got {} {}", parameter.name, parameter.shape.ToString(),
+            DataTypeName(tensor->dtype()), tensor->shape().ToString()));
+      }
+      found.push_back(tensor);
+    }
+    if (file.tensors().size() != found.size()) {
+      for (const Tensor& tensor : file.tensors()) {
+        if (std::none_of(found.begin(), found.end(),
+                         [&](const Tensor* known) { return known == &tensor; })) {
+          return absl::InvalidArgumentError(
+              fmt::format("tensor {} does not belong to this architecture", tensor.name()));
+        }
+      }
+    }
+    for (size_t i = 0; i < found.size(); ++i) tensors_[i].copy_(ToTorch(*found[i]));
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<Tensor>> TorchNetwork::Save() const {
+  std::vector<Tensor> saved;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    auto tensor = Guard([&]() -> absl::StatusOr<Tensor> {
+      const at::NoGradGuard no_grad;
+      // clone() in the file's layout: the copy must not change with the next step.
+      return FromTorch(network_.parameters()[i].name,
+                       tensors_[i].detach().clone(at::MemoryFormat::Contiguous));
+    });
+    if (!tensor.ok()) return tensor.status();
+    saved.push_back(*std::move(tensor));
+  }
+  return saved;
+}
+
+absl::StatusOr<std::vector<Tensor>> TorchNetwork::Run(std::span<const Tensor> inputs) const {
+  if (inputs.size() != network_.inputs().size()) {
+    return InvalidField("inputs", fmt::format("must be {} tensors, got {}",
+                                              network_.inputs().size(), inputs.size()));
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    RETURN_IF_ERROR(
+        inputs[i].CheckAgainst(network_.value(network_.inputs()[i]), fmt::format("inputs[{}]", i)));
+  }
+  return Guard([&]() -> absl::StatusOr<std::vector<Tensor>> {
+    std::vector<at::Tensor> given;
+    for (const Tensor& input : inputs) given.push_back(ToTorch(input).to(flat_.device()));
+    const std::vector<at::Tensor> results = Infer(given);
+    std::vector<Tensor> outputs;
+    for (size_t i = 0; i < results.size(); ++i) {
+      auto output = FromTorch(network_.value(network_.outputs()[i]).name, results[i]);
+      if (!output.ok()) return output.status();
+      outputs.push_back(*std::move(output));
+    }
+    return outputs;
+  });
+}
+
+std::vector<at::Tensor> TorchNetwork::Infer(std::span<const at::Tensor> inputs) const {
+  const c10::InferenceMode inference;
+  c10::SmallVector<at::Tensor, 64> values(network_.values().size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    values[static_cast<size_t>(network_.inputs()[i])] = inputs[i];
+  }
+  for (const Step& step : infer_) step({values.data(), values.size()});
+  std::vector<at::Tensor> outputs;
+  outputs.reserve(network_.outputs().size());
+  for (const ValueId id : network_.outputs()) {
+    outputs.push_back(values[static_cast<size_t>(id)]);
+  }
+  return outputs;
+}
+
+at::Tensor TorchNetwork::RunToHead(const Plan& plan, const at::Tensor& input) const {
+  c10::SmallVector<at::Tensor, 64> values(network_.values().size());
+  values[static_cast<size_t>(network_.inputs()[0])] = input;
+  for (const Step& step : plan) step({values.data(), values.size()});
+  return values[static_cast<size_t>(network_.head())];
+}
+
+at::Tensor TorchNetwork::Evaluate(const at::Tensor& input) const {
+  const c10::InferenceMode inference;
+  return RunToHead(evaluate_, input);
+}
+
+at::Tensor TorchNetwork::Train(const at::Tensor& input) { return RunToHead(train_, input); }
+
+}  // namespace slipway::nn

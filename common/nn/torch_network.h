@@ -1,0 +1,104 @@
+#ifndef SLIPWAY_COMMON_NN_TORCH_NETWORK_H_
+#define SLIPWAY_COMMON_NN_TORCH_NETWORK_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/nn/network.h"
+#include "common/status/status.h"
+#include "common/tensor/safetensors.h"
+#include "common/tensor/tensor.h"
+
+namespace slipway::nn {
+
+/// A Network with its parameters, run by LibTorch. The graph is compiled once into a list of
+/// steps, so that a call costs what the operators cost.
+///
+/// Trainable parameters (FP32) lie in one flat tensor, and their gradients in another: an
+/// optimiser, a norm or an all-reduce is one operation for all of them. Weights of convolutions
+/// are kept channels-last.
+///
+/// Infer, Evaluate and Save may run on any number of threads at once, but not beside Initialize,
+/// Load, Train or a change of parameters().
+class TorchNetwork {
+ public:
+  /// Allocates; the parameters are zero. `device` is "cpu", "cuda" or "cuda:1".
+  /// Errors: kInvalidArgument (device), kFailedPrecondition (no such device here),
+  /// kResourceExhausted (memory).
+  static absl::StatusOr<std::unique_ptr<TorchNetwork>> Create(Network network,
+                                                              const std::string& device = "cpu");
+  ~TorchNetwork();
+
+  const Network& network() const { return network_; }
+
+  /// Starts all parameters as the network says. The same seed gives the same numbers on every
+  /// machine and device.
+  absl::Status Initialize(uint64_t seed);
+
+  /// Takes the parameters from a file. Errors: kInvalidArgument that names the tensor that is
+  /// missing, unknown, no FP32 or of another shape.
+  absl::Status Load(const SafetensorsFile& file);
+
+  /// The parameters by name, as Load takes them; copies.
+  absl::StatusOr<std::vector<Tensor>> Save() const;
+
+  /// From raw inputs to outputs, in the order of network().inputs() and outputs(). Errors:
+  /// kInvalidArgument (count, type or shape of an input, named "inputs[0].shape"),
+  /// kResourceExhausted (memory), kInternal.
+  absl::StatusOr<std::vector<Tensor>> Run(std::span<const Tensor> inputs) const;
+
+  /// The same for tensors on the device, whose shapes the caller has checked. Throws c10::Error.
+  std::vector<at::Tensor> Infer(std::span<const at::Tensor> inputs) const;
+
+  /// From raw inputs to the head, as inference does it. Throws c10::Error.
+  at::Tensor Evaluate(const at::Tensor& input) const;
+
+  /// From raw inputs to the head, as training does it: with dropout and batch statistics, and
+  /// recorded for backward(), which adds to gradients(). One thread. Throws c10::Error.
+  at::Tensor Train(const at::Tensor& input);
+
+  /// All trainable parameters, flat: change it without grad mode. Some elements are padding,
+  /// whose gradient is always 0.
+  at::Tensor& parameters() { return flat_; }
+  /// Their gradients, to be zeroed between steps.
+  at::Tensor& gradients() { return flat_gradients_; }
+
+ private:
+  enum class Mode { kTrain, kInfer };
+  // Computes one value from those before it.
+  using Step = std::function<void(std::span<at::Tensor> values)>;
+  using Plan = std::vector<Step>;
+
+  explicit TorchNetwork(Network network) : network_(std::move(network)) {}
+  void Allocate(const std::string& device);
+  Plan Compile(Mode mode, const std::vector<ValueId>& targets) const;
+  at::Tensor RunToHead(const Plan& plan, const at::Tensor& input) const;
+
+  const Network network_;
+  at::Tensor flat_;
+  at::Tensor flat_gradients_;
+  std::vector<at::Tensor> tensors_;  // by ParameterId; views of flat_ where trainable
+  Plan train_;
+  Plan evaluate_;
+  Plan infer_;
+};
+
+/// A view of the tensor's data that keeps it alive; on the CPU. BYTES is not taken.
+at::Tensor ToTorch(const Tensor& tensor);
+
+/// The inverse: copies only from another device or to make the elements contiguous.
+absl::StatusOr<Tensor> FromTorch(std::string name, const at::Tensor& tensor);
+
+/// What an exception out of LibTorch means: kResourceExhausted where memory ran out, else
+/// kInternal with the first line of its text.
+absl::Status TorchError(const std::exception& error);
+
+}  // namespace slipway::nn
+
+#endif  // SLIPWAY_COMMON_NN_TORCH_NETWORK_H_
