@@ -1,9 +1,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <fstream>
-#include <numeric>
+#include <iostream>
 #include <ostream>
 #include <sstream>
 
@@ -54,21 +53,11 @@ absl::StatusOr<std::vector<int64_t>> ShapeFor(const json& input, int64_t rows, i
   return shape;
 }
 
-// Scores of one row as label and probability. A model may answer logits: what does not sum to
-// one goes through softmax.
-Prediction Best(const std::vector<double>& scores, const json& labels) {
-  std::vector<double> shares = scores;
-  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
-  if (std::abs(sum - 1) > 1e-3 || *std::min_element(shares.begin(), shares.end()) < 0) {
-    const double greatest = *std::max_element(shares.begin(), shares.end());
-    double total = 0;
-    for (double& share : shares) total += share = std::exp(share - greatest);
-    for (double& share : shares) share /= total;
-  }
-  const size_t best = static_cast<size_t>(std::max_element(shares.begin(), shares.end()) -
-                                          shares.begin());
-  const bool named = labels.is_array() && best < labels.size();
-  return {named ? labels[best].get<std::string>() : std::to_string(best), shares[best]};
+// The class with the greatest probability.
+Prediction Best(const std::vector<double>& probabilities, const json& labels) {
+  const auto best = std::max_element(probabilities.begin(), probabilities.end());
+  const auto index = static_cast<size_t>(best - probabilities.begin());
+  return {index < labels.size() ? labels[index].get<std::string>() : std::to_string(index), *best};
 }
 
 absl::StatusOr<std::vector<Prediction>> Predictions(const json& answer, size_t rows,
@@ -84,9 +73,9 @@ absl::StatusOr<std::vector<Prediction>> Predictions(const json& answer, size_t r
   const size_t classes = data.size() / rows;
   std::vector<Prediction> predictions;
   for (size_t row = 0; row < rows; ++row) {
-    std::vector<double> scores;
-    for (size_t i = 0; i < classes; ++i) scores.push_back(data[row * classes + i].get<double>());
-    predictions.push_back(Best(scores, labels));
+    std::vector<double> probabilities;
+    for (size_t i = 0; i < classes; ++i) probabilities.push_back(data[row * classes + i].get<double>());
+    predictions.push_back(Best(probabilities, labels));
   }
   return predictions;
 }

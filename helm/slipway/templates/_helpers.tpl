@@ -1,0 +1,169 @@
+{{- define "slipway.labels" -}}
+app.kubernetes.io/name: slipway
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "slipway.metadataLabels" -}}
+{{ include "slipway.labels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "slipway.fullname" -}}
+{{- printf "%s-%s" .root.Release.Name .component | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "slipway.image" -}}
+{{- $image := .Values.image -}}
+{{- $prefix := ternary "" (printf "%s/" .Values.global.imageRegistry) (empty .Values.global.imageRegistry) -}}
+{{- if $image.digest -}}
+{{ printf "%s%s@%s" $prefix $image.repository $image.digest }}
+{{- else -}}
+{{ printf "%s%s:%s" $prefix $image.repository (default .Chart.AppVersion $image.tag) }}
+{{- end -}}
+{{- end }}
+
+{{/* A pod must outlive its preStop and its draining, or Kubernetes kills it in the middle. */}}
+{{- define "slipway.checkTermination" -}}
+{{- $t := .Values.termination -}}
+{{- if le (int $t.graceSeconds) (add $t.preStopSeconds $t.drainSeconds | int) -}}
+{{- fail (printf "termination.graceSeconds (%d) must be more than preStopSeconds + drainSeconds (%d)" (int $t.graceSeconds) (add $t.preStopSeconds $t.drainSeconds | int)) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where a service listens inside the cluster, "<release>-registry:7000". */}}
+{{- define "slipway.address" -}}
+{{ include "slipway.fullname" . }}:7000
+{{- end }}
+
+{{- define "slipway.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "slipway.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The pod of a service: .root, .component, .program, .values, .stateful */}}
+{{- define "slipway.pod" -}}
+{{- $root := .root -}}
+metadata:
+  labels:
+    {{- include "slipway.labels" . | nindent 4 }}
+  annotations:
+    checksum/config: {{ .config | sha256sum }}
+spec:
+  serviceAccountName: {{ include "slipway.fullname" . }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ $root.Values.termination.graceSeconds }}
+  {{- include "slipway.podSecurity" . | nindent 2 }}
+  {{- with $root.Values.global.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.affinity }}
+  affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .values.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- with .values.topologySpreadConstraints }}
+  topologySpreadConstraints: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ .container }}
+      image: {{ include "slipway.image" $root }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      command: [/usr/bin/{{ .program }}]
+      args: [--config, /etc/slipway/config.yaml]
+      {{- include "slipway.containerSecurity" . | nindent 6 }}
+      {{- if and $root.Values.database.existingSecret .database }}
+      env:
+        - name: SLIPWAY_{{ .component | upper }}_DATABASE
+          valueFrom:
+            secretKeyRef: {name: {{ $root.Values.database.existingSecret }}, key: {{ .component }}}
+      {{- end }}
+      ports:
+        {{- range $name, $port := .ports }}
+        - {name: {{ $name }}, containerPort: {{ $port }}}
+        {{- end }}
+        - {name: admin, containerPort: 7070}
+      startupProbe:
+        httpGet: {path: /healthz, port: admin}
+        periodSeconds: 2
+        failureThreshold: 150
+      livenessProbe:
+        httpGet: {path: /healthz, port: admin}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 6
+      readinessProbe:
+        httpGet: {path: /readyz, port: admin}
+        periodSeconds: 2
+        timeoutSeconds: 2
+      lifecycle:
+        preStop:
+          exec: {command: [/bin/sleep, {{ $root.Values.termination.preStopSeconds | quote }}]}
+      resources: {{- toYaml .resources | nindent 8 }}
+      volumeMounts:
+        - {name: config, mountPath: /etc/slipway, readOnly: true}
+        - {name: tls, mountPath: /etc/slipway-tls, readOnly: true}
+        - {name: identity, mountPath: /etc/slipway-identity, readOnly: true}
+        - {name: trust, mountPath: /etc/slipway-trust, readOnly: true}
+        - {name: data, mountPath: /var/lib/slipway}
+        - {name: tmp, mountPath: /tmp}
+        {{- if .values.shmSize }}
+        - {name: shm, mountPath: /dev/shm}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap: {name: {{ include "slipway.fullname" . }}}
+    - name: tls
+      secret: {secretName: {{ $root.Values.tls.existingSecret }}, defaultMode: 0440}
+    - name: identity
+      secret:
+        secretName: {{ $root.Values.identity.existingSecret }}
+        defaultMode: 0440
+        items:
+          {{- range .identityKeys }}
+          - {key: {{ . }}, path: {{ . }}}
+          {{- else }}
+          - {key: gateway.pub, path: gateway.pub}
+          {{- end }}
+    - name: trust
+      secret:
+        secretName: {{ $root.Values.identity.existingSecret }}
+        defaultMode: 0440
+        items:
+          - {key: gateway.pub, path: gateway.pub}
+          - {key: training.pub, path: training.pub}
+          - {key: controller.pub, path: controller.pub}
+    - name: tmp
+      emptyDir: {}
+    {{- if .values.shmSize }}
+    - name: shm
+      emptyDir: {medium: Memory, sizeLimit: {{ .values.shmSize }}}
+    {{- end }}
+    {{- if .values.cacheSize }}
+    - name: data
+      emptyDir: {sizeLimit: {{ .values.cacheSize }}}
+    {{- end }}
+{{- end }}
