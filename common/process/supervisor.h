@@ -37,7 +37,7 @@ class Backoff {
 };
 
 struct SupervisorOptions {
-  RestartOptions restart;
+  RestartOptions restart = {};
   /// Between SIGTERM and SIGKILL when a child is stopped.
   absl::Duration stop_grace = absl::Seconds(10);
 };
