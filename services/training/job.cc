@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
+#include "services/training/clean_text.h"
 
 namespace slipway::training {
 namespace {
@@ -28,10 +29,7 @@ void AddLogLine(Job& job, absl::Time now, std::string_view severity, std::string
                 Effects& effects) {
   v1::Event::LogLine& log = *AddEvent(job, now, effects).mutable_log();
   log.set_severity(std::string(severity));
-  size_t size = std::min(text.size(), kMaxLogTextBytes);
-  // Not inside a character: protobuf and JSON take whole UTF-8 only.
-  while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;
-  log.set_text(std::string(text.substr(0, size)));
+  log.set_text(CleanText(text, kMaxLogTextBytes));
 }
 
 void MoveTo(TrainingJob::State state, Job& job, std::string_view reason, absl::Time now,
@@ -198,7 +196,7 @@ absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& poli
     return absl::OkStatus();
   }
   if (end.interrupted) {
-    job.not_before = now;
+    job.not_before = now + end.wait;
     MoveTo(TrainingJob::QUEUED, job, end.reason, now, effects);
     return absl::OkStatus();
   }

@@ -112,8 +112,9 @@ struct AttemptEnd {
   std::string reason;
   /// Another attempt may do better.
   bool retryable = true;
-  /// The platform's doing (it was restarted): no failure of the job.
+  /// The platform's doing (it was restarted): no failure of the job, which goes on after `wait`.
   bool interrupted = false;
+  absl::Duration wait = absl::ZeroDuration();
   /// How long it ran; absent where nobody knows: until its newest sign of life.
   std::optional<absl::Duration> ran;
   /// The time limit ended it.

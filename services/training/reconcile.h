@@ -45,6 +45,8 @@ struct QueuedJob {
   absl::Duration used = absl::ZeroDuration();
   /// Zero: the policy's.
   absl::Duration time_limit = absl::ZeroDuration();
+
+  bool operator==(const QueuedJob&) const = default;
 };
 
 /// The jobs that are not over, and those over whose leftovers are still there; in any order.

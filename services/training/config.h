@@ -1,0 +1,90 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_CONFIG_H_
+#define SLIPWAY_SERVICES_TRAINING_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "common/grpc/tls.h"
+#include "common/log/log.h"
+
+namespace slipway::training {
+
+/// Settings of slipway-training. Durations as "10s"; the descriptions below are the documentation.
+struct TrainingConfig {
+  std::string listen = "unix:/run/slipway/training.sock";
+  std::string admin_listen = "unix:/run/slipway/training-admin.sock";
+  std::string registry = "unix:/run/slipway/registry.sock";
+  std::string trainer_training;
+  std::string trainer_registry;
+  TlsFiles tls;
+  std::string identity_key = "/var/lib/slipway/training/identity.pem";
+  std::string trust_dir = "/var/lib/slipway/trust";
+  std::string database = "sqlite:/var/lib/slipway/training/training.db";
+  std::string data_dir = "/var/lib/slipway/training";
+  std::string trainer_program;
+
+  int max_trainers = 1;
+  int64_t max_unfinished_jobs_per_tenant = 1000;
+  int max_watchers = 128;
+  int max_failed_attempts = 3;
+  absl::Duration first_retry = absl::Seconds(2);
+  absl::Duration last_retry = absl::Minutes(2);
+  absl::Duration default_time_limit = absl::Hours(24);
+  absl::Duration stop_grace = absl::Seconds(10);
+  absl::Duration registry_timeout = absl::Seconds(30);
+  int64_t progress_events_kept = 200;
+  int64_t progress_events_every = 20;
+  absl::Duration drain_timeout = absl::Seconds(10);
+  LogConfig log;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("listen", listen, "Where the gRPC service listens: unix:/path, or host:port with TLS");
+    v.Field("admin_listen", admin_listen,
+            "Where /healthz, /readyz and /metrics are served: unix:/path or host:port");
+    v.Field("registry", registry, "The registry service");
+    v.Field("trainer_training", trainer_training,
+            "What trainers dial for this service; empty: where it listens");
+    v.Field("trainer_registry", trainer_registry,
+            "What trainers dial for the registry; empty: as this service does");
+    v.Field("tls", tls, "Mutual TLS, for addresses that are no Unix sockets");
+    v.Field("identity_key", identity_key, "This service's own signing key (Ed25519, PKCS #8 PEM)");
+    v.Field("trust_dir", trust_dir, "The folder of the services' public keys: gateway.pub, ...");
+    v.Field("database", database, "sqlite:/path or postgresql://user@host:port/name");
+    v.Field("data_dir", data_dir, "Checkpoints, trainers' logs and downloaded datasets");
+    v.Field("trainer_program", trainer_program,
+            "Path of slipway-trainer; empty: the one beside this program");
+    v.Field("max_trainers", max_trainers, "How many trainers run at once", {.min = 1, .max = 1000});
+    v.Field("max_unfinished_jobs_per_tenant", max_unfinished_jobs_per_tenant,
+            "How many jobs of a tenant may be queued or running", {.min = 1, .max = 1e6});
+    v.Field("max_watchers", max_watchers, "How many callers may watch jobs at once",
+            {.min = 1, .max = 10000});
+    v.Field("max_failed_attempts", max_failed_attempts,
+            "How many attempts may fail before the job does", {.min = 1, .max = 100});
+    v.Field("first_retry", first_retry, "Wait before the second attempt; doubles with each",
+            {.max = absl::Hours(1)});
+    v.Field("last_retry", last_retry, "The longest wait before an attempt",
+            {.max = absl::Hours(24)});
+    v.Field("default_time_limit", default_time_limit,
+            "How long a job may run whose spec gives no limit",
+            {.min = absl::Seconds(1), .max = absl::Hours(24 * 30)});
+    v.Field("stop_grace", stop_grace, "How long a trainer may take to stop before it is killed",
+            {.max = absl::Hours(1)});
+    v.Field("registry_timeout", registry_timeout, "For one call to the registry",
+            {.min = absl::Seconds(1), .max = absl::Minutes(10)});
+    v.Field("progress_events_kept", progress_events_kept,
+            "How many of a job's newest progress events are kept", {.min = 1, .max = 1e6});
+    v.Field("progress_events_every", progress_events_every,
+            "Of the older progress events, one in how many is kept", {.min = 1, .max = 1e6});
+    v.Field("drain_timeout", drain_timeout, "How long calls in flight may go on after SIGTERM",
+            {.max = absl::Minutes(10)});
+    v.Field("log", log, "Log lines");
+  }
+
+  absl::Status Check() const { return tls.Check(); }
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_CONFIG_H_

@@ -1,0 +1,110 @@
+// slipway-training: the queue of training jobs and the trainers that run them.
+
+#include <algorithm>
+#include <atomic>
+
+#include "common/admin/admin.h"
+#include "common/config/service_main.h"
+#include "common/config/version.h"
+#include "common/crypto/ed25519.h"
+#include "common/grpc/server.h"
+#include "common/identity/token.h"
+#include "common/metrics/metrics.h"
+#include "common/process/local_process_launcher.h"
+#include "common/process/shutdown.h"
+#include "common/sql/database.h"
+#include "services/training/board.h"
+#include "services/training/config.h"
+#include "services/training/event_bell.h"
+#include "services/training/local_launcher.h"
+#include "services/training/registry_client.h"
+#include "services/training/runner.h"
+#include "services/training/sql_job_store.h"
+#include "services/training/training.h"
+#include "services/training/training_service.h"
+
+namespace slipway::training {
+namespace {
+
+absl::Status Run(const TrainingConfig& config) {
+  ShutdownSignal shutdown;
+  const Clock& clock = Clock::Real();
+  Metrics metrics("training");
+
+  ASSIGN_OR_RETURN(Ed25519PrivateKey key, Ed25519PrivateKey::Load(config.identity_key));
+  TokenIssuer tokens(ServiceId::kTraining, std::move(key), clock);
+  ASSIGN_OR_RETURN(const auto verifier,
+                   TokenVerifier::Create(config.trust_dir, ServiceId::kTraining, clock));
+  ASSIGN_OR_RETURN(const auto registry,
+                   RegistryClient::Create({.address = config.registry, .tls = config.tls}, tokens));
+  ASSIGN_OR_RETURN(const auto database, sql::Database::Open(config.database));
+  ASSIGN_OR_RETURN(const auto store,
+                   SqlJobStore::Create(*database, {.keep_newest = config.progress_events_kept,
+                                                   .keep_every = config.progress_events_every}));
+
+  const RetryPolicy retry{config.max_failed_attempts, config.first_retry, config.last_retry};
+  Board board;
+  EventBell bell;
+  Training training(*store, *registry, board, bell, clock,
+                    {.max_unfinished_per_tenant = config.max_unfinished_jobs_per_tenant,
+                     .max_watchers = config.max_watchers,
+                     .retry = retry});
+  ASSIGN_OR_RETURN(const auto edge, TrainingEdge::Create(training, *verifier, metrics, clock));
+  std::atomic<bool> ready = false;
+  ASSIGN_OR_RETURN(const auto admin,
+                   AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));
+  GrpcServerOptions listen;
+  listen.address = config.listen;
+  listen.tls = config.tls;
+  // A watch holds a thread; the rest is for short calls.
+  listen.max_threads = config.max_watchers + 128;
+  ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(listen, edge->services()));
+
+  std::string program = config.trainer_program;
+  if (program.empty()) {
+    ASSIGN_OR_RETURN(program, SiblingProgram("slipway-trainer"));
+  }
+  LocalProcessLauncher processes;
+  ASSIGN_OR_RETURN(
+      const auto launcher,
+      LocalLauncher::Create(
+          processes, tokens,
+          {.program = program,
+           .data_dir = config.data_dir,
+           .registry_address =
+               config.trainer_registry.empty() ? config.registry : config.trainer_registry,
+           .training_address =
+               config.trainer_training.empty() ? server->address() : config.trainer_training}));
+  RunnerOptions options;
+  options.scheduling = {.max_trainers = config.max_trainers,
+                        .stop_grace = config.stop_grace,
+                        .max_wait = std::max(config.last_retry, absl::Minutes(1)),
+                        .default_time_limit = config.default_time_limit};
+  options.retry = retry;
+  options.registry_timeout = config.registry_timeout;
+  options.code_version = std::string(Version());
+  Runner runner(*store, *launcher, *registry, board, bell, clock, options);
+  RETURN_IF_ERROR(runner.Start());
+
+  server->SetServing(true);
+  ready = true;
+  Log(Severity::kInfo, "service_started", {{"address", server->address()}, {"version", Version()}});
+  const std::string reason = shutdown.Wait();
+  Log(Severity::kInfo, "service_stopping", {{"reason", reason}});
+  ready = false;
+  server->SetServing(false);
+  // Watches end; trainers may still report while they stop.
+  bell.Close();
+  runner.Stop();
+  server->Drain(config.drain_timeout);
+  Log(Severity::kInfo, "service_stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace slipway::training
+
+int main(int argc, char** argv) {
+  return slipway::ServiceMain<slipway::training::TrainingConfig>("training", argc, argv,
+                                                                 slipway::training::Run);
+}

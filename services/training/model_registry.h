@@ -1,0 +1,39 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_MODEL_REGISTRY_H_
+#define SLIPWAY_SERVICES_TRAINING_MODEL_REGISTRY_H_
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "common/identity/principal.h"
+#include "common/names/names.h"
+#include "common/status/status.h"
+#include "slipway/registry/v1/registry.pb.h"
+
+namespace slipway::training {
+
+/// What training needs of the registry, on behalf of a principal. Any thread; calls block.
+/// Errors of all: the registry's own, kUnavailable, kDeadlineExceeded.
+class ModelRegistry {
+ public:
+  virtual ~ModelRegistry() = default;
+
+  /// Errors: kNotFound.
+  virtual absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who,
+                                                           const DatasetName& name,
+                                                           absl::Time deadline) = 0;
+
+  /// Makes a version, and the model where there is none. The same `request_id` again answers the
+  /// version that the first call made. Returns its name.
+  virtual absl::StatusOr<std::string> CreateVersion(const Principal& who, const ModelName& model,
+                                                    const registry::v1::ModelVersion& version,
+                                                    const std::string& request_id,
+                                                    absl::Time deadline) = 0;
+
+  /// Points `alias` at `version`.
+  virtual absl::Status SetAlias(const Principal& who, const AliasName& alias,
+                                const std::string& version, absl::Time deadline) = 0;
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_MODEL_REGISTRY_H_

@@ -1,0 +1,82 @@
+#include "services/training/registry_client.h"
+
+#include <utility>
+
+#include "common/grpc/status.h"
+#include "grpcpp/grpcpp.h"
+#include "slipway/registry/v1/registry.grpc.pb.h"
+
+namespace slipway::training {
+
+class RegistryClient::Impl {
+ public:
+  Impl(std::shared_ptr<grpc::Channel> channel, TokenIssuer& tokens)
+      : stub_(registry::v1::RegistryService::NewStub(std::move(channel))), tokens_(tokens) {}
+
+  // One call on behalf of `who`: `method` is one of the stub's.
+  template <class Request, class Answer>
+  absl::StatusOr<Answer> Call(const Principal& who, absl::Time deadline,
+                              grpc::Status (registry::v1::RegistryService::Stub::*method)(
+                                  grpc::ClientContext*, const Request&, Answer*),
+                              const Request& request) {
+    Principal caller = who;
+    caller.caller = ServiceId::kTraining;
+    caller.scopes.clear();
+    ASSIGN_OR_RETURN(const std::string token, tokens_.Issue(caller, ServiceId::kRegistry));
+    grpc::ClientContext context;
+    CallOptions options;
+    options.token = token;
+    options.deadline = deadline;
+    PrepareContext(context, options);
+    Answer answer;
+    RETURN_IF_ERROR(FromGrpcStatus((stub_.get()->*method)(&context, request, &answer)));
+    return answer;
+  }
+
+ private:
+  const std::unique_ptr<registry::v1::RegistryService::Stub> stub_;
+  TokenIssuer& tokens_;
+};
+
+using Stub = registry::v1::RegistryService::Stub;
+
+absl::StatusOr<std::unique_ptr<RegistryClient>> RegistryClient::Create(
+    const ChannelOptions& channel, TokenIssuer& tokens) {
+  ASSIGN_OR_RETURN(auto opened, OpenChannel(channel));
+  return std::unique_ptr<RegistryClient>(
+      new RegistryClient(std::make_unique<Impl>(std::move(opened), tokens)));
+}
+
+RegistryClient::RegistryClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RegistryClient::~RegistryClient() = default;
+
+absl::StatusOr<registry::v1::Dataset> RegistryClient::GetDataset(const Principal& who,
+                                                                 const DatasetName& name,
+                                                                 absl::Time deadline) {
+  registry::v1::GetDatasetRequest request;
+  request.set_name(name.ToString());
+  return impl_->Call(who, deadline, &Stub::GetDataset, request);
+}
+
+absl::StatusOr<std::string> RegistryClient::CreateVersion(const Principal& who,
+                                                          const ModelName& model,
+                                                          const registry::v1::ModelVersion& version,
+                                                          const std::string& request_id,
+                                                          absl::Time deadline) {
+  registry::v1::CreateModelVersionRequest request;
+  request.set_parent(model.ToString());
+  *request.mutable_model_version() = version;
+  request.set_request_id(request_id);
+  ASSIGN_OR_RETURN(const auto made, impl_->Call(who, deadline, &Stub::CreateModelVersion, request));
+  return made.name();
+}
+
+absl::Status RegistryClient::SetAlias(const Principal& who, const AliasName& alias,
+                                      const std::string& version, absl::Time deadline) {
+  registry::v1::SetAliasRequest request;
+  request.mutable_alias()->set_name(alias.ToString());
+  request.mutable_alias()->set_version(version);
+  return impl_->Call(who, deadline, &Stub::SetAlias, request).status();
+}
+
+}  // namespace slipway::training

@@ -1,0 +1,385 @@
+#include "services/training/runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log/log.h"
+#include "fmt/format.h"
+
+namespace slipway::training {
+namespace {
+
+using v1::TrainingJob;
+
+// A token outlives its attempt by this, so that the last report of a trainer that is stopped for
+// its time limit is still heard.
+constexpr absl::Duration kTokenMargin = absl::Minutes(10);
+// However quiet it is, the loop looks at its state again after this.
+constexpr absl::Duration kLongestPause = absl::Minutes(1);
+// Before a launch that failed for want of room is tried again.
+constexpr absl::Duration kFullDiskWait = absl::Seconds(10);
+
+// Would the same call do better later?
+bool IsPassing(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kDataLoss:
+      return false;
+    default:
+      return true;
+  }
+}
+
+// On whose behalf versions are made: the job's owner.
+Principal OwnerOf(const Job& job) {
+  Principal owner;
+  owner.tenant = job.name.tenant;
+  owner.key_id = job.key_id;
+  owner.role = Role::kDeveloper;
+  owner.caller = ServiceId::kTraining;
+  return owner;
+}
+
+QueuedJob LimitsOf(const Job& job) {
+  QueuedJob out;
+  out.used = job.used;
+  const auto& limit = job.spec.resources().time_limit();
+  out.time_limit = absl::Seconds(limit.seconds()) + absl::Nanoseconds(limit.nanos());
+  return out;
+}
+
+}  // namespace
+
+Runner::Runner(JobStore& store, Launcher& launcher, ModelRegistry& registry, Board& board,
+               EventBell& bell, const Clock& clock, const RunnerOptions& options)
+    : store_(store),
+      launcher_(launcher),
+      registry_(registry),
+      board_(board),
+      bell_(bell),
+      clock_(clock),
+      options_(options) {}
+
+Runner::~Runner() { Stop(); }
+
+absl::Status Runner::Start() {
+  ASSIGN_OR_RETURN(const std::vector<Job> jobs, store_.ListUnfinished());
+  std::vector<JobName> names;
+  for (const Job& job : jobs) {
+    board_.Show(job);
+    names.push_back(job.name);
+  }
+  if (const absl::Status status = launcher_.DiscardAllBut(names); !status.ok()) {
+    // Only room is lost.
+    Log(Severity::kWarning, "leftovers_kept", {{"error", status}});
+  }
+  Log(Severity::kInfo, "jobs_taken_up", {{"jobs", names.size()}});
+  registrar_ = std::jthread([this](std::stop_token stop) { RegisterLoop(stop); });
+  loop_ = std::jthread([this](std::stop_token stop) { Loop(stop); });
+  return absl::OkStatus();
+}
+
+void Runner::Stop() {
+  if (!loop_.joinable()) return;
+  loop_.request_stop();
+  board_.Poke();
+  loop_.join();
+  registrar_.request_stop();
+  {
+    MutexLock lock(mutex_);
+    to_register_changed_.SignalAll();
+  }
+  registrar_.join();
+}
+
+void Runner::Loop(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    TakeNews();
+    bool failed = false;
+    const Queue queue{board_.Jobs(), options_.scheduling};
+    for (const Action& action : Reconcile(queue, Observe(), clock_.Now())) {
+      const absl::Status status = Act(action);
+      if (status.ok()) continue;
+      Log(Severity::kWarning, "action_failed", {{"action", ToString(action)}, {"error", status}});
+      failed = true;
+    }
+    const Queue after{board_.Jobs(), options_.scheduling};
+    const absl::Time now = clock_.Now();
+    absl::Duration pause = std::min(NextWake(after, Observe(), now) - now, kLongestPause);
+    if (failed) pause = std::min(pause, options_.action_retry);
+    board_.Wait(pause);
+  }
+  StopTrainers();
+}
+
+void Runner::TakeNews() {
+  std::vector<std::pair<JobName, EndedAttempt>> ended;
+  std::vector<Registration> registered;
+  {
+    MutexLock lock(mutex_);
+    ended.swap(news_ended_);
+    registered.swap(news_registered_);
+  }
+  for (auto& [name, end] : ended) {
+    const auto trainer = trainers_.find(name);
+    if (trainer == trainers_.end() || trainer->second.attempt != end.attempt) continue;
+    end.ran = end.ended - trainer->second.started;
+    Log(Severity::kInfo, "trainer_ended",
+        {{"job", name.ToString()}, {"attempt", end.attempt}, {"reason", end.end.reason}});
+    trainers_.erase(trainer);
+    ended_[name] = std::move(end);
+  }
+  for (const Registration& registration : registered) {
+    registering_.erase(registration.job);
+    if (!registration.try_again) {
+      register_not_before_.erase(registration.job);
+      register_failures_.erase(registration.job);
+      continue;
+    }
+    const int failures = ++register_failures_[registration.job];
+    register_not_before_[registration.job] = clock_.Now() + options_.retry.Backoff(failures);
+  }
+}
+
+Running Runner::Observe() const {
+  Running running;
+  const absl::Duration now = clock_.Monotonic();
+  for (const auto& [name, live] : trainers_) {
+    RunningTrainer trainer{name, live.attempt, now - live.started, std::nullopt, live.killed};
+    if (live.stop_asked.has_value()) trainer.stopping = now - *live.stop_asked;
+    running.trainers.push_back(trainer);
+  }
+  running.registering = registering_;
+  running.register_not_before = register_not_before_;
+  running.last_launch = last_launch_;
+  return running;
+}
+
+absl::Status Runner::Change(const JobName& name,
+                            absl::FunctionRef<absl::Status(Job&, Effects&)> change, Job* changed) {
+  absl::StatusOr<Job> job = store_.Update(name, change);
+  const bool too_late = absl::IsAborted(job.status());
+  if (too_late) job = store_.Get(name);
+  RETURN_IF_ERROR(job.status());
+  board_.Show(*job);
+  bell_.Ring(name, job->last_sequence);
+  if (changed != nullptr && !too_late) *changed = *std::move(job);
+  return absl::OkStatus();
+}
+
+absl::Status Runner::Act(const Action& action) {
+  struct Visitor {
+    Runner& runner;
+    absl::Status operator()(const LaunchTrainer& a) { return runner.Launch(a.job); }
+    absl::Status operator()(const StopTrainer& a) {
+      LiveTrainer& live = runner.trainers_.at(a.job);
+      live.stop_asked = runner.clock_.Monotonic();
+      live.trainer->Stop();
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const KillTrainer& a) {
+      LiveTrainer& live = runner.trainers_.at(a.job);
+      live.killed = true;
+      live.trainer->Kill();
+      Log(Severity::kWarning, "trainer_killed",
+          {{"job", a.job.ToString()}, {"attempt", a.attempt}});
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const SettleAttempt& a) { return runner.Settle(a.job); }
+    absl::Status operator()(const RegisterResult& a) {
+      runner.registering_.insert(a.job);
+      MutexLock lock(runner.mutex_);
+      runner.to_register_.push_back(a.job);
+      runner.to_register_changed_.Signal();
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const DropResult& a) {
+      return runner.Change(
+          a.job,
+          [&](Job& job, Effects& effects) {
+            return GiveUpResult(job, "cancelled", runner.clock_.Now(), effects);
+          },
+          nullptr);
+    }
+    absl::Status operator()(const DiscardFiles& a) { return runner.Discard(a.job); }
+  };
+  return std::visit(Visitor{*this}, action);
+}
+
+absl::Status Runner::Launch(const JobName& name) {
+  Job job;
+  RETURN_IF_ERROR(Change(
+      name, [&](Job& job, Effects& effects) { return StartAttempt(job, clock_.Now(), effects); },
+      &job));
+  if (job.name != name) return absl::OkStatus();  // no longer queued
+  ended_.erase(name);
+  last_launch_[name.tenant] = ++launches_;
+
+  v1::Attempt attempt;
+  attempt.set_job(name.ToString());
+  attempt.set_attempt(job.attempts);
+  *attempt.mutable_spec() = job.spec;
+  *attempt.mutable_dataset() = job.dataset;
+  const absl::Duration lifetime =
+      TimeLimit(LimitsOf(job), options_.scheduling) - job.used + kTokenMargin;
+  const int number = job.attempts;
+  const absl::Duration started = clock_.Monotonic();
+  auto trainer =
+      launcher_.Launch(std::move(attempt), job.key_id, lifetime, [this, name, number](auto end) {
+        const absl::Duration ended = clock_.Monotonic();
+        {
+          MutexLock lock(mutex_);
+          news_ended_.emplace_back(name, EndedAttempt{number, std::move(end), ended});
+        }
+        board_.Poke();
+      });
+  if (!trainer.ok()) {
+    EndedAttempt end{number, {}, started};
+    end.end.reason = fmt::format("the trainer could not be started: {}",
+                                 std::string(trainer.status().message()));
+    end.interrupted = IsStorageFull(trainer.status());
+    ended_[name] = std::move(end);
+    board_.Poke();
+    return trainer.status();
+  }
+  trainers_[name] = LiveTrainer{number, *std::move(trainer), started, std::nullopt, false};
+  Log(Severity::kInfo, "trainer_launched",
+      {{"job", name.ToString()}, {"tenant", name.tenant}, {"attempt", number}});
+  return absl::OkStatus();
+}
+
+absl::Status Runner::Settle(const JobName& name) {
+  RETURN_IF_ERROR(Change(
+      name,
+      [&](Job& job, Effects& effects) {
+        AttemptEnd end;
+        const auto ended = ended_.find(name);
+        if (ended != ended_.end() && ended->second.attempt == job.attempts) {
+          end.reason = ended->second.end.reason;
+          end.retryable = ended->second.end.retryable;
+          end.last_lines = ended->second.end.last_lines;
+          end.ran = ended->second.ran;
+          end.interrupted = ended->second.interrupted;
+          if (end.interrupted) end.wait = kFullDiskWait;
+          const absl::Duration limit = TimeLimit(LimitsOf(job), options_.scheduling);
+          if (job.used + *end.ran >= limit) {
+            end.out_of_time = true;
+            end.reason =
+                fmt::format("its time limit of {:.6g} s is over", absl::ToDoubleSeconds(limit));
+          }
+        } else {
+          end.reason = "the training service was restarted";
+          end.interrupted = true;
+        }
+        return EndAttempt(job, end, options_.retry, clock_.Now(), effects);
+      },
+      nullptr));
+  ended_.erase(name);
+  return absl::OkStatus();
+}
+
+absl::Status Runner::Discard(const JobName& name) {
+  RETURN_IF_ERROR(launcher_.Discard(name));
+  ended_.erase(name);
+  register_not_before_.erase(name);
+  register_failures_.erase(name);
+  board_.Remove(name);
+  return absl::OkStatus();
+}
+
+void Runner::StopTrainers() {
+  for (auto& [name, live] : trainers_) live.trainer->Stop();
+  const absl::Duration until = clock_.Monotonic() + options_.scheduling.stop_grace;
+  bool killed = false;
+  for (;;) {
+    TakeNews();
+    if (trainers_.empty()) return;
+    const absl::Duration left = until - clock_.Monotonic();
+    if (left <= absl::ZeroDuration() && !killed) {
+      for (auto& [name, live] : trainers_) live.trainer->Kill();
+      killed = true;
+    }
+    board_.Wait(killed ? kLongestPause : left);
+  }
+}
+
+void Runner::RegisterLoop(std::stop_token stop) {
+  for (;;) {
+    JobName name;
+    {
+      MutexLock lock(mutex_);
+      while (to_register_.empty() && !stop.stop_requested()) to_register_changed_.Wait(mutex_);
+      if (stop.stop_requested()) return;
+      name = std::move(to_register_.front());
+      to_register_.pop_front();
+    }
+    const bool try_again = Register(name);
+    {
+      MutexLock lock(mutex_);
+      news_registered_.push_back({name, try_again});
+    }
+    board_.Poke();
+  }
+}
+
+bool Runner::Register(const JobName& name) {
+  const absl::StatusOr<Job> job = store_.Get(name);
+  absl::Status status = job.status();
+  if (job.ok()) {
+    if (!job->result.has_value()) return false;
+    const absl::StatusOr<std::string> version = MakeVersion(*job);
+    if (!version.ok() && IsPassing(version.status())) {
+      status = version.status();
+    } else {
+      status = Change(
+          name,
+          [&](Job& job, Effects& effects) {
+            const absl::Time now = clock_.Now();
+            if (version.ok()) return Succeed(job, *version, now, effects);
+            return GiveUpResult(job,
+                                fmt::format("the registry refused the version: {}",
+                                            std::string(version.status().message())),
+                                now, effects);
+          },
+          nullptr);
+    }
+  }
+  if (status.ok()) return false;
+  Log(Severity::kWarning, "registration_failed", {{"job", name.ToString()}, {"error", status}});
+  return true;
+}
+
+absl::StatusOr<std::string> Runner::MakeVersion(const Job& job) {
+  const Principal owner = OwnerOf(job);
+  registry::v1::ModelVersion version;
+  *version.mutable_artifact() = job.result->artifact;
+  *version.mutable_signature() = job.result->signature;
+  version.mutable_metrics()->insert(job.metrics.begin(), job.metrics.end());
+  for (const std::string& label : job.result->labels) version.add_labels(label);
+  registry::v1::Lineage& lineage = *version.mutable_lineage();
+  lineage.set_job(job.name.ToString());
+  lineage.set_dataset(job.dataset.name());
+  lineage.set_dataset_digest(job.dataset.digest());
+  lineage.set_code_version(options_.code_version);
+  lineage.set_seed(job.spec.training().seed());
+
+  const ModelName model{job.name.tenant, job.spec.model()};
+  ASSIGN_OR_RETURN(std::string made,
+                   registry_.CreateVersion(owner, model, version, job.name.ToString(),
+                                           clock_.Now() + options_.registry_timeout));
+  if (!job.spec.alias().empty()) {
+    RETURN_IF_ERROR(registry_.SetAlias(owner, AliasName{model, job.spec.alias()}, made,
+                                       clock_.Now() + options_.registry_timeout));
+  }
+  Log(Severity::kInfo, "version_registered",
+      {{"job", job.name.ToString()}, {"tenant", job.name.tenant}, {"version", made}});
+  return made;
+}
+
+}  // namespace slipway::training

@@ -1,0 +1,333 @@
+#include "services/training/training.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/crypto/hash.h"
+#include "common/crypto/random.h"
+#include "common/log/log.h"
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "services/training/clean_text.h"
+#include "services/training/spec/spec.h"
+
+namespace slipway::training {
+namespace {
+
+constexpr int kMaxPriority = 100;
+constexpr int kDefaultPageSize = 50;
+constexpr int kMaxPageSize = 1000;
+constexpr int kEventsAtOnce = 200;
+constexpr size_t kMaxRequestIdBytes = 128;
+constexpr size_t kMaxErrorBytes = 4096;
+constexpr size_t kShownFiles = 10;
+constexpr int kMadeIdTries = 5;
+// How soon a watch notices that its watcher has left.
+constexpr absl::Duration kGoneCheck = absl::Milliseconds(500);
+
+absl::Status CheckAccess(const Principal& who, const std::string& tenant, const std::string& name) {
+  return who.MayAccess(tenant) ? absl::OkStatus() : NotFound(name);
+}
+
+absl::Status CheckTrainer(const Principal& who, const JobName& name) {
+  const std::string text = name.ToString();
+  return who.MayAccess(name.tenant) && who.InScope(text) ? absl::OkStatus() : NotFound(text);
+}
+
+// The same for the same request, whatever order its maps are in.
+std::string HashOf(const v1::CreateTrainingJobRequest& request) {
+  v1::CreateTrainingJobRequest asked;
+  asked.set_parent(request.parent());
+  asked.set_job_id(request.job_id());
+  *asked.mutable_training_job()->mutable_spec() = request.training_job().spec();
+  asked.mutable_training_job()->set_priority(request.training_job().priority());
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    asked.SerializeToCodedStream(&coded);
+  }
+  return Sha256Hex(bytes);
+}
+
+absl::Status CheckRequestId(const std::string& id) {
+  const bool fits = id.size() <= kMaxRequestIdBytes &&
+                    std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  return fits ? absl::OkStatus()
+              : InvalidField("request_id", fmt::format("must be at most {} printable ASCII "
+                                                       "characters without spaces",
+                                                       kMaxRequestIdBytes));
+}
+
+absl::StatusOr<v1::TrainingJob> AnswerRepetition(const Job& job, const std::string& hash) {
+  if (job.request_hash == hash) return ToProto(job);
+  return absl::AlreadyExistsError(
+      fmt::format("request_id: \"{}\" was used for another request, which made {}", job.request_id,
+                  job.name.ToString()));
+}
+
+// "fashion-cnn-3f09ab12": a slug, as the model's id is one.
+std::string MakeJobId(const std::string& model) {
+  constexpr size_t kLongestModel = 50;
+  return fmt::format("{}-{}", model.substr(0, kLongestModel), RandomHex(4));
+}
+
+absl::StatusOr<int> CheckPageSize(int page_size) {
+  if (page_size < 0) {
+    return InvalidField("page_size", fmt::format("must be at least 0, got {}", page_size));
+  }
+  return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
+}
+
+absl::StatusOr<int64_t> ParsePageToken(const std::string& token) {
+  if (token.empty()) return std::numeric_limits<int64_t>::max();
+  int64_t before = 0;
+  const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), before);
+  if (error != std::errc() || end != token.data() + token.size() || before < 1) {
+    return InvalidField("page_token", "must be the next_page_token of an earlier answer");
+  }
+  return before;
+}
+
+}  // namespace
+
+Training::Training(JobStore& store, ModelRegistry& registry, Board& board, EventBell& bell,
+                   const Clock& clock, const TrainingOptions& options)
+    : store_(store),
+      registry_(registry),
+      board_(board),
+      bell_(bell),
+      clock_(clock),
+      options_(options) {}
+
+absl::StatusOr<Job> Training::Change(const JobName& name,
+                                     absl::FunctionRef<absl::Status(Job&, Effects&)> change) {
+  ASSIGN_OR_RETURN(Job job, store_.Update(name, change));
+  board_.Show(job);
+  bell_.Ring(name, job.last_sequence);
+  return job;
+}
+
+absl::StatusOr<v1::TrainingJob> Training::Submit(const Principal& who,
+                                                 const v1::CreateTrainingJobRequest& request,
+                                                 absl::Time deadline) {
+  ASSIGN_OR_RETURN(const TenantName parent, TenantName::Parse("parent", request.parent()));
+  RETURN_IF_ERROR(CheckAccess(who, parent.tenant, request.parent()));
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  const std::string hash = HashOf(request);
+  if (!request.request_id().empty()) {
+    // Before all else: a repetition is answered though its dataset has gone since.
+    ASSIGN_OR_RETURN(const std::optional<Job> made,
+                     store_.FindByRequestId(parent.tenant, request.request_id()));
+    if (made.has_value()) return AnswerRepetition(*made, hash);
+  }
+  if (!request.job_id().empty()) RETURN_IF_ERROR(CheckSlug("job_id", request.job_id()));
+  const int priority = request.training_job().priority();
+  if (priority < -kMaxPriority || priority > kMaxPriority) {
+    return InvalidField("priority", fmt::format("must be between {} and {}, got {}", -kMaxPriority,
+                                                kMaxPriority, priority));
+  }
+  ASSIGN_OR_RETURN(Spec spec, ParseSpec(request.training_job().spec()));
+
+  Job job;
+  job.name.tenant = parent.tenant;
+  job.key_id = who.key_id;
+  job.request_id = request.request_id();
+  job.request_hash = hash;
+  job.spec = std::move(spec.job);
+  job.priority = priority;
+  job.create_time = clock_.Now();
+  job.attempt_start = job.create_time;
+  job.attempt_seen = job.create_time;
+  Principal owner = who;
+  owner.tenant = parent.tenant;
+  RETURN_IF_ERROR(CheckDataset(owner, job.spec, deadline, job.dataset));
+  Effects effects;
+  Enqueue(job, job.create_time, effects);
+
+  const bool make_id = request.job_id().empty();
+  for (int tries = 1;; ++tries) {
+    job.name.id = make_id ? MakeJobId(job.spec.model()) : request.job_id();
+    absl::StatusOr<Job> kept = store_.Insert(job, effects, options_.max_unfinished_per_tenant);
+    if (make_id && tries < kMadeIdTries && absl::IsAlreadyExists(kept.status())) continue;
+    RETURN_IF_ERROR(kept.status());
+    board_.Show(*kept);
+    Log(Severity::kInfo, "job_submitted",
+        {{"job", kept->name.ToString()}, {"tenant", kept->name.tenant}});
+    // Another call with the same request id may have been quicker.
+    return AnswerRepetition(*kept, hash);
+  }
+}
+
+absl::Status Training::CheckDataset(const Principal& who, const v1::JobSpec& spec,
+                                    absl::Time deadline, registry::v1::Dataset& dataset) {
+  const DatasetName name{who.tenant, spec.dataset()};
+  auto found = registry_.GetDataset(who, name, deadline);
+  if (absl::IsNotFound(found.status())) {
+    return InvalidField("spec.dataset", fmt::format("{} was not found", name.ToString()));
+  }
+  RETURN_IF_ERROR(found.status());
+  dataset = *std::move(found);
+
+  std::vector<std::string_view> files;
+  for (const auto& file : dataset.files()) files.push_back(file.path());
+  const auto check = [&](std::string_view field, const std::string& path) -> absl::Status {
+    if (path.empty() || std::find(files.begin(), files.end(), path) != files.end()) {
+      return absl::OkStatus();
+    }
+    const size_t shown = std::min(files.size(), kShownFiles);
+    return InvalidField(
+        field,
+        fmt::format("{} has no file \"{}\"; it has {}{}", name.ToString(), path,
+                    fmt::join(files.begin(), files.begin() + shown, ", "),
+                    files.size() > shown ? fmt::format(" and {} more", files.size() - shown) : ""));
+  };
+  RETURN_IF_ERROR(check("spec.data.train.inputs", spec.data().train().inputs()));
+  RETURN_IF_ERROR(check("spec.data.train.targets", spec.data().train().targets()));
+  RETURN_IF_ERROR(check("spec.data.test.inputs", spec.data().test().inputs()));
+  return check("spec.data.test.targets", spec.data().test().targets());
+}
+
+absl::StatusOr<v1::TrainingJob> Training::Get(const Principal& who, const JobName& name) {
+  RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
+  ASSIGN_OR_RETURN(const Job job, store_.Get(name));
+  return ToProto(job);
+}
+
+absl::StatusOr<v1::ListTrainingJobsResponse> Training::List(const Principal& who,
+                                                            const TenantName& parent, int page_size,
+                                                            const std::string& page_token) {
+  RETURN_IF_ERROR(CheckAccess(who, parent.tenant, parent.ToString()));
+  ASSIGN_OR_RETURN(const int size, CheckPageSize(page_size));
+  ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(page_token));
+  ASSIGN_OR_RETURN(const std::vector<Job> jobs, store_.List(parent.tenant, before, size + 1));
+  v1::ListTrainingJobsResponse out;
+  for (const Job& job : jobs) {
+    if (out.training_jobs_size() == size) {
+      out.set_next_page_token(fmt::to_string(jobs[static_cast<size_t>(size) - 1].order));
+      break;
+    }
+    *out.add_training_jobs() = ToProto(job);
+  }
+  return out;
+}
+
+absl::StatusOr<v1::TrainingJob> Training::Cancel(const Principal& who, const JobName& name) {
+  RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
+  ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) {
+                     return RequestCancel(job, clock_.Now(), effects);
+                   }));
+  Log(Severity::kInfo, "job_cancel_requested", {{"job", name.ToString()}, {"tenant", name.tenant}});
+  return ToProto(job);
+}
+
+absl::Status Training::Watch(const Principal& who, const JobName& name, int64_t after,
+                             absl::FunctionRef<bool(const v1::Event&)> emit,
+                             absl::FunctionRef<bool()> gone) {
+  RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
+  struct Slot {
+    std::atomic<int>& count;
+    const int number = ++count;
+    ~Slot() { --count; }
+  } slot{watchers_};
+  if (slot.number > options_.max_watchers) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} jobs are being watched already; try again later", options_.max_watchers));
+  }
+
+  const auto listener = bell_.Listen(name);
+  ASSIGN_OR_RETURN(const Job job, store_.Get(name));
+  if (after < 0 || after > job.last_sequence) {
+    return InvalidField("after_sequence",
+                        fmt::format("must be between 0 and {}, got {}", job.last_sequence, after));
+  }
+  if (job.finished() && after == job.last_sequence) return absl::OkStatus();
+  for (int64_t seen = after;;) {
+    ASSIGN_OR_RETURN(const std::vector<v1::Event> events,
+                     store_.ListEvents(name, seen, kEventsAtOnce));
+    for (const v1::Event& event : events) {
+      if (!emit(event)) return absl::CancelledError("the watcher has left");
+      seen = event.sequence();
+      if (IsFinal(event.state_change().state())) return absl::OkStatus();
+    }
+    if (!events.empty()) continue;
+    while (!listener->WaitBeyond(seen, kGoneCheck)) {
+      if (gone()) return absl::CancelledError("the watcher has left");
+      if (bell_.closed()) {
+        return absl::UnavailableError(
+            fmt::format("the training service stops; watch again after sequence {}", seen));
+      }
+    }
+  }
+}
+
+absl::StatusOr<v1::ListUsageEventsResponse> Training::ListUsage(const Principal& who,
+                                                                int64_t after_cursor,
+                                                                int page_size) {
+  if (!who.tenant.empty()) {
+    return absl::PermissionDeniedError("usage of all tenants is the platform's own to read");
+  }
+  if (after_cursor < 0) return InvalidField("after_cursor", "must be at least 0");
+  ASSIGN_OR_RETURN(const int size, CheckPageSize(page_size));
+  ASSIGN_OR_RETURN(const auto events, store_.ListUsage(after_cursor, size));
+  v1::ListUsageEventsResponse out;
+  for (const v1::UsageEvent& event : events) *out.add_events() = event;
+  return out;
+}
+
+absl::StatusOr<bool> Training::Report(const Principal& who, const JobName& name, int attempt,
+                                      const google::protobuf::RepeatedPtrField<v1::Event>& events) {
+  RETURN_IF_ERROR(CheckTrainer(who, name));
+  const auto job = Change(name, [&](Job& job, Effects& effects) -> absl::Status {
+    RETURN_IF_ERROR(CheckAttempt(job, attempt));
+    return training::Report(job, events, clock_.Now(), effects);
+  });
+  if (absl::IsAborted(job.status())) return true;
+  RETURN_IF_ERROR(job.status());
+  return job->cancel_requested;
+}
+
+absl::Status Training::Complete(const Principal& who, const JobName& name, int attempt,
+                                Result result) {
+  RETURN_IF_ERROR(CheckTrainer(who, name));
+  ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) -> absl::Status {
+                     // The answer to the first call may have been lost.
+                     const bool repeated =
+                         job.attempts == attempt &&
+                         (job.result.has_value() || job.state == v1::TrainingJob::SUCCEEDED);
+                     if (repeated) return absl::OkStatus();
+                     RETURN_IF_ERROR(CheckAttempt(job, attempt));
+                     return AcceptResult(job, result, clock_.Now(), effects);
+                   }));
+  Log(Severity::kInfo, "result_accepted",
+      {{"job", name.ToString()}, {"tenant", name.tenant}, {"attempt", attempt}});
+  return absl::OkStatus();
+}
+
+absl::Status Training::Fail(const Principal& who, const JobName& name, int attempt,
+                            const std::string& error, bool retryable) {
+  RETURN_IF_ERROR(CheckTrainer(who, name));
+  AttemptEnd end;
+  end.reason =
+      error.empty() ? "the trainer failed and gave no reason" : CleanText(error, kMaxErrorBytes);
+  end.retryable = retryable;
+  ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) -> absl::Status {
+                     RETURN_IF_ERROR(CheckAttempt(job, attempt));
+                     const absl::Time now = clock_.Now();
+                     end.ran = now - job.attempt_start;
+                     return EndAttempt(job, end, options_.retry, now, effects);
+                   }));
+  Log(Severity::kWarning, "attempt_failed",
+      {{"job", name.ToString()}, {"tenant", name.tenant}, {"attempt", attempt}, {"error", error}});
+  return absl::OkStatus();
+}
+
+}  // namespace slipway::training
