@@ -126,7 +126,9 @@ spec:
       volumeMounts:
         - {name: config, mountPath: /etc/slipway, readOnly: true}
         - {name: tls, mountPath: /etc/slipway-tls, readOnly: true}
+        {{- if .identityKeys }}
         - {name: identity, mountPath: /etc/slipway-identity, readOnly: true}
+        {{- end }}
         - {name: trust, mountPath: /etc/slipway-trust, readOnly: true}
         - {name: data, mountPath: /var/lib/slipway}
         - {name: tmp, mountPath: /tmp}
@@ -138,6 +140,7 @@ spec:
       configMap: {name: {{ include "slipway.fullname" . }}}
     - name: tls
       secret: {secretName: {{ $root.Values.tls.existingSecret }}, defaultMode: 0440}
+    {{- if .identityKeys }}
     - name: identity
       secret:
         secretName: {{ $root.Values.identity.existingSecret }}
@@ -145,9 +148,8 @@ spec:
         items:
           {{- range .identityKeys }}
           - {key: {{ . }}, path: {{ . }}}
-          {{- else }}
-          - {key: gateway.pub, path: gateway.pub}
           {{- end }}
+    {{- end }}
     - name: trust
       secret:
         secretName: {{ $root.Values.identity.existingSecret }}
@@ -166,4 +168,84 @@ spec:
     - name: data
       emptyDir: {sizeLimit: {{ .values.cacheSize }}}
     {{- end }}
+{{- end }}
+
+{{/* Settings that every service has: a YAML object. .root, .component */}}
+{{- define "slipway.commonConfig" -}}
+listen: 0.0.0.0:7000
+admin_listen: 0.0.0.0:7070
+trust_dir: /etc/slipway-trust
+tls:
+  certificate_file: /etc/slipway-tls/tls.crt
+  key_file: /etc/slipway-tls/tls.key
+  ca_file: /etc/slipway-tls/ca.crt
+{{- end }}
+
+{{/* Everything of one service. As slipway.pod, and .replicas, .service, .settings (YAML text) */}}
+{{- define "slipway.service" -}}
+{{- include "slipway.checkTermination" .root }}
+{{- $config := mergeOverwrite (include "slipway.commonConfig" . | fromYaml) (.settings | fromYaml) .values.config | toYaml -}}
+{{- $scope := merge (dict "config" $config) . -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "slipway.fullname" . }}
+  labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
+automountServiceAccountToken: false
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ include "slipway.fullname" . }}
+  labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
+data:
+  config.yaml: |
+    {{- $config | nindent 4 }}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ include "slipway.fullname" . }}
+  labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
+spec:
+  {{- .service | nindent 2 }}
+  selector: {{- include "slipway.labels" . | nindent 4 }}
+---
+apiVersion: apps/v1
+kind: {{ ternary "StatefulSet" "Deployment" .stateful }}
+metadata:
+  name: {{ include "slipway.fullname" . }}
+  labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
+spec:
+  replicas: {{ .replicas }}
+  selector:
+    matchLabels: {{- include "slipway.labels" . | nindent 6 }}
+  {{- if .stateful }}
+  serviceName: {{ include "slipway.fullname" . }}
+  {{- else }}
+  strategy:
+    type: RollingUpdate
+    {{- /* A surge waits for ever where accelerators are short. */}}
+    rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
+  {{- end }}
+  template:
+    {{- include "slipway.pod" $scope | nindent 4 }}
+  {{- if .stateful }}
+  volumeClaimTemplates:
+    - metadata:
+        name: data
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with .values.storage.className }}
+        storageClassName: {{ . }}
+        {{- end }}
+        resources:
+          requests: {storage: {{ .values.storage.size }}}
+  {{- end }}
+{{- end }}
+
+{{- define "slipway.innerService" -}}
+ports:
+  - {name: grpc, port: 7000, targetPort: grpc, appProtocol: grpc}
+  - {name: admin, port: 7070, targetPort: admin}
 {{- end }}
