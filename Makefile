@@ -54,13 +54,13 @@ cuda: ## Build with LibTorch's CUDA part
 
 .PHONY: format
 format: bootstrap-lint ## Format our own C++ files
-	deploy/lint --fix
+	tests/lint/lint --fix
 
 .PHONY: lint
 lint: bootstrap-lint ## Check format, and run clang-tidy over what changed (ALL=1: over everything)
 	cmake --preset clang
 	cmake --build build/clang -j $(BUILD_JOBS) --target generated
-	deploy/lint $(if $(ALL),--all)
+	tests/lint/lint $(if $(ALL),--all)
 
 .PHONY: package
 package: release ## Make the .deb, install it into a fresh root, run it, remove it
