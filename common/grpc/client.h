@@ -18,8 +18,8 @@ namespace slipway {
 
 struct ChannelOptions {
   /// "unix:/path", or "host:port", which needs `tls`.
-  std::string address;
-  TlsFiles tls;
+  std::string address{};
+  TlsFiles tls{};
   /// The largest message that is taken or sent.
   int max_message_bytes = 64 << 20;
 };
@@ -35,9 +35,9 @@ absl::Status WaitForReady(grpc::Channel& channel, absl::Duration timeout);
 /// What goes with each call.
 struct CallOptions {
   /// From TokenIssuer, or what a trainer or worker was launched with.
-  std::string_view token;
+  std::string_view token{};
   /// Logged on both sides; may be empty. Whatever IsRequestId refuses is left out.
-  std::string_view request_id;
+  std::string_view request_id{};
   /// InfiniteFuture only for streams that are meant to last.
   absl::Time deadline = absl::InfiniteFuture();
   /// Wait for a peer that is not there yet, up to the deadline, instead of failing at once.

@@ -21,8 +21,8 @@ namespace slipway {
 struct GrpcServerOptions {
   /// "unix:/path", in a folder that only this user may enter (made with mode 0700 where it is
   /// absent), or "host:port" (port 0: any free one), which needs `tls`.
-  std::string address;
-  TlsFiles tls;
+  std::string address{};
+  TlsFiles tls{};
   /// The largest message that is taken or sent.
   int max_message_bytes = 64 << 20;
   /// Threads of synchronous handlers; further calls get kResourceExhausted. A stream holds one.
@@ -33,7 +33,7 @@ struct GrpcServerOptions {
   absl::Duration max_connection_age = absl::InfiniteDuration();
   bool reflection = true;
   /// Last word on the builder: generic services, completion queues.
-  std::function<void(grpc::ServerBuilder&)> configure;
+  std::function<void(grpc::ServerBuilder&)> configure{};
 };
 
 /// A gRPC server for calls inside the platform; it never faces the public. Answers the standard

@@ -22,27 +22,29 @@ enum class ServiceId {
 };
 
 /// True where `have` may do what `need` asks: operator includes owner includes developer includes
-/// caller and viewer; neither of the last two includes the other.
+/// caller and viewer; neither of the last two includes the other. A need of kNone is never met:
+/// what needs no role does not ask.
 bool Includes(Role have, Role need);
 
 /// For whom something is done: an argument of every domain call, so that forgetting the tenant
 /// does not compile. A value.
 struct Principal {
   /// Tenant id; empty for the operator and for a service on its own behalf.
-  std::string tenant;
+  std::string tenant{};
   /// Id of the key that was shown (never the key); empty for a service.
-  std::string key_id;
+  std::string key_id{};
   Role role = Role::kNone;
   /// The service that made the call; kNone at the public door.
   ServiceId caller = ServiceId::kNone;
   /// Resource names that the token is limited to; empty: not limited.
-  std::vector<std::string> scopes;
+  std::vector<std::string> scopes{};
 
   /// May this principal touch objects of `tenant_id` at all? The operator may, and a principal of
   /// the same tenant. A "no" is answered like an absent object.
   bool MayAccess(std::string_view tenant_id) const;
 
-  /// Is `name` within the scopes? True where there are none.
+  /// Is `name` one of the scopes, or below one ("tenants/t/models/m" holds its versions)? True
+  /// where there are no scopes.
   bool InScope(std::string_view name) const;
 };
 

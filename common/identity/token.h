@@ -65,9 +65,10 @@ class TokenIssuer {
 };
 
 /// Checks tokens against the public keys of a folder: `gateway.pub`, `training.pub`,
-/// `controller.pub` (PEM, one or more keys each). A key that is absent or does not fit is looked
-/// for again, at most once a second, so that services may start in any order and keys be changed
-/// while they run. Any thread.
+/// `controller.pub` (PEM, one or more keys each). Services may start in any order and keys may be
+/// changed while they run: the folder is read again when a token fits no key, at most once a
+/// second, and every minute, after which a key that was taken away is not believed any more. Any
+/// thread.
 class TokenVerifier {
  public:
   /// `self` is the service that is called: tokens for another audience are refused. `clock`
