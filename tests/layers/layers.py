@@ -64,7 +64,8 @@ TOKENS = [
           r"\bsleep_(for|until)\s*\(|\babsl::SleepFor\s*\(|\b(u|nano|clock_nano)?sleep\s*\(",
           ["common/time/*"], "wait on a CondVar or on a Clock"),
     Token("a thread that nobody owns",
-          r"\bstd::thread\b(?!::)|\bpthread_create\s*\(|\bstd::async\s*\(|\.detach\s*\(\s*\)",
+          r"\bstd::thread\b(?!::)|\bpthread_create\s*\(|\bstd::async\s*\("
+          r"|\b\w*thread\w*\.detach\s*\(",
           [], "use a std::jthread member, declared last"),
     Token("a lock that Clang's analysis does not know",
           r"\bstd::(recursive_|shared_|timed_)*mutex\b|\bstd::condition_variable\w*"

@@ -120,7 +120,7 @@ class LayersTest(unittest.TestCase):
     def test_time_threads_and_locks_have_their_homes(self):
         for code in ("auto t = std::chrono::system_clock::now();", "auto t = absl::Now();",
                      "std::this_thread::sleep_for(a);", "absl::SleepFor(a);", "usleep(5);",
-                     "std::thread t(f);", "auto f = std::async(g);", "t.detach();",
+                     "std::thread t(f);", "auto f = std::async(g);", "thread_.detach();",
                      "std::mutex m;", "std::shared_mutex m;", "absl::Mutex m;",
                      "std::lock_guard lock(m);", "std::condition_variable c;", "#pragma once"):
             for path in ("services/registry/registry.cc",

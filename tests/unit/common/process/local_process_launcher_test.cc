@@ -206,7 +206,7 @@ TEST_F(LocalProcessLauncherTest, WhatAProcessLeavesInItsGroupGoesWithIt) {
 // PR_SET_PDEATHSIG fires when the THREAD that forked ends.
 TEST_F(LocalProcessLauncherTest, AChildOutlivesTheThreadThatAskedForIt) {
   std::unique_ptr<Process> process;
-  std::thread([&] { process = *launcher_.Launch(Shell("kill -STOP $$; exit 7")); }).join();
+  std::jthread([&] { process = *launcher_.Launch(Shell("kill -STOP $$; exit 7")); }).join();
   while (!process->Wait(absl::Milliseconds(1)).ok()) {
     ASSERT_TRUE(process->Signal(SIGCONT).ok());
   }

@@ -30,7 +30,7 @@ TEST(ShutdownSignalDeathTest, WaitsForEachStopSignalInAnyThread) {
       [] {
         ShutdownSignal shutdown;
         CHECK_OR_EXIT(!shutdown.WaitFor(absl::Milliseconds(1)));
-        std::thread([] { kill(getpid(), SIGTERM); }).join();
+        std::jthread([] { kill(getpid(), SIGTERM); }).join();
         CHECK_OR_EXIT(shutdown.Wait() == "SIGTERM");
         CHECK_OR_EXIT(shutdown.Wait() == "SIGTERM");
         CHECK_OR_EXIT(shutdown.WaitFor(absl::ZeroDuration()));
@@ -50,7 +50,7 @@ TEST(ShutdownSignalDeathTest, MayBeAskedFromInsideAndWakesEveryWaiter) {
   InOwnProcess(
       [] {
         ShutdownSignal shutdown;
-        std::thread other([&] { CHECK_OR_EXIT(shutdown.Wait() == "the store is gone"); });
+        std::jthread other([&] { CHECK_OR_EXIT(shutdown.Wait() == "the store is gone"); });
         shutdown.Trigger("the store is gone");
         shutdown.Trigger("a later reason");
         CHECK_OR_EXIT(shutdown.Wait() == "the store is gone");
