@@ -1,0 +1,69 @@
+#ifndef SLIPWAY_SERVICES_GATEWAY_IDENTITY_KEY_TABLE_H_
+#define SLIPWAY_SERVICES_GATEWAY_IDENTITY_KEY_TABLE_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "common/identity/principal.h"
+#include "common/status/status.h"
+#include "common/sync/mutex.h"
+#include "common/time/clock.h"
+#include "services/gateway/identity/pepper.h"
+#include "services/gateway/identity/records.h"
+
+namespace slipway::gateway {
+
+/// A key as requests need it. Immutable and shared, so that a request copies nothing.
+struct KnownKey {
+  KeyRecord record;
+  Principal principal;
+};
+
+/// Every tenant and key in memory, so that no request waits for the database. Fed with changes
+/// (see KeyFeed); what was fed last is what holds. Any thread.
+class KeyTable {
+ public:
+  /// How old the table may be before an unknown key is "we cannot tell" instead of "no", and
+  /// before nothing is told at all.
+  struct Limits {
+    absl::Duration unknown = absl::Seconds(2);
+    absl::Duration known = absl::Minutes(5);
+  };
+
+  /// `clock` outlives the table.
+  KeyTable(Peppers peppers, Limits limits, const Clock& clock);
+
+  /// Takes records as they are now in the database; `as_of` (Clock::Monotonic) is when they were
+  /// read.
+  void Apply(const std::vector<TenantRecord>& tenants, const std::vector<KeyRecord>& keys,
+             absl::Duration as_of);
+
+  /// Whose key this is. Errors, with messages fit for the caller:
+  /// kUnauthenticated (malformed, unknown, revoked, expired), kPermissionDenied (the tenant is
+  /// suspended), kUnavailable (the database has been away for too long to tell).
+  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(std::string_view key_text) const;
+
+  bool TenantExists(std::string_view id) const;
+  size_t key_count() const;
+  /// Time since the last Apply.
+  absl::Duration age() const;
+
+  const Peppers& peppers() const { return peppers_; }
+
+ private:
+  const Peppers peppers_;
+  const Limits limits_;
+  const Clock& clock_;
+  mutable Mutex mutex_;
+  absl::flat_hash_map<std::string, std::shared_ptr<const KnownKey>> keys_ GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, bool> suspended_ GUARDED_BY(mutex_);  // of every tenant
+  absl::Duration as_of_ GUARDED_BY(mutex_) = -absl::InfiniteDuration();
+};
+
+}  // namespace slipway::gateway
+
+#endif  // SLIPWAY_SERVICES_GATEWAY_IDENTITY_KEY_TABLE_H_

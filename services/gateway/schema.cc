@@ -1,0 +1,90 @@
+#include "services/gateway/schema.h"
+
+namespace slipway::gateway {
+
+// Times are microseconds since 1970.
+const std::vector<sql::Migration>& Schema() {
+  static const auto* schema = new std::vector<sql::Migration>{
+      {.number = 1,
+       .name = "tenants, keys and the feed of their changes",
+       .sql = R"sql(
+         CREATE TABLE tenants (
+           id TEXT PRIMARY KEY,
+           display_name TEXT NOT NULL,
+           suspended BIGINT NOT NULL,
+           create_time BIGINT NOT NULL,
+           request_id TEXT UNIQUE,
+           request_hash TEXT NOT NULL);
+
+         -- tenant '' is the operator's.
+         CREATE TABLE keys (
+           id TEXT PRIMARY KEY,
+           tenant TEXT NOT NULL,
+           display_name TEXT NOT NULL,
+           role BIGINT NOT NULL,
+           pepper_version BIGINT NOT NULL,
+           mac BYTEA NOT NULL,
+           create_time BIGINT NOT NULL,
+           expire_time BIGINT,
+           revoke_time BIGINT);
+         CREATE INDEX keys_by_tenant ON keys (tenant, id);
+
+         -- What each replica reads to keep its table of keys. A change takes its number from the
+         -- one row of identity_head, whose lock makes numbers appear in the order of commits: a
+         -- sequence would let a later number be seen first, and the earlier change be missed.
+         CREATE TABLE identity_head (one BIGINT PRIMARY KEY, sequence BIGINT NOT NULL);
+         INSERT INTO identity_head (one, sequence) VALUES (1, 0);
+         CREATE TABLE identity_changes (
+           sequence BIGINT PRIMARY KEY,
+           kind TEXT NOT NULL,
+           id TEXT NOT NULL);
+       )sql"},
+      {.number = 2,
+       .name = "usage and audit",
+       .sql = R"sql(
+         -- outcome: 0 pending, 1 answered, 2 broken off by the caller, 3 broken by a kill.
+         CREATE TABLE usage_records (
+           id TEXT PRIMARY KEY,
+           writer TEXT NOT NULL,
+           time BIGINT NOT NULL,
+           tenant TEXT NOT NULL,
+           key_id TEXT NOT NULL,
+           kind TEXT NOT NULL,
+           resource TEXT NOT NULL,
+           model_version TEXT NOT NULL,
+           quantity DOUBLE PRECISION NOT NULL,
+           request_id TEXT NOT NULL,
+           http_code BIGINT NOT NULL,
+           outcome BIGINT NOT NULL,
+           input_bytes BIGINT NOT NULL,
+           output_bytes BIGINT NOT NULL,
+           compute_micros BIGINT NOT NULL);
+         CREATE INDEX usage_records_by_time ON usage_records (tenant, time, id);
+         CREATE INDEX usage_records_pending ON usage_records (writer) WHERE outcome = 0;
+
+         CREATE TABLE audit_records (
+           id TEXT PRIMARY KEY,
+           writer TEXT NOT NULL,
+           time BIGINT NOT NULL,
+           tenant TEXT NOT NULL,
+           key_id TEXT NOT NULL,
+           method TEXT NOT NULL,
+           resource TEXT NOT NULL,
+           peer_address TEXT NOT NULL,
+           request_id TEXT NOT NULL,
+           http_code BIGINT NOT NULL);
+         CREATE INDEX audit_records_by_time ON audit_records (tenant, time, id);
+
+         -- How far each gateway's journal has come into these tables.
+         CREATE TABLE journal_positions (
+           writer TEXT PRIMARY KEY,
+           segment BIGINT NOT NULL,
+           segment_offset BIGINT NOT NULL);
+         -- How far each service's outbox has.
+         CREATE TABLE usage_cursors (source TEXT PRIMARY KEY, position BIGINT NOT NULL);
+       )sql"},
+  };
+  return *schema;
+}
+
+}  // namespace slipway::gateway

@@ -1,0 +1,112 @@
+#include "services/gateway/usage/ledger_feed.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/log/log.h"
+#include "slipway/gateway/v1/journal.pb.h"
+
+namespace slipway::gateway {
+namespace {
+
+// About 800 calls: one transaction costs a sync, and a reader of the ledger waits for one batch.
+constexpr int64_t kBatchBytes = 200 << 10;
+constexpr absl::Duration kRetry = absl::Seconds(1);
+
+}  // namespace
+
+LedgerFeed::LedgerFeed(Journal& journal, Ledger& ledger, absl::Duration interval,
+                       const Clock& clock)
+    : journal_(journal), ledger_(ledger), interval_(interval), clock_(clock) {}
+
+LedgerFeed::~LedgerFeed() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.SignalAll();
+  moved_.SignalAll();
+}
+
+void LedgerFeed::Start() {
+  thread_ = std::jthread([this] { Run(); });
+}
+
+absl::Status LedgerFeed::Step(bool& moved) {
+  moved = false;
+  if (!have_position_) {
+    ASSIGN_OR_RETURN(next_, ledger_.Position(journal_.id()));
+    journal_.Release(next_);
+    have_position_ = true;
+  }
+  std::vector<v1::JournalEntry> entries;
+  const JournalPosition from = next_;
+  ASSIGN_OR_RETURN(
+      const JournalPosition next,
+      journal_.Read(from, kBatchBytes, [&](std::string_view record) -> absl::Status {
+        // A record that checks but does not parse was written by a newer version: nothing here
+        // could do more than pass it over.
+        if (!entries.emplace_back().ParseFromArray(record.data(),
+                                                   static_cast<int>(record.size()))) {
+          entries.pop_back();
+          Log(Severity::kError, "journal_record_not_understood",
+              {{"bytes", static_cast<int64_t>(record.size())}});
+        }
+        return absl::OkStatus();
+      }));
+  if (!earlier_settled_ && (next == from || next.segment >= journal_.first_segment())) {
+    RETURN_IF_ERROR(ledger_.MarkBroken(journal_.id()));
+    earlier_settled_ = true;
+  }
+  if (next == from) return absl::OkStatus();
+  RETURN_IF_ERROR(ledger_.Add(journal_.id(), entries, next));
+  next_ = next;
+  journal_.Release(next_);
+  moved = true;
+  return absl::OkStatus();
+}
+
+void LedgerFeed::Run() {
+  bool failing = false;
+  for (;;) {
+    bool moved = false;
+    const absl::Status status = Step(moved);
+    if (!status.ok()) failures_.fetch_add(1, std::memory_order_relaxed);
+    if (!status.ok() && !failing) Log(Severity::kError, "ledger_not_written", {{"error", status}});
+    if (status.ok() && failing) Log(Severity::kInfo, "ledger_written_again");
+    failing = !status.ok();
+
+    MutexLock lock(mutex_);
+    if (status.ok()) {
+      done_ = std::max(done_, next_);
+      moved_.SignalAll();
+    }
+    if (status.ok() && moved) {
+      // On through what is there; a last look before the end takes what came meanwhile.
+      continue;
+    }
+    if (stopping_) return;
+    if (!hurry_ || failing) {
+      wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(failing ? kRetry : interval_));
+    }
+    hurry_ = false;
+  }
+}
+
+absl::Status LedgerFeed::Flush(absl::Duration timeout) {
+  const JournalPosition target = journal_.end();
+  const absl::Duration deadline = clock_.Monotonic() + timeout;
+  MutexLock lock(mutex_);
+  while (done_ < target) {
+    const absl::Duration left = deadline - clock_.Monotonic();
+    if (left <= absl::ZeroDuration() || stopping_) {
+      return absl::UnavailableError("the newest usage is not in the ledger yet");
+    }
+    hurry_ = true;
+    wake_.SignalAll();
+    moved_.WaitFor(mutex_, absl::ToChronoNanoseconds(left));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace slipway::gateway
