@@ -84,8 +84,8 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 /// A whole answer.
 struct Response {
   int status = 200;
-  Headers headers;
-  std::string body;
+  Headers headers = {};
+  std::string body = {};
 };
 
 /// The reason phrase that goes with a status ("Not Found"), or "Unknown".

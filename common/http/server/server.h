@@ -150,9 +150,9 @@ struct ServerStats {
 /// An answer that the server gives by itself.
 struct ServerError {
   int status = 500;
-  std::string_view code;     ///< "malformed", "body_too_large", "internal", ...
+  std::string_view code;     ///< "malformed", "body_too_large", ...
   std::string_view message;  ///< For the caller; plain ASCII.
-  std::string_view request_id;
+  std::string_view request_id = {};
   const RequestHead* head = nullptr;  ///< Null where no head could be read.
 };
 

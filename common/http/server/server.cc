@@ -1,0 +1,244 @@
+#include "common/http/server/server.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "common/http/server/http1_connection.h"
+#include "common/http/server/io_loop.h"
+#include "common/http/server/listener.h"
+#include "common/http/server/request_id.h"
+#include "common/http/server/response_writer.h"
+#include "common/http/server/server_core.h"
+#include "fmt/format.h"
+#include "nlohmann/json.hpp"
+
+namespace slipway::http {
+namespace {
+
+absl::Status CheckOptions(const ServerOptions& options) {
+  const auto must_be_positive = [](std::string_view field, bool positive) {
+    return positive ? absl::OkStatus() : InvalidField(field, "must be > 0");
+  };
+  RETURN_IF_ERROR(must_be_positive("threads", options.threads > 0));
+  RETURN_IF_ERROR(must_be_positive("max_connections", options.max_connections > 0));
+  RETURN_IF_ERROR(
+      must_be_positive("max_connections_per_address", options.max_connections_per_address > 0));
+  RETURN_IF_ERROR(
+      must_be_positive("header_timeout", options.header_timeout > absl::ZeroDuration()));
+  RETURN_IF_ERROR(must_be_positive("stall_timeout", options.stall_timeout > absl::ZeroDuration()));
+  RETURN_IF_ERROR(must_be_positive("idle_timeout", options.idle_timeout > absl::ZeroDuration()));
+  RETURN_IF_ERROR(must_be_positive("total_timeout", options.total_timeout > absl::ZeroDuration()));
+  if (options.max_header_bytes < 256 || options.max_header_bytes > (48 << 10)) {
+    return InvalidField("max_header_bytes", "must be from 256 to 49152");
+  }
+  return absl::OkStatus();
+}
+
+class RealServer final : public Server {
+ public:
+  RealServer(std::shared_ptr<ServerCore> core, std::vector<std::shared_ptr<IoLoop>> loops,
+             std::unique_ptr<Listener> listener)
+      : core_(std::move(core)), loops_(std::move(loops)), listener_(std::move(listener)) {}
+
+  ~RealServer() override {
+    Drain(absl::ZeroDuration(), absl::ZeroDuration());
+    for (const std::shared_ptr<IoLoop>& loop : loops_) loop->Stop();
+  }
+
+  void Start() {
+    for (const std::shared_ptr<IoLoop>& loop : loops_) loop->Start();
+    loops_[0]->Post([this] {
+      listener_->Start([this](int descriptor, int family, std::string peer) {
+        Accept(descriptor, family, std::move(peer));
+      });
+    });
+  }
+
+  int port() const override { return listener_->port(); }
+  std::string address() const override { return listener_->address(); }
+
+  ServerStats stats() const override {
+    ServerStats stats;
+    stats.connections_accepted = core_->accepted.load(std::memory_order_relaxed);
+    stats.connections_open = static_cast<uint64_t>(core_->connections.open());
+    stats.requests_started = core_->requests_started.load(std::memory_order_relaxed);
+    stats.requests_open = core_->requests_open.load(std::memory_order_relaxed);
+    stats.requests_abandoned = core_->requests_abandoned.load(std::memory_order_relaxed);
+    stats.bytes_read = core_->bytes_read.load(std::memory_order_relaxed);
+    stats.bytes_written = core_->bytes_written.load(std::memory_order_relaxed);
+    for (size_t i = 0; i < core_->refused.size(); ++i) {
+      stats.refused[i] = core_->refused[i].load(std::memory_order_relaxed);
+    }
+    return stats;
+  }
+
+  int Drain(absl::Duration deadline, absl::Duration idle_grace) override {
+    const Clock& clock = *core_->options.clock;
+    const absl::Duration end = clock.Monotonic() + deadline;
+    core_->draining = true;
+    OnEachLoop([this](IoLoop& loop) {
+      if (&loop == loops_[0].get()) listener_->Close();
+      return 0;
+    });
+    if (core_->connections.WaitForNone(clock, std::min(idle_grace, deadline))) return 0;
+    core_->close_idle = true;
+    OnEachLoop([](IoLoop& loop) {
+      loop.CloseIdle();
+      return 0;
+    });
+    if (core_->connections.WaitForNone(clock, end - clock.Monotonic())) return 0;
+    return OnEachLoop([](IoLoop& loop) { return loop.Abort(); });
+  }
+
+ private:
+  // Runs `call` on the thread of each loop, waits for all, returns the sum of what they gave.
+  template <typename Call>
+  int OnEachLoop(Call call) {
+    struct Gathering {
+      Mutex mutex;
+      CondVar done;
+      size_t left GUARDED_BY(mutex) = 0;
+      int sum GUARDED_BY(mutex) = 0;
+    };
+    const auto gathering = std::make_shared<Gathering>();
+    {
+      MutexLock lock(gathering->mutex);
+      gathering->left = loops_.size();
+    }
+    for (const std::shared_ptr<IoLoop>& loop : loops_) {
+      loop->Post([call, gathering, loop] {
+        const int result = call(*loop);
+        MutexLock lock(gathering->mutex);
+        gathering->sum += result;
+        if (--gathering->left == 0) gathering->done.Signal();
+      });
+    }
+    MutexLock lock(gathering->mutex);
+    while (gathering->left > 0) gathering->done.Wait(gathering->mutex);
+    return gathering->sum;
+  }
+
+  // On the thread of the first loop.
+  void Accept(int descriptor, int family, std::string peer) {
+    core_->accepted.fetch_add(1, std::memory_order_relaxed);
+    if (const auto refused = core_->connections.Admit(peer, core_->options)) {
+      TurnAway(descriptor, *refused);
+      return;
+    }
+    if (family != AF_UNIX) {
+      const int on = 1;
+      ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+      // A peer whose machine died is noticed in the end, even where nothing is being sent.
+      ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    }
+    const std::shared_ptr<IoLoop>& loop = loops_[next_loop_++ % loops_.size()];
+    StreamSocket socket(loop->context().get_executor());
+    boost::system::error_code error;
+    socket.assign(boost::asio::generic::stream_protocol(family, 0), descriptor, error);
+    if (error) {
+      ::close(descriptor);
+      core_->connections.Release(peer);
+      return;
+    }
+    // Here a connection's protocol is chosen: HTTP/2, where TLS or a preface announces it, gets
+    // another Connection on the same socket.
+    auto connection = std::make_shared<Http1Connection>(loop, std::move(socket), std::move(peer));
+    const auto start = [loop, connection = std::move(connection)] {
+      loop->Add(connection);
+      connection->Start();
+    };
+    if (loop == loops_[0]) {
+      start();
+    } else {
+      loop->Post(start);
+    }
+  }
+
+  // One attempt to say why, then the door.
+  void TurnAway(int descriptor, Refusal why) {
+    core_->CountRefusal(why);
+    const std::string id = NewRequestId();
+    const Response response = core_->options.render_error(
+        {.status = 503,
+         .code = RefusalName(why),
+         .message = why == Refusal::kTooManyConnections
+                        ? "the server has as many connections as it takes"
+                        : "your address has as many connections as it may have",
+         .request_id = id});
+    std::string bytes;
+    AppendResponseHead(bytes, response.status, response.headers,
+                       {.keep_alive = false,
+                        .content_length = response.body.size(),
+                        .request_id = id,
+                        .now = core_->options.clock->Now()});
+    bytes += response.body;
+    ::send(descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(descriptor, SHUT_WR);
+    ::close(descriptor);
+  }
+
+  const std::shared_ptr<ServerCore> core_;
+  const std::vector<std::shared_ptr<IoLoop>> loops_;
+  const std::unique_ptr<Listener> listener_;
+  size_t next_loop_ = 0;
+};
+
+}  // namespace
+
+std::string_view RefusalName(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::kMalformed:
+      return "malformed";
+    case Refusal::kHeaderTooLarge:
+      return "header_too_large";
+    case Refusal::kBodyTooLarge:
+      return "body_too_large";
+    case Refusal::kHeaderTimeout:
+      return "header_timeout";
+    case Refusal::kBodyTimeout:
+      return "body_timeout";
+    case Refusal::kTotalTimeout:
+      return "total_timeout";
+    case Refusal::kWriteTimeout:
+      return "write_timeout";
+    case Refusal::kIdleTimeout:
+      return "idle_timeout";
+    case Refusal::kTooManyConnections:
+      return "too_many_connections";
+    case Refusal::kTooManyFromAddress:
+      return "too_many_from_address";
+    case Refusal::kCount:
+      break;
+  }
+  return "unknown";
+}
+
+Response RenderServerError(const ServerError& error) {
+  const nlohmann::json body = {{"error",
+                                {{"code", std::string(error.code)},
+                                 {"message", std::string(error.message)},
+                                 {"request_id", std::string(error.request_id)}}}};
+  return {.status = error.status,
+          .headers = {{"content-type", "application/json"}},
+          .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler& handler) {
+  RETURN_IF_ERROR(CheckOptions(options));
+  const auto core = std::make_shared<ServerCore>(std::move(options), handler);
+  std::vector<std::shared_ptr<IoLoop>> loops;
+  for (int i = 0; i < core->options.threads; ++i) loops.push_back(std::make_shared<IoLoop>(core));
+  ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener,
+                   Listener::Bind(loops[0]->context(), core->options.address));
+  auto server = std::make_unique<RealServer>(core, std::move(loops), std::move(listener));
+  server->Start();
+  return server;
+}
+
+}  // namespace slipway::http
