@@ -3,26 +3,23 @@
 
 .DEFAULT_GOAL := help
 CTEST := ctest --output-on-failure --no-tests=error
-# Servers and trainers under test share the cores, so they run a few at a time.
 JOBS ?= $(shell nproc)
-# A file that includes torch takes 3 GB to compile.
-BUILD_JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ {m = int($$2 / 3e6); print m < 1 ? 1 : m < n ? m : n}' /proc/meminfo)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z ]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: release ## Build, then train, deploy and call a model on real data
 	deploy/demo
 
 .PHONY: build
-build: build/dev/configured ## Build the `dev` preset, tests and all
-	cmake --build build/dev -j $(BUILD_JOBS)
+build: configure-dev ## Build the `dev` preset, tests and all
+	cmake --build build/dev -j $(JOBS)
 
 .PHONY: release
-release: build/release/configured ## Build what users run into build/release/bin
-	cmake --build build/release -j $(BUILD_JOBS) --target programs
+release: configure-release ## Build what users run into build/release/bin
+	cmake --build build/release -j $(JOBS) --target programs
 
 .PHONY: test
 test: bootstrap-test build ## Build and test everything
@@ -34,23 +31,23 @@ unit: build ## Build, and run the unit tests alone
 
 .PHONY: bench
 bench: release ## Measure, by the rules of docs/performance.md
-	cmake --build build/release -j $(BUILD_JOBS) --target benchmarks
+	cmake --build build/release -j $(JOBS) --target benchmarks
 	$(CTEST) --test-dir build/release -V -L bench
 
 .PHONY: asan tsan clang cuda
-asan tsan: %: bootstrap-test ## Build and run unit and integration tests under a sanitizer
+asan tsan: bootstrap-test ## Build and run unit and integration tests under a sanitizer
 	cmake --preset $@
-	cmake --build build/$@ -j $(BUILD_JOBS)
+	cmake --build build/$@ -j $(JOBS)
 	$(CTEST) --test-dir build/$@ -j $(JOBS) -L 'unit|integration'
 
 clang: bootstrap-lint ## Build with clang-16 and -Wthread-safety
 	cmake --preset $@
-	cmake --build build/$@ -j $(BUILD_JOBS)
+	cmake --build build/$@ -j $(JOBS)
 
 cuda: ## Build with LibTorch's CUDA part
 	deploy/bootstrap --cuda build
 	cmake --preset $@
-	cmake --build build/$@ -j $(BUILD_JOBS)
+	cmake --build build/$@ -j $(JOBS)
 
 .PHONY: format
 format: bootstrap-lint ## Format our own C++ files
@@ -59,16 +56,17 @@ format: bootstrap-lint ## Format our own C++ files
 .PHONY: lint
 lint: bootstrap-lint ## Check format, and run clang-tidy over what changed (ALL=1: over everything)
 	cmake --preset clang
-	cmake --build build/clang -j $(BUILD_JOBS) --target generated
+	cmake --build build/clang -j $(JOBS) --target generated
 	tests/lint/lint $(if $(ALL),--all)
 
 .PHONY: package
 package: release ## Make the .deb, install it into a fresh root, run it, remove it
+	rm -f build/release/*.deb
 	cd build/release && cpack -G DEB
 	$(CTEST) --test-dir build/release -L package
 
 .PHONY: install
-install: release ## Install below DESTDIR
+install: ## Install what `make release` built, below DESTDIR
 	DESTDIR=$(DESTDIR) cmake --install build/release
 
 .PHONY: clean
@@ -83,6 +81,6 @@ bootstrap-test:
 bootstrap-lint:
 	deploy/bootstrap build lint
 
-.PHONY: build/dev/configured build/release/configured
-build/%/configured: bootstrap-build
+.PHONY: configure-dev configure-release
+configure-dev configure-release: configure-%: bootstrap-build
 	cmake --preset $*
