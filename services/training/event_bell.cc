@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace slipway::training {
+namespace {
+
+// A condition variable cannot wait for ever: its clock would overflow.
+constexpr absl::Duration kLongest = absl::Hours(1);
+
+}  // namespace
 
 std::unique_ptr<EventBell::Listener> EventBell::Listen(const JobName& job) {
   MutexLock lock(mutex_);
@@ -20,7 +26,7 @@ bool EventBell::Listener::WaitBeyond(int64_t sequence, absl::Duration timeout) {
   MutexLock lock(bell_.mutex_);
   Watched& watched = bell_.watched_.find(job_)->second;
   if (watched.newest <= sequence && !bell_.closed_) {
-    watched.rang.WaitFor(bell_.mutex_, absl::ToChronoNanoseconds(timeout));
+    watched.rang.WaitFor(bell_.mutex_, absl::ToChronoNanoseconds(std::min(timeout, kLongest)));
   }
   return watched.newest > sequence;
 }

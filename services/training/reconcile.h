@@ -51,8 +51,8 @@ struct QueuedJob {
 
 /// The jobs that are not over, and those over whose leftovers are still there; in any order.
 struct Queue {
-  std::vector<QueuedJob> jobs;
-  SchedulingPolicy policy;
+  std::vector<QueuedJob> jobs = {};
+  SchedulingPolicy policy = {};
 };
 
 struct RunningTrainer {
@@ -66,13 +66,13 @@ struct RunningTrainer {
 };
 
 struct Running {
-  std::vector<RunningTrainer> trainers;
+  std::vector<RunningTrainer> trainers = {};
   /// Results that are on their way to the registry.
-  std::set<JobName> registering;
+  std::set<JobName> registering = {};
   /// Results that the registry could not take; when to try again.
-  std::map<JobName, absl::Time> register_not_before;
+  std::map<JobName, absl::Time> register_not_before = {};
   /// Grows with each launch: which tenant was served when. Absent: longest ago.
-  std::map<std::string, int64_t> last_launch;
+  std::map<std::string, int64_t> last_launch = {};
 };
 
 struct LaunchTrainer {

@@ -1,0 +1,336 @@
+#include "services/training/reconcile.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace slipway::training {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using v1::TrainingJob;
+
+const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
+
+QueuedJob Waiting(const std::string& tenant, const std::string& id, int64_t order) {
+  QueuedJob job;
+  job.name = {tenant, id};
+  job.order = order;
+  return job;
+}
+
+QueuedJob Started(const std::string& tenant, const std::string& id, int attempt = 1) {
+  QueuedJob job = Waiting(tenant, id, 1);
+  job.state = TrainingJob::RUNNING;
+  job.attempt = attempt;
+  return job;
+}
+
+RunningTrainer TrainerOf(const QueuedJob& job) {
+  RunningTrainer trainer;
+  trainer.job = job.name;
+  trainer.attempt = job.attempt;
+  return trainer;
+}
+
+// What is done about `jobs`, as text.
+std::vector<std::string> Decide(const std::vector<QueuedJob>& jobs, const Running& running = {},
+                                const SchedulingPolicy& policy = {}) {
+  std::vector<std::string> out;
+  for (const Action& action : Reconcile({jobs, policy}, running, kNow)) {
+    out.push_back(ToString(action));
+  }
+  return out;
+}
+
+SchedulingPolicy Capacity(int trainers) {
+  SchedulingPolicy policy;
+  policy.max_trainers = trainers;
+  return policy;
+}
+
+// ---- Whose turn it is. ----
+
+TEST(ReconcileTest, DoesNothingWithoutJobs) { EXPECT_THAT(Decide({}), IsEmpty()); }
+
+TEST(ReconcileTest, LaunchesTheOldestOfATenantFirst) {
+  EXPECT_THAT(Decide({Waiting("a", "late", 9), Waiting("a", "early", 2), Waiting("a", "mid", 5)}),
+              ElementsAre("launch tenants/a/jobs/early"));
+}
+
+TEST(ReconcileTest, LaunchesTheHigherPriorityOfATenantBeforeTheOlder) {
+  QueuedJob urgent = Waiting("a", "urgent", 9);
+  urgent.priority = 1;
+  QueuedJob idle = Waiting("a", "idle", 1);
+  idle.priority = -1;
+  EXPECT_THAT(Decide({idle, Waiting("a", "normal", 2), urgent}, {}, Capacity(3)),
+              ElementsAre("launch tenants/a/jobs/urgent", "launch tenants/a/jobs/normal",
+                          "launch tenants/a/jobs/idle"));
+}
+
+TEST(ReconcileTest, LaunchesAsManyAsThereIsRoomFor) {
+  const QueuedJob running = Started("a", "running");
+  EXPECT_THAT(Decide({running, Waiting("a", "x", 2), Waiting("a", "y", 3), Waiting("a", "z", 4)},
+                     {.trainers = {TrainerOf(running)}}, Capacity(3)),
+              ElementsAre("launch tenants/a/jobs/x", "launch tenants/a/jobs/y"));
+}
+
+TEST(ReconcileTest, LaunchesNothingWhileEverySlotIsTaken) {
+  const QueuedJob running = Started("a", "running");
+  EXPECT_THAT(Decide({running, Waiting("a", "x", 2)}, {.trainers = {TrainerOf(running)}}),
+              IsEmpty());
+}
+
+TEST(ReconcileTest, ATrainerThatIsStoppingStillTakesItsSlot) {
+  QueuedJob cancelled = Started("a", "cancelled");
+  cancelled.cancel_requested = true;
+  RunningTrainer trainer = TrainerOf(cancelled);
+  trainer.stopping = absl::Seconds(1);
+  EXPECT_THAT(Decide({cancelled, Waiting("a", "x", 2)}, {.trainers = {trainer}}), IsEmpty());
+}
+
+TEST(ReconcileTest, ATenantWithManyJobsDoesNotHoldUpAnother) {
+  std::vector<QueuedJob> jobs;
+  for (int i = 0; i < 100; ++i) {
+    jobs.push_back(Waiting("greedy", "job-" + std::to_string(i), i));
+    jobs.back().priority = 100;
+  }
+  jobs.push_back(Waiting("modest", "only", 1000));
+  EXPECT_THAT(Decide(jobs, {}, Capacity(3)),
+              ElementsAre("launch tenants/greedy/jobs/job-0", "launch tenants/modest/jobs/only",
+                          "launch tenants/greedy/jobs/job-1"));
+}
+
+TEST(ReconcileTest, ATenantWithFewerTrainersComesFirst) {
+  const QueuedJob running = Started("a", "running");
+  EXPECT_THAT(Decide({running, Waiting("a", "x", 2), Waiting("b", "y", 3)},
+                     {.trainers = {TrainerOf(running)}}, Capacity(2)),
+              ElementsAre("launch tenants/b/jobs/y"));
+}
+
+TEST(ReconcileTest, TenantsTakeTurnsOnOneSlot) {
+  // "a" was served last, "b" before it, "c" never.
+  EXPECT_THAT(
+      Decide({Waiting("a", "x", 1), Waiting("b", "y", 2), Waiting("c", "z", 3)},
+             {.last_launch = {{"a", 2}, {"b", 1}}}, Capacity(3)),
+      ElementsAre("launch tenants/c/jobs/z", "launch tenants/b/jobs/y", "launch tenants/a/jobs/x"));
+}
+
+// ---- Waits. ----
+
+TEST(ReconcileTest, AJobThatIsToWaitWaits) {
+  QueuedJob retried = Waiting("a", "retried", 1);
+  retried.not_before = kNow + absl::Seconds(1);
+  EXPECT_THAT(Decide({retried}), IsEmpty());
+  EXPECT_THAT(Decide({retried, Waiting("a", "next", 2)}),
+              ElementsAre("launch tenants/a/jobs/next"));
+  retried.not_before = kNow;
+  EXPECT_THAT(Decide({retried}), ElementsAre("launch tenants/a/jobs/retried"));
+}
+
+TEST(ReconcileTest, AWaitBeyondAllWaitsComesFromAClockThatWasSetBack) {
+  QueuedJob retried = Waiting("a", "retried", 1);
+  retried.not_before = kNow + absl::Hours(24);
+  EXPECT_THAT(Decide({retried}), ElementsAre("launch tenants/a/jobs/retried"));
+}
+
+TEST(ReconcileTest, AJobIsNotLaunchedWhileItsEarlierTrainerLives) {
+  QueuedJob retried = Waiting("a", "retried", 1);
+  retried.attempt = 1;
+  RunningTrainer earlier = TrainerOf(retried);
+  earlier.stopping = absl::Seconds(1);
+  EXPECT_THAT(Decide({retried}, {.trainers = {earlier}}, Capacity(2)), IsEmpty());
+}
+
+// ---- Stopping. ----
+
+struct StopCase {
+  std::string name;
+  QueuedJob job;
+  RunningTrainer trainer;
+  std::vector<std::string> expected;
+};
+
+class ReconcileStopTest : public ::testing::TestWithParam<StopCase> {};
+
+TEST_P(ReconcileStopTest, Decides) {
+  EXPECT_EQ(Decide({GetParam().job}, {.trainers = {GetParam().trainer}}), GetParam().expected);
+}
+
+std::vector<StopCase> StopCases() {
+  const QueuedJob running = Started("a", "j", 2);
+  const RunningTrainer trainer = TrainerOf(running);
+  std::vector<StopCase> cases;
+  const auto add = [&](std::string name, std::vector<std::string> expected, auto change) {
+    StopCase& added = cases.emplace_back(StopCase{std::move(name), running, trainer, expected});
+    change(added.job, added.trainer);
+  };
+  const std::string stop = "stop tenants/a/jobs/j attempt 2";
+  const std::string kill = "kill tenants/a/jobs/j attempt 2";
+  add("RunningIsLeftAlone", {}, [](auto&, auto&) {});
+  add("Cancelled", {stop}, [](auto& j, auto&) { j.cancel_requested = true; });
+  add("StoppingInGrace", {}, [](auto& j, auto& t) {
+    j.cancel_requested = true;
+    t.stopping = absl::Seconds(9);
+  });
+  add("GraceOver", {kill}, [](auto& j, auto& t) {
+    j.cancel_requested = true;
+    t.stopping = absl::Seconds(10);
+  });
+  add("KilledOnce", {}, [](auto& j, auto& t) {
+    j.cancel_requested = true;
+    t.stopping = absl::Seconds(60);
+    t.killed = true;
+  });
+  add("OutOfTime", {stop}, [](auto& j, auto& t) {
+    j.time_limit = absl::Minutes(5);
+    t.ran = absl::Minutes(5);
+  });
+  add("JustInTime", {}, [](auto& j, auto& t) {
+    j.time_limit = absl::Minutes(5);
+    t.ran = absl::Minutes(5) - absl::Milliseconds(1);
+  });
+  add("OutOfTimeOverAllAttempts", {stop}, [](auto& j, auto& t) {
+    j.time_limit = absl::Minutes(5);
+    j.used = absl::Minutes(4);
+    t.ran = absl::Minutes(1);
+  });
+  add("OutOfThePlatformsTime", {stop}, [](auto&, auto& t) { t.ran = absl::Hours(24); });
+  add("OlderAttempt", {"stop tenants/a/jobs/j attempt 1"}, [](auto&, auto& t) { t.attempt = 1; });
+  add("QueuedAgain", {stop}, [](auto& j, auto&) {
+    j.state = TrainingJob::QUEUED;
+    j.not_before = kNow + absl::Seconds(2);
+  });
+  add("Failed", {stop}, [](auto& j, auto&) { j.state = TrainingJob::FAILED; });
+  add("ResultHandedIn", {stop, "register tenants/a/jobs/j"},
+      [](auto& j, auto&) { j.has_result = true; });
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, ReconcileStopTest, ::testing::ValuesIn(StopCases()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(ReconcileTest, StopsATrainerWhoseJobIsUnknown) {
+  EXPECT_THAT(Decide({}, {.trainers = {TrainerOf(Started("a", "ghost"))}}),
+              ElementsAre("stop tenants/a/jobs/ghost attempt 1"));
+}
+
+// ---- Attempts that are over. ----
+
+TEST(ReconcileTest, SettlesAnAttemptWhoseTrainerIsGone) {
+  EXPECT_THAT(Decide({Started("a", "j")}), ElementsAre("settle tenants/a/jobs/j"));
+}
+
+TEST(ReconcileTest, SettlesACancelledJobWhenItsTrainerIsGone) {
+  QueuedJob job = Started("a", "j");
+  job.cancel_requested = true;
+  EXPECT_THAT(Decide({job}), ElementsAre("settle tenants/a/jobs/j"));
+}
+
+TEST(ReconcileTest, DiscardsWhatAFinishedJobLeft) {
+  QueuedJob job = Started("a", "j");
+  for (const auto state : {TrainingJob::SUCCEEDED, TrainingJob::FAILED, TrainingJob::CANCELLED}) {
+    job.state = state;
+    EXPECT_THAT(Decide({job}), ElementsAre("discard tenants/a/jobs/j"));
+  }
+}
+
+TEST(ReconcileTest, DiscardsNothingThatIsStillUsed) {
+  QueuedJob job = Started("a", "j");
+  job.state = TrainingJob::SUCCEEDED;
+  RunningTrainer trainer = TrainerOf(job);
+  trainer.stopping = absl::Seconds(1);
+  EXPECT_THAT(Decide({job}, {.trainers = {trainer}}), IsEmpty());
+  EXPECT_THAT(Decide({job}, {.registering = {job.name}}), IsEmpty());
+}
+
+// ---- Results. ----
+
+TEST(ReconcileTest, RegistersAResultOnce) {
+  QueuedJob job = Started("a", "j");
+  job.has_result = true;
+  EXPECT_THAT(Decide({job}), ElementsAre("register tenants/a/jobs/j"));
+  EXPECT_THAT(Decide({job}, {.registering = {job.name}}), IsEmpty());
+}
+
+TEST(ReconcileTest, TriesTheRegistryAgainWhenItIsTime) {
+  QueuedJob job = Started("a", "j");
+  job.has_result = true;
+  EXPECT_THAT(Decide({job}, {.register_not_before = {{job.name, kNow + absl::Seconds(1)}}}),
+              IsEmpty());
+  EXPECT_THAT(Decide({job}, {.register_not_before = {{job.name, kNow}}}),
+              ElementsAre("register tenants/a/jobs/j"));
+}
+
+TEST(ReconcileTest, ACancelledJobsResultIsDroppedUnlessItIsOnItsWay) {
+  QueuedJob job = Started("a", "j");
+  job.has_result = true;
+  job.cancel_requested = true;
+  EXPECT_THAT(Decide({job}), ElementsAre("drop tenants/a/jobs/j"));
+  EXPECT_THAT(Decide({job}, {.registering = {job.name}}), IsEmpty());
+}
+
+TEST(ReconcileTest, AResultOnItsWayToTheRegistryHoldsUpNoOtherJob) {
+  QueuedJob job = Started("a", "j");
+  job.has_result = true;
+  EXPECT_THAT(Decide({job, Waiting("a", "next", 2)}, {.registering = {job.name}}),
+              ElementsAre("launch tenants/a/jobs/next"));
+}
+
+// ---- Idempotence: what was done is not asked for again. ----
+
+TEST(ReconcileTest, AsksForNothingOnceEveryActionIsDone) {
+  std::vector<QueuedJob> jobs = {Waiting("a", "x", 1), Waiting("b", "y", 2)};
+  EXPECT_THAT(Decide(jobs, {}, Capacity(2)),
+              ElementsAre("launch tenants/a/jobs/x", "launch tenants/b/jobs/y"));
+  Running running;
+  for (QueuedJob& job : jobs) {
+    job.state = TrainingJob::RUNNING;
+    job.attempt = 1;
+    running.trainers.push_back(TrainerOf(job));
+  }
+  EXPECT_THAT(Decide(jobs, running, Capacity(2)), IsEmpty());
+}
+
+// ---- When to look again. ----
+
+TEST(NextWakeTest, NeverWhereNothingIsDue) {
+  EXPECT_EQ(NextWake({}, {}, kNow), absl::InfiniteFuture());
+  EXPECT_EQ(NextWake({{Waiting("a", "x", 1)}, {}}, {}, kNow), absl::InfiniteFuture());
+}
+
+TEST(NextWakeTest, AtTheEarliestOfAllThatIsDue) {
+  QueuedJob retried = Waiting("a", "retried", 1);
+  retried.not_before = kNow + absl::Seconds(30);
+  QueuedJob running = Started("a", "running");
+  running.time_limit = absl::Minutes(10);
+  running.used = absl::Minutes(8);
+  RunningTrainer trainer = TrainerOf(running);
+  trainer.ran = absl::Minutes(1);
+  QueuedJob registering = Started("a", "registering");
+  registering.has_result = true;
+  Running now{.trainers = {trainer},
+              .register_not_before = {{registering.name, kNow + absl::Seconds(40)}}};
+
+  EXPECT_EQ(NextWake({{retried, running, registering}, {}}, now, kNow), kNow + absl::Seconds(30));
+  EXPECT_EQ(NextWake({{running, registering}, {}}, now, kNow), kNow + absl::Seconds(40));
+  EXPECT_EQ(NextWake({{running}, {}}, now, kNow), kNow + absl::Minutes(1));
+  now.trainers[0].stopping = absl::Seconds(4);
+  EXPECT_EQ(NextWake({{running}, {}}, now, kNow), kNow + absl::Seconds(6));
+  now.trainers[0].killed = true;
+  EXPECT_EQ(NextWake({{running}, {}}, now, kNow), absl::InfiniteFuture());
+}
+
+TEST(NextWakeTest, NeverInThePast) {
+  QueuedJob running = Started("a", "running");
+  running.time_limit = absl::Seconds(1);
+  RunningTrainer trainer = TrainerOf(running);
+  trainer.ran = absl::Minutes(1);
+  EXPECT_EQ(NextWake({{running}, {}}, {.trainers = {trainer}}, kNow), kNow);
+}
+
+}  // namespace
+}  // namespace slipway::training

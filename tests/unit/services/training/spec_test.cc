@@ -1,0 +1,333 @@
+#include "services/training/spec/spec.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "google/protobuf/util/json_util.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace slipway::training {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// A spec for pictures that nothing is wrong with.
+json Good() {
+  return json::parse(R"({
+    "model": "fashion-cnn",
+    "dataset": "fashion-mnist",
+    "data": {
+      "format": "idx",
+      "train": {"inputs": "train-images", "targets": "train-labels"},
+      "test": {"inputs": "t10k-images", "targets": "t10k-labels"},
+      "validation_fraction": 0.1,
+      "labels": ["shirt", "shoe"],
+      "scale": 255
+    },
+    "architecture": {"type": "cnn"},
+    "loss": {"type": "cross_entropy", "label_smoothing": 0.1},
+    "optimizer": {"type": "adam", "learning_rate": 0.001},
+    "schedule": {"type": "cosine", "warmup_epochs": 1},
+    "training": {"epochs": 3, "batch_size": 64, "seed": 7, "clip_norm": 1},
+    "checkpoint": {"every_steps": 100, "keep": 3},
+    "resources": {"pool": "default", "threads": 2, "device": "cpu", "time_limit": "600s"},
+    "evaluation": {"at_least": {"accuracy": 0.9}},
+    "alias": "production"
+  })");
+}
+
+// A spec for tables that nothing is wrong with.
+json GoodTable() {
+  return json::parse(R"({
+    "model": "prices",
+    "dataset": "houses",
+    "data": {"format": "csv", "train": {"inputs": "houses.csv"}, "target_column": "price",
+             "test_fraction": 0.2, "standardize": true},
+    "architecture": {"type": "mlp", "hidden": [32, 16]},
+    "loss": {"type": "mse"},
+    "optimizer": {"type": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": true},
+    "training": {"epochs": 10, "batch_size": 32},
+    "evaluation": {"at_least": {"r2": 0.5}}
+  })");
+}
+
+v1::JobSpec ToSpec(const json& spec) {
+  v1::JobSpec out;
+  const auto status = google::protobuf::util::JsonStringToMessage(spec.dump(), &out);
+  EXPECT_TRUE(status.ok()) << status.ToString() << "\n" << spec.dump(2);
+  return out;
+}
+
+std::string ErrorOf(const v1::JobSpec& spec) {
+  return std::string(ParseSpec(spec).status().message());
+}
+
+TEST(SpecTest, TakesASpecForPictures) {
+  const auto spec = ParseSpec(ToSpec(Good()));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_NE(spec->architecture, nullptr);
+  EXPECT_DOUBLE_EQ(std::get<CrossEntropy>(spec->loss).label_smoothing, 0.1);
+  EXPECT_DOUBLE_EQ(std::get<Adam>(spec->optimizer).learning_rate, 0.001);
+  EXPECT_DOUBLE_EQ(std::get<CosineSchedule>(spec->schedule).warmup_epochs, 1);
+  EXPECT_EQ(spec->time_limit, absl::Minutes(10));
+}
+
+TEST(SpecTest, TakesASpecForTables) {
+  const auto spec = ParseSpec(ToSpec(GoodTable()));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_TRUE(std::holds_alternative<Mse>(spec->loss));
+  EXPECT_TRUE(std::get<Sgd>(spec->optimizer).nesterov);
+  EXPECT_EQ(spec->architecture->ToJson()["hidden"], json({32, 16}));
+}
+
+TEST(SpecTest, FillsInItsDefaults) {
+  json given = GoodTable();
+  const auto spec = ParseSpec(ToSpec(given));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->job.resources().device(), "cpu");
+  EXPECT_EQ(spec->job.checkpoint().keep(), 2);
+  EXPECT_TRUE(std::holds_alternative<ConstantSchedule>(spec->schedule));
+  EXPECT_EQ(spec->time_limit, absl::ZeroDuration());
+}
+
+// One fault each: what is changed in the good spec, and what the answer starts with.
+struct Fault {
+  const char* pointer;
+  json value;  // null removes the field
+  const char* error;
+};
+
+v1::JobSpec Spoil(json spec, const Fault& fault) {
+  const json::json_pointer pointer(fault.pointer);
+  if (fault.value.is_null()) {
+    spec[pointer.parent_pointer()].erase(pointer.back());
+  } else {
+    spec[pointer] = fault.value;
+  }
+  return ToSpec(spec);
+}
+
+TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
+  const Fault table[] = {
+      {"/model", nullptr, "spec.model: is required"},
+      {"/model", "Not A Slug", "spec.model: "},
+      {"/model", "../escape", "spec.model: "},
+      {"/dataset", nullptr, "spec.dataset: is required"},
+      {"/dataset", "a/b", "spec.dataset: "},
+      {"/alias", "Production", "spec.alias: "},
+
+      {"/data", nullptr, "spec.data: is required"},
+      {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv"},
+      {"/data/format", "parquet", "spec.data.format: must be one of idx, csv, got \"parquet\""},
+      {"/data/train", nullptr, "spec.data.train: is required"},
+      {"/data/train/inputs", nullptr, "spec.data.train.inputs: is required"},
+      {"/data/train/inputs", "/etc/passwd", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", "a/../../b", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", "a//b", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", "./a", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", "a/", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", "a\\b", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", "a\nb", "spec.data.train.inputs: must be a relative path"},
+      {"/data/train/inputs", std::string(1025, 'a'), "spec.data.train.inputs: must be a relative"},
+      {"/data/train/targets", nullptr, "spec.data.train.targets: is required"},
+      {"/data/test/inputs", nullptr, "spec.data.test.inputs: is required"},
+      {"/data/test/targets", "..", "spec.data.test.targets: must be a relative path"},
+      {"/data/test", nullptr, "spec.data.test: is required, or spec.data.test_fraction"},
+      {"/data/test_fraction", 0.2, "spec.data.test_fraction: must be absent"},
+      {"/data/target_column", "label", "spec.data.target_column: is for csv"},
+      {"/data/validation_fraction", -0.1, "spec.data.validation_fraction: must be between 0 and"},
+      {"/data/validation_fraction", 0.6,
+       "spec.data.validation_fraction: must be between 0 and 0.5"},
+      {"/data/scale", -255, "spec.data.scale: must be between 0 and"},
+      {"/data/labels/1", "shirt", "spec.data.labels[1]: repeats \"shirt\""},
+      {"/data/labels/0", "", "spec.data.labels[0]: must be 1 to 256 bytes"},
+      {"/data/labels/0", std::string(257, 'x'), "spec.data.labels[0]: must be 1 to 256 bytes"},
+
+      {"/architecture", nullptr, "spec.architecture: is required"},
+      {"/architecture/type", nullptr, "spec.architecture.type: is required"},
+      {"/architecture/type", "resnet", "spec.architecture.type: must be one of"},
+      {"/architecture/type", 7, "spec.architecture.type: must be one of"},
+      {"/architecture/chanels", 7, "spec.architecture.chanels: "},
+      {"/architecture/channels", "many", "spec.architecture.channels: "},
+
+      {"/loss", nullptr, "spec.loss: is required"},
+      {"/loss/type", "hinge", "spec.loss.type: must be one of cross_entropy, mse, got \"hinge\""},
+      {"/loss/label_smoothing", 1, "spec.loss.label_smoothing: "},
+      {"/loss/weight", 1, "spec.loss.weight: "},
+
+      {"/optimizer", nullptr, "spec.optimizer: is required"},
+      {"/optimizer/type", nullptr, "spec.optimizer.type: is required; must be one of sgd, adam"},
+      {"/optimizer/learning_rate", -1, "spec.optimizer.learning_rate: must be more than 0"},
+      {"/optimizer/learning_rate", 0, "spec.optimizer.learning_rate: must be more than 0"},
+      {"/optimizer/learning_rate", "fast", "spec.optimizer.learning_rate: "},
+      {"/optimizer/learning_rate", nullptr, "spec.optimizer.learning_rate: is required"},
+      {"/optimizer/beta1", 1, "spec.optimizer.beta1: "},
+      {"/optimizer/epsilon", 0, "spec.optimizer.epsilon: "},
+      {"/optimizer/momentum", 0.9, "spec.optimizer.momentum: "},
+      {"/optimizer/learning_rte", 0.1, "spec.optimizer.learning_rte: "},
+
+      {"/schedule/type", "linear", "spec.schedule.type: must be one of constant, step, cosine"},
+      {"/schedule/final_factor", 2, "spec.schedule.final_factor: "},
+
+      {"/training", nullptr, "spec.training.epochs: must be between 1 and 100000, got 0"},
+      {"/training/epochs", 0, "spec.training.epochs: must be between 1 and"},
+      {"/training/epochs", -1, "spec.training.epochs: must be between 1 and"},
+      {"/training/epochs", 100001, "spec.training.epochs: must be between 1 and"},
+      {"/training/batch_size", nullptr, "spec.training.batch_size: must be between 1 and"},
+      {"/training/clip_norm", -1, "spec.training.clip_norm: must be between 0 and"},
+      {"/checkpoint/every_steps", -1, "spec.checkpoint.every_steps: must be between 0 and"},
+      {"/checkpoint/keep", -1, "spec.checkpoint.keep: must be between 0 and"},
+      {"/resources/pool", "No Pool", "spec.resources.pool: "},
+      {"/resources/threads", -1, "spec.resources.threads: must be between 0 and"},
+      {"/resources/threads", 5000, "spec.resources.threads: must be between 0 and"},
+      {"/resources/device", "tpu", "spec.resources.device: must be one of cpu, cuda, got \"tpu\""},
+      {"/resources/time_limit", "0s", "spec.resources.time_limit: must be between 1s and"},
+      {"/resources/time_limit", "-5s", "spec.resources.time_limit: must be between 1s and"},
+      {"/resources/time_limit", "99999999s", "spec.resources.time_limit: must be between 1s and"},
+      {"/evaluation/at_least/accuracy", 1.1, "spec.evaluation.at_least.accuracy: must be at most"},
+      {"/evaluation/at_least/r2", 0.9, "spec.evaluation.at_least.r2: is no metric of this loss"},
+      {"/evaluation/at_least/loss", 0.9, "spec.evaluation.at_least.loss: is no metric of this"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    const v1::JobSpec spec = Spoil(Good(), fault);
+    EXPECT_THAT(ErrorOf(spec), StartsWith(fault.error));
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseSpec(spec).status()));
+    // The field that an error body names is the first one of the message.
+    EXPECT_EQ(FieldOf(ParseSpec(spec).status()), ErrorOf(spec).substr(0, ErrorOf(spec).find(": ")));
+  }
+}
+
+TEST(SpecTest, NamesEachFaultOfASpecForTables) {
+  const Fault table[] = {
+      {"/data/target_column", nullptr, "spec.data.target_column: is required for csv"},
+      {"/data/target_column", std::string(1025, 'x'), "spec.data.target_column: must be at most"},
+      {"/data/train/targets", "y.csv", "spec.data.train.targets: is for idx"},
+      {"/data/test_fraction", 0.9, "spec.data.test_fraction: must be between 0 and 0.5"},
+      {"/data/test_fraction", nullptr, "spec.data.test: is required, or spec.data.test_fraction"},
+      {"/data/labels", json({"a", "b"}), "spec.data.labels: names classes, and this loss has none"},
+      {"/optimizer/momentum", 1, "spec.optimizer.momentum: "},
+      {"/optimizer/momentum", 0, "spec.optimizer.nesterov: needs momentum > 0"},
+      {"/optimizer/weight_decay", -1, "spec.optimizer.weight_decay: "},
+      {"/optimizer/nesterov", "yes", "spec.optimizer.nesterov: "},
+      {"/architecture/hidden", json({32, 0}), "spec.architecture.hidden[1]: "},
+      {"/architecture/hidden", json({1.5}), "spec.architecture.hidden[0]: "},
+      {"/evaluation/at_least/accuracy", 0.9, "spec.evaluation.at_least.accuracy: is no metric"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    EXPECT_THAT(ErrorOf(Spoil(GoodTable(), fault)), StartsWith(fault.error));
+  }
+}
+
+TEST(SpecTest, RefusesNumbersThatAreNone) {
+  const double bad[] = {std::nan(""), INFINITY, -INFINITY};
+  for (const double number : bad) {
+    v1::JobSpec spec = ToSpec(Good());
+    spec.mutable_data()->set_scale(number);
+    EXPECT_THAT(ErrorOf(spec), StartsWith("spec.data.scale: "));
+    spec = ToSpec(Good());
+    spec.mutable_training()->set_clip_norm(number);
+    EXPECT_THAT(ErrorOf(spec), StartsWith("spec.training.clip_norm: "));
+    spec = ToSpec(Good());
+    (*spec.mutable_optimizer()->mutable_fields())["learning_rate"].set_number_value(number);
+    EXPECT_THAT(ErrorOf(spec), StartsWith("spec.optimizer.learning_rate: "));
+    spec = ToSpec(Good());
+    (*spec.mutable_evaluation()->mutable_at_least())["accuracy"] = number;
+    EXPECT_THAT(ErrorOf(spec), StartsWith("spec.evaluation.at_least.accuracy: "));
+  }
+}
+
+TEST(SpecTest, TellsAllFaultsAtOnce) {
+  json spec = Good();
+  spec.erase("model");
+  spec["data"]["format"] = "xml";
+  spec["optimizer"]["learning_rate"] = -1;
+  spec["optimizer"]["beta2"] = 2;
+  spec["training"]["epochs"] = 0;
+  const std::string error = ErrorOf(ToSpec(spec));
+  EXPECT_THAT(error, StartsWith("spec.model: is required; spec.data.format: "));
+  EXPECT_THAT(error, HasSubstr("; spec.optimizer.learning_rate: "));
+  EXPECT_THAT(error, HasSubstr("; spec.optimizer.beta2: "));
+  EXPECT_THAT(error, HasSubstr("; spec.training.epochs: "));
+}
+
+TEST(SpecTest, AnEmptySpecIsRefusedWhole) {
+  const std::string error = ErrorOf(v1::JobSpec());
+  for (const char* field : {"model", "dataset", "data", "architecture", "loss", "optimizer",
+                            "training.epochs", "training.batch_size"}) {
+    EXPECT_THAT(error, HasSubstr(std::string("spec.") + field + ": "));
+  }
+}
+
+TEST(SpecTest, AcceptsAStructsWholeNumbersAsIntegers) {
+  google::protobuf::Struct object;
+  (*object.mutable_fields())["n"].set_number_value(3);
+  (*object.mutable_fields())["x"].set_number_value(3.5);
+  (*object.mutable_fields())["big"].set_number_value(1e300);
+  const json out = ToJson(object);
+  EXPECT_TRUE(out["n"].is_number_integer());
+  EXPECT_TRUE(out["x"].is_number_float());
+  EXPECT_TRUE(out["big"].is_number_float());
+}
+
+// ---- Schedules. ----
+
+TEST(ScheduleTest, ConstantStays) {
+  EXPECT_EQ(RateFactor(ConstantSchedule(), {.step = 99, .steps = 100, .steps_per_epoch = 10}), 1);
+}
+
+TEST(ScheduleTest, StepFallsAfterEachSoManyEpochs) {
+  StepSchedule step;
+  step.every_epochs = 2;
+  step.gamma = 0.5;
+  const auto at = [&](int64_t n) {
+    return RateFactor(step, {.step = n, .steps = 100, .steps_per_epoch = 10});
+  };
+  EXPECT_DOUBLE_EQ(at(0), 1);
+  EXPECT_DOUBLE_EQ(at(19), 1);
+  EXPECT_DOUBLE_EQ(at(20), 0.5);
+  EXPECT_DOUBLE_EQ(at(40), 0.25);
+}
+
+TEST(ScheduleTest, CosineFallsFromOneToItsEnd) {
+  CosineSchedule cosine;
+  cosine.final_factor = 0.1;
+  const auto at = [&](int64_t n) {
+    return RateFactor(cosine, {.step = n, .steps = 100, .steps_per_epoch = 10});
+  };
+  EXPECT_DOUBLE_EQ(at(0), 1);
+  EXPECT_NEAR(at(50), 0.55, 1e-12);
+  EXPECT_NEAR(at(100), 0.1, 1e-12);
+  for (int64_t n = 1; n <= 100; ++n) EXPECT_LT(at(n), at(n - 1));
+}
+
+TEST(ScheduleTest, CosineWarmsUpLinearly) {
+  CosineSchedule cosine;
+  cosine.warmup_epochs = 1;
+  const auto at = [&](int64_t n) {
+    return RateFactor(cosine, {.step = n, .steps = 100, .steps_per_epoch = 10});
+  };
+  EXPECT_DOUBLE_EQ(at(0), 0.1);
+  EXPECT_DOUBLE_EQ(at(4), 0.5);
+  EXPECT_DOUBLE_EQ(at(10), 1);
+  EXPECT_LT(at(11), 1);
+}
+
+TEST(ScheduleTest, AWarmUpLongerThanTheTrainingIsHarmless) {
+  CosineSchedule cosine;
+  cosine.warmup_epochs = 50;
+  for (int64_t n = 0; n <= 100; ++n) {
+    const double factor = RateFactor(cosine, {.step = n, .steps = 100, .steps_per_epoch = 10});
+    EXPECT_GT(factor, 0);
+    EXPECT_LE(factor, 1);
+  }
+}
+
+}  // namespace
+}  // namespace slipway::training
