@@ -31,20 +31,20 @@ struct GrpcServerOptions {
   int max_streams_per_connection = 1024;
   /// A connection older than this is asked to reconnect, so that calls spread over new replicas.
   absl::Duration max_connection_age = absl::InfiniteDuration();
-  bool reflection = true;
   /// Last word on the builder: generic services, completion queues.
   std::function<void(grpc::ServerBuilder&)> configure{};
 };
 
 /// A gRPC server for calls inside the platform; it never faces the public. Answers the standard
-/// health service (grpc.health.v1.Health) and, by default, reflection; neither asks for a token.
-/// Starts as NOT_SERVING. Any thread.
+/// health service (grpc.health.v1.Health) and reflection; neither asks for a token. Starts as
+/// NOT_SERVING. Any thread.
 class GrpcServer {
  public:
   /// Binds and starts. `services` outlive the server.
   /// Errors: kInvalidArgument (address, path over 107 bytes, host:port without TLS, TLS files),
-  /// kFailedPrecondition (other users may enter the socket's folder), kAlreadyExists (somebody
-  /// listens there; a socket left by a dead process is replaced), kPermissionDenied.
+  /// kFailedPrecondition (other users may enter the socket's folder, or something else is at its
+  /// path), kAlreadyExists (a process listens there; the socket of a dead one is replaced),
+  /// kPermissionDenied, kUnavailable (the port is in use).
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
 
@@ -62,10 +62,9 @@ class GrpcServer {
   void Drain(absl::Duration grace);
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, std::string socket_path);
+  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address);
 
   const std::string address_;
-  const std::string socket_path_;
   std::unique_ptr<grpc::Server> server_;
 };
 

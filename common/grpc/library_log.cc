@@ -1,0 +1,35 @@
+#include "common/grpc/transport.h"
+#include "common/log/log.h"
+#include "google/protobuf/stubs/logging.h"
+#include "grpc/support/log.h"
+
+namespace slipway {
+namespace {
+
+void LogFromGrpc(gpr_log_func_args* args) {
+  const Severity severity = args->severity == GPR_LOG_SEVERITY_ERROR  ? Severity::kWarning
+                            : args->severity == GPR_LOG_SEVERITY_INFO ? Severity::kInfo
+                                                                      : Severity::kDebug;
+  Log(severity, "grpc_message_logged",
+      {{"message", args->message}, {"file", args->file}, {"line", args->line}});
+}
+
+void LogFromProtobuf(google::protobuf::LogLevel level, const char* file, int line,
+                     const std::string& message) {
+  const Severity severity =
+      level >= google::protobuf::LOGLEVEL_WARNING ? Severity::kWarning : Severity::kInfo;
+  Log(severity, "protobuf_message_logged", {{"message", message}, {"file", file}, {"line", line}});
+}
+
+}  // namespace
+
+void RouteLibraryLogs() {
+  static const bool once = [] {
+    gpr_set_log_function(LogFromGrpc);
+    google::protobuf::SetLogHandler(LogFromProtobuf);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+}  // namespace slipway
