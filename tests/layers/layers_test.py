@@ -88,7 +88,7 @@ class LayersTest(unittest.TestCase):
                 "Asio": "boost/asio.hpp", "Beast": "boost/beast/http.hpp",
                 "nghttp2": "nghttp2/nghttp2.h", "SOCI": "soci/soci.h", "libpq": "libpq-fe.h",
                 "grpc++": "grpcpp/grpcpp.h", "stubs": "slipway/a/v1/a.grpc.pb.h",
-                "OpenSSL": "openssl/evp.h", "prometheus": "prometheus/counter.h",
+                "OpenSSL": "openssl/evp.h", "prometheus": "prometheus/registry.h",
                 "spdlog": "spdlog/spdlog.h", "yaml-cpp": "yaml-cpp/yaml.h", "CLI11": "CLI/CLI.hpp",
                 "ATen": "ATen/ATen.h", "c10": "c10/core/Device.h"}.items():
             with self.subTest(name):
