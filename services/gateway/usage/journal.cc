@@ -136,26 +136,29 @@ absl::Status Journal::OpenFiles() {
   RETURN_IF_ERROR(id.status());
   id_ = *id;
 
+  bool grown = false;
   for (int i = 0; i < options_.segments; ++i) {
     Segment segment;
     segment.path = fmt::format("{}/segment-{:03}", options_.folder, i);
     segment.fd = ::open(segment.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (segment.fd < 0) return FromErrno(errno, "cannot open", segment.path);
     segments_.push_back(segment);
-    RETURN_IF_ERROR(FillWithZeros(segments_.back(), options_.segment_bytes));
+    ASSIGN_OR_RETURN(const bool filled,
+                     FillWithZeros(segments_.back(), options_.segment_bytes));
+    grown = grown || filled;
     RETURN_IF_ERROR(Scan(segments_.back()));
     last_sequence_ = std::max(last_sequence_, segments_.back().sequence);
   }
   first_segment_ = last_sequence_ + 1;
-  return SyncFolder(options_.folder);
+  return grown ? SyncFolder(options_.folder) : absl::OkStatus();
 }
 
 // Zeros, not fallocate: what is written again later needs no new block then.
-absl::Status Journal::FillWithZeros(Segment& segment, int64_t size) {
+absl::StatusOr<bool> Journal::FillWithZeros(Segment& segment, int64_t size) {
   struct stat info;
   if (::fstat(segment.fd, &info) != 0) return FromErrno(errno, "cannot read", segment.path);
   segment.size = info.st_size;
-  if (segment.size >= size) return absl::OkStatus();
+  if (segment.size >= size) return false;
   const std::string zeros(64 << 10, '\0');
   while (segment.size < size) {
     const int64_t piece = std::min<int64_t>(size - segment.size, zeros.size());
@@ -164,7 +167,7 @@ absl::Status Journal::FillWithZeros(Segment& segment, int64_t size) {
     segment.size += piece;
   }
   if (::fsync(segment.fd) != 0) return FromErrno(errno, "cannot sync", segment.path);
-  return absl::OkStatus();
+  return true;
 }
 
 absl::Status Journal::Scan(Segment& segment) {

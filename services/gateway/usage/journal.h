@@ -121,7 +121,7 @@ class Journal {
 
   explicit Journal(JournalOptions options) : options_(std::move(options)) {}
   absl::Status OpenFiles();
-  static absl::Status FillWithZeros(Segment& segment, int64_t size);
+  static absl::StatusOr<bool> FillWithZeros(Segment& segment, int64_t size);
   static absl::Status Scan(Segment& segment);
   void Unreserve(int records);
   int64_t Usable() const REQUIRES(mutex_);

@@ -77,7 +77,7 @@ void LedgerFeed::Run() {
     failing = !status.ok();
 
     MutexLock lock(mutex_);
-    if (status.ok()) {
+    if (status.ok() && earlier_settled_) {
       done_ = std::max(done_, next_);
       moved_.SignalAll();
     }
