@@ -85,12 +85,13 @@ function(slipway_binary name)
 endfunction()
 
 # slipway_test(<name> LABEL unit|integration|e2e SRCS ... [DEPS ...] [DATA target ...]
-#              [TIMEOUT seconds] [PROCESSORS n]):
-# a GoogleTest program; one ctest entry for each test in it. DATA names programs that it starts.
+#              [TIMEOUT seconds] [PROCESSORS n] [WHOLE]):
+# a GoogleTest program; one ctest entry for each test in it, or with WHOLE one for all of them,
+# where they share something dear to start (a PostgreSQL). DATA names programs that it starts.
 # helm and promtool are on its PATH. The programs are asked for their tests when ctest runs, not
 # when they are built: a build does not fail because a test program crashes.
 function(slipway_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT;PROCESSORS" "SRCS;DEPS;DATA" ${ARGN})
+  cmake_parse_arguments(ARG "WHOLE" "LABEL;TIMEOUT;PROCESSORS" "SRCS;DEPS;DATA" ${ARGN})
   if(NOT ARG_LABEL MATCHES "^(unit|integration|e2e|conformance|fuzz)$")
     message(FATAL_ERROR "slipway_test(${name}): LABEL is not one of unit, integration, e2e, "
                         "conformance, fuzz")
@@ -116,9 +117,20 @@ function(slipway_test name)
   if(ARG_DATA)
     add_dependencies(${name} ${ARG_DATA})
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
-    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ARG_PROCESSORS}
-               ENVIRONMENT_MODIFICATION "PATH=path_list_prepend:${SLIPWAY_CACHE}/bin")
+  set(properties LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ARG_PROCESSORS}
+                 ENVIRONMENT_MODIFICATION "PATH=path_list_prepend:${SLIPWAY_CACHE}/bin")
+  if(ARG_WHOLE)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES ${properties})
+  else()
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+                         PROPERTIES ${properties})
+  endif()
+endfunction()
+
+# slipway_test_program(<name> SRCS ... [DEPS ...]): a program that tests start, beside theirs.
+function(slipway_test_program name)
+  _slipway_executable(${name} tests ${ARGN})
 endfunction()
 
 # slipway_bench(<name> SRCS ... [DEPS ...] [DATA target ...]): a program that measures, built only
