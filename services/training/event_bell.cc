@@ -25,8 +25,12 @@ EventBell::Listener::~Listener() {
 bool EventBell::Listener::WaitBeyond(int64_t sequence, absl::Duration timeout) {
   MutexLock lock(bell_.mutex_);
   Watched& watched = bell_.watched_.find(job_)->second;
-  if (watched.newest <= sequence && !bell_.closed_) {
-    watched.rang.WaitFor(bell_.mutex_, absl::ToChronoNanoseconds(std::min(timeout, kLongest)));
+  // A ring for an event that was read already wakes too.
+  while (watched.newest <= sequence && !bell_.closed_) {
+    if (!watched.rang.WaitFor(bell_.mutex_,
+                              absl::ToChronoNanoseconds(std::min(timeout, kLongest)))) {
+      break;
+    }
   }
   return watched.newest > sequence;
 }

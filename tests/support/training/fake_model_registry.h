@@ -1,0 +1,104 @@
+#ifndef SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_MODEL_REGISTRY_H_
+#define SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_MODEL_REGISTRY_H_
+
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/sync/mutex.h"
+#include "services/training/model_registry.h"
+
+namespace slipway::training {
+
+/// A registry in memory. Any thread.
+class FakeModelRegistry final : public ModelRegistry {
+ public:
+  void AddDataset(const std::string& name, const std::vector<std::string>& files) {
+    MutexLock lock(mutex_);
+    registry::v1::Dataset& dataset = datasets_[name];
+    dataset.set_name(name);
+    dataset.set_digest("sha256:" + std::string(64, 'd'));
+    for (const std::string& path : files) dataset.add_files()->set_path(path);
+  }
+  void RemoveDataset(const std::string& name) {
+    MutexLock lock(mutex_);
+    datasets_.erase(name);
+  }
+
+  /// The next calls of CreateVersion end so, in this order; then they succeed again. With
+  /// `made`, the version is made all the same: its answer is lost.
+  void FailNext(absl::Status status, bool made = false) {
+    MutexLock lock(mutex_);
+    failures_.emplace_back(std::move(status), made);
+  }
+
+  /// While it is down, every call fails with kUnavailable.
+  void SetDown(bool down) {
+    MutexLock lock(mutex_);
+    down_ = down;
+  }
+
+  /// Every version by its name.
+  std::map<std::string, registry::v1::ModelVersion> versions() const {
+    MutexLock lock(mutex_);
+    return versions_;
+  }
+  std::map<std::string, std::string> aliases() const {
+    MutexLock lock(mutex_);
+    return aliases_;
+  }
+
+  absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who, const DatasetName& name,
+                                                   absl::Time) override {
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    const auto dataset = datasets_.find(name.ToString());
+    if (dataset == datasets_.end() || who.tenant != name.tenant) return NotFound(name.ToString());
+    return dataset->second;
+  }
+
+  absl::StatusOr<std::string> CreateVersion(const Principal& who, const ModelName& model,
+                                            const registry::v1::ModelVersion& version,
+                                            const std::string& request_id, absl::Time) override {
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    if (who.tenant != model.tenant) return NotFound(model.ToString());
+    absl::Status status;
+    bool make = true;
+    if (!failures_.empty()) {
+      status = failures_.front().first;
+      make = failures_.front().second;
+      failures_.pop_front();
+    }
+    if (make && !by_request_.contains(request_id)) {
+      const std::string name = VersionName{model, ++numbers_[model.ToString()]}.ToString();
+      by_request_[request_id] = name;
+      versions_[name] = version;
+    }
+    RETURN_IF_ERROR(status);
+    return by_request_.at(request_id);
+  }
+
+  absl::Status SetAlias(const Principal&, const AliasName& alias, const std::string& version,
+                        absl::Time) override {
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    aliases_[alias.ToString()] = version;
+    return absl::OkStatus();
+  }
+
+ private:
+  mutable Mutex mutex_;
+  bool down_ GUARDED_BY(mutex_) = false;
+  std::map<std::string, registry::v1::Dataset> datasets_ GUARDED_BY(mutex_);
+  std::deque<std::pair<absl::Status, bool>> failures_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> by_request_ GUARDED_BY(mutex_);
+  std::map<std::string, int64_t> numbers_ GUARDED_BY(mutex_);
+  std::map<std::string, registry::v1::ModelVersion> versions_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> aliases_ GUARDED_BY(mutex_);
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_MODEL_REGISTRY_H_

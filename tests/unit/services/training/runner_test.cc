@@ -1,0 +1,349 @@
+#include "services/training/runner.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "services/training/training.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/training/example_spec.h"
+#include "tests/support/training/fake_job_store.h"
+#include "tests/support/training/fake_launcher.h"
+#include "tests/support/training/fake_model_registry.h"
+
+namespace slipway::training {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using v1::TrainingJob;
+
+constexpr char kFirst[] = "tenants/acme/jobs/first";
+
+// The domain as main.cc wires it, on fakes. Restart() is a crash of the service: the store stays,
+// everything else is new, and the trainers are gone.
+class RunnerTest : public ::testing::Test {
+ protected:
+  struct Service {
+    Service(FakeJobStore& store, FakeModelRegistry& registry, const Clock& clock,
+            const RunnerOptions& options)
+        : training(store, registry, board, bell, clock, {.retry = options.retry}),
+          runner(store, launcher, registry, board, bell, clock, options) {}
+    Board board;
+    EventBell bell;
+    FakeLauncher launcher;
+    Training training;
+    Runner runner;
+  };
+
+  RunnerTest() {
+    who_.tenant = "acme";
+    who_.key_id = "k1";
+    registry_.AddDataset("tenants/acme/datasets/digits",
+                         {std::begin(kExampleFiles), std::end(kExampleFiles)});
+    options_.retry = {3, absl::Seconds(2), absl::Minutes(2)};
+    options_.action_retry = absl::Milliseconds(1);
+    Restart();
+  }
+
+  ~RunnerTest() override { Quit(); }
+
+  // As a kill: nobody settles what ran.
+  void Quit() {
+    if (service_ == nullptr) return;
+    service_->launcher.ObeyStops();
+    service_.reset();
+  }
+
+  void Restart() {
+    Quit();
+    service_ = std::make_unique<Service>(store_, registry_, clock_, options_);
+    ASSERT_TRUE(service_->runner.Start().ok());
+  }
+
+  FakeLauncher& launcher() { return service_->launcher; }
+  Training& training() { return service_->training; }
+
+  void Submit(const std::string& id, const v1::JobSpec& spec = ExampleSpec()) {
+    auto request = ExampleRequest("acme", id);
+    *request.mutable_training_job()->mutable_spec() = spec;
+    const auto job = training().Submit(who_, request, absl::InfiniteFuture());
+    ASSERT_TRUE(job.ok()) << job.status();
+  }
+
+  Principal Trainer(const std::string& job) const {
+    Principal trainer = who_;
+    trainer.scopes = {job};
+    return trainer;
+  }
+
+  absl::Status Complete(int attempt, double accuracy = 0.95) {
+    Result result;
+    result.artifact.set_format("slipway");
+    result.metrics["accuracy"] = accuracy;
+    return training().Complete(Trainer(kFirst), {"acme", "first"}, attempt, result);
+  }
+
+  // Moves time, and has the runner look at it.
+  void Advance(absl::Duration by) {
+    clock_.Advance(by);
+    service_->board.Poke();
+  }
+
+  // Waits for the job's end.
+  TrainingJob Finished(const std::string& id = "first") {
+    const absl::Status status = training().Watch(
+        who_, {"acme", id}, 0, [](const v1::Event&) { return true; }, [] { return false; });
+    EXPECT_TRUE(status.ok()) << status;
+    return *training().Get(who_, {"acme", id});
+  }
+
+  // Waits until the job is in `state` for the `count`-th time; returns the reason that was given.
+  std::string WaitForState(TrainingJob::State state, int count = 1) {
+    std::string reason;
+    (void)training().Watch(
+        who_, {"acme", "first"}, 0,
+        [&](const v1::Event& event) {
+          if (event.state_change().state() != state || --count > 0) return true;
+          reason = event.state_change().reason();
+          return false;
+        },
+        [] { return false; });
+    return reason;
+  }
+
+  const TrainerEnd kKilled{"the trainer was killed by SIGKILL", true, {}};
+
+  Principal who_;
+  FakeClock clock_;
+  FakeJobStore store_;
+  FakeModelRegistry registry_;
+  RunnerOptions options_;
+  std::unique_ptr<Service> service_;
+};
+
+TEST_F(RunnerTest, RunsAJobToItsVersion) {
+  v1::JobSpec spec = ExampleSpec();
+  spec.set_alias("production");
+  Submit("first", spec);
+  const v1::Attempt attempt = launcher().WaitForLaunch(kFirst, 1);
+  EXPECT_EQ(attempt.spec().model(), "digits-mlp");
+  EXPECT_EQ(attempt.dataset().name(), "tenants/acme/datasets/digits");
+  clock_.Advance(absl::Seconds(12));
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::SUCCEEDED);
+  EXPECT_EQ(job.model_version(), "tenants/acme/models/digits-mlp/versions/1");
+  const auto versions = registry_.versions();
+  ASSERT_EQ(versions.size(), 1u);
+  const auto& version = versions.begin()->second;
+  EXPECT_EQ(version.lineage().job(), kFirst);
+  EXPECT_EQ(version.lineage().dataset(), "tenants/acme/datasets/digits");
+  EXPECT_EQ(version.lineage().dataset_digest(), "sha256:" + std::string(64, 'd'));
+  EXPECT_EQ(version.lineage().seed(), 7);
+  EXPECT_DOUBLE_EQ(version.metrics().at("accuracy"), 0.95);
+  EXPECT_THAT(registry_.aliases(),
+              ElementsAre(Pair("tenants/acme/models/digits-mlp/aliases/production",
+                               "tenants/acme/models/digits-mlp/versions/1")));
+  const auto usage = store_.ListUsage(0, 10);
+  ASSERT_EQ(usage->size(), 1u);
+  EXPECT_DOUBLE_EQ((*usage)[0].quantity(), 12);
+  launcher().WaitForDiscard(kFirst);
+}
+
+TEST_F(RunnerTest, AResultBelowItsThresholdMakesNoVersion) {
+  v1::JobSpec spec = ExampleSpec();
+  (*spec.mutable_evaluation()->mutable_at_least())["accuracy"] = 0.9;
+  Submit("first", spec);
+  launcher().WaitForLaunch(kFirst, 1);
+  ASSERT_TRUE(Complete(1, 0.85).ok());
+  launcher().End(kFirst, 1, {});
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
+  EXPECT_EQ(job.error(), "accuracy 0.85 is below 0.9");
+  EXPECT_THAT(registry_.versions(), IsEmpty());
+}
+
+// ---- Trainers that die. ----
+
+TEST_F(RunnerTest, ATrainerThatDiesIsFollowedByAnotherAfterAWait) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  launcher().End(kFirst, 1, {"the trainer was killed by SIGKILL", true, {"out of memory"}});
+  EXPECT_EQ(WaitForState(TrainingJob::QUEUED, 2),
+            "the trainer was killed by SIGKILL; tried again in 2 s");
+  EXPECT_EQ(launcher().launches(), 1u);
+  Advance(absl::Seconds(2));
+  launcher().WaitForLaunch(kFirst, 2);
+  ASSERT_TRUE(Complete(2).ok());
+  launcher().End(kFirst, 2, {});
+  EXPECT_EQ(Finished().state(), TrainingJob::SUCCEEDED);
+}
+
+TEST_F(RunnerTest, AJobWhoseTrainersAllDieFails) {
+  Submit("first");
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    launcher().WaitForLaunch(kFirst, attempt);
+    launcher().End(kFirst, attempt, kKilled);
+    if (attempt < 3) WaitForState(TrainingJob::QUEUED, attempt + 1);
+    Advance(absl::Minutes(2));
+  }
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
+  EXPECT_EQ(job.error(), "3 failed attempts; the last one: the trainer was killed by SIGKILL");
+  EXPECT_EQ(job.attempts(), 3);
+}
+
+TEST_F(RunnerTest, ATrainerThatCannotUseItsAttemptIsNotTriedAgain) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  launcher().End(kFirst, 1, {"the trainer exited with code 64", false, {}});
+  EXPECT_EQ(Finished().state(), TrainingJob::FAILED);
+}
+
+TEST_F(RunnerTest, ATrainerThatCannotBeStartedCountsAsAFailedAttempt) {
+  launcher().FailLaunches(absl::NotFoundError("slipway-trainer was not found"));
+  Submit("first");
+  EXPECT_THAT(WaitForState(TrainingJob::QUEUED, 2),
+              HasSubstr("could not be started: slipway-trainer was not found"));
+}
+
+TEST_F(RunnerTest, ATrainerThatCannotBeStartedForWantOfRoomDoesNot) {
+  launcher().FailLaunches(StorageFull("data/training"));
+  Submit("first");
+  for (int attempt = 1; attempt < 6; ++attempt) {
+    WaitForState(TrainingJob::QUEUED, attempt + 1);
+    if (attempt == 5) launcher().FailLaunches(absl::OkStatus());
+    Advance(absl::Seconds(10));
+  }
+  launcher().WaitForLaunch(kFirst, 6);
+  EXPECT_EQ(store_.Get({"acme", "first"})->failures, 0);
+}
+
+// ---- Cancelling and time limits. ----
+
+TEST_F(RunnerTest, ACancelledJobsTrainerIsStoppedThenKilled) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  ASSERT_TRUE(training().Cancel(who_, {"acme", "first"}).ok());
+  launcher().WaitForStop(kFirst, 1);
+  Advance(absl::Seconds(10));
+  launcher().WaitForKill(kFirst, 1);
+  EXPECT_EQ(training().Get(who_, {"acme", "first"})->state(), TrainingJob::RUNNING);
+  launcher().End(kFirst, 1, kKilled);
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::CANCELLED);
+  EXPECT_DOUBLE_EQ((*store_.ListUsage(0, 10))[0].quantity(), 10);
+  launcher().WaitForDiscard(kFirst);
+}
+
+TEST_F(RunnerTest, AJobOutOfTimeIsStoppedAndFails) {
+  v1::JobSpec spec = ExampleSpec();
+  spec.mutable_resources()->mutable_time_limit()->set_seconds(60);
+  launcher().ObeyStops();
+  Submit("first", spec);
+  launcher().WaitForLaunch(kFirst, 1);
+  Advance(absl::Seconds(60));
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
+  EXPECT_EQ(job.error(), "its time limit of 60 s is over");
+}
+
+// ---- One at a time. ----
+
+TEST_F(RunnerTest, TheNextJobStartsWhenTheOneBeforeIsOver) {
+  Submit("first");
+  Submit("second");
+  launcher().WaitForLaunch(kFirst, 1);
+  EXPECT_EQ(launcher().launches(), 1u);
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+  launcher().WaitForLaunch("tenants/acme/jobs/second", 1);
+}
+
+// ---- Restarts. ----
+
+TEST_F(RunnerTest, AfterARestartAJobGoesOnWithItsNextAttempt) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  Restart();
+  EXPECT_EQ(launcher().kept_at_start().size(), 1u);
+  launcher().WaitForLaunch(kFirst, 2);
+  // A trainer of the first attempt that lives on is not heard.
+  EXPECT_TRUE(*training().Report(Trainer(kFirst), {"acme", "first"}, 1, {}));
+  ASSERT_TRUE(Complete(2).ok());
+  launcher().End(kFirst, 2, {});
+  EXPECT_EQ(Finished().state(), TrainingJob::SUCCEEDED);
+}
+
+TEST_F(RunnerTest, AfterARestartAResultThatWasHandedInIsRegistered) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  registry_.SetDown(true);
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+  Quit();
+  registry_.SetDown(false);
+  Restart();
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::SUCCEEDED);
+  EXPECT_EQ(job.attempts(), 1);
+  EXPECT_EQ(launcher().launches(), 0u);
+}
+
+TEST_F(RunnerTest, ACancelledResultThatTheRegistryCannotTakeIsDropped) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  registry_.SetDown(true);
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+  ASSERT_TRUE(training().Cancel(who_, {"acme", "first"}).ok());
+  EXPECT_EQ(Finished().state(), TrainingJob::CANCELLED);
+  EXPECT_THAT(registry_.versions(), IsEmpty());
+}
+
+TEST_F(RunnerTest, ALostAnswerOfTheRegistryMakesNoSecondVersion) {
+  registry_.FailNext(absl::UnavailableError("connection reset"), /*made=*/true);
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+  TrainingJob job = *training().Get(who_, {"acme", "first"});
+  for (; job.state() == TrainingJob::RUNNING; job = *training().Get(who_, {"acme", "first"})) {
+    Advance(absl::Seconds(2));
+  }
+  EXPECT_EQ(job.state(), TrainingJob::SUCCEEDED);
+  EXPECT_EQ(registry_.versions().size(), 1u);
+}
+
+TEST_F(RunnerTest, AVersionThatTheRegistryRefusesFailsTheJob) {
+  registry_.FailNext(InvalidField("artifact.files[0].digest", "no such blob"));
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
+  EXPECT_EQ(job.error(),
+            "the registry refused the version: artifact.files[0].digest: no such blob");
+}
+
+TEST_F(RunnerTest, AFullDiskHoldsThingsUpAndLosesNothing) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  store_.FailWrites(StorageFull("training.db"));
+  launcher().End(kFirst, 1, kKilled);
+  Advance(absl::Seconds(1));
+  EXPECT_EQ(training().Get(who_, {"acme", "first"})->state(), TrainingJob::RUNNING);
+  store_.FailWrites(absl::OkStatus());
+  EXPECT_THAT(WaitForState(TrainingJob::QUEUED, 2), HasSubstr("killed by SIGKILL"));
+}
+
+}  // namespace
+}  // namespace slipway::training
