@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include "absl/time/time.h"
@@ -17,6 +19,8 @@ class VersionReference {
  public:
   /// Errors: InvalidField(field).
   static absl::StatusOr<VersionReference> Parse(std::string_view field, std::string_view name);
+  explicit VersionReference(VersionName version) : name_(std::move(version)) {}
+  explicit VersionReference(AliasName alias) : name_(std::move(alias)) {}
 
   const std::string& tenant() const;
   bool IsAlias() const { return std::holds_alternative<AliasName>(name_); }
@@ -26,7 +30,6 @@ class VersionReference {
   bool operator==(const VersionReference&) const = default;
 
  private:
-  explicit VersionReference(std::variant<VersionName, AliasName> name) : name_(std::move(name)) {}
   std::variant<VersionName, AliasName> name_;
 };
 
@@ -42,13 +45,13 @@ struct Deployment {
   bool deleting = false;
   /// The version that took traffic last. A restart loads it again beside the wanted one, so that
   /// a version that never loaded does not end what served before it.
-  std::optional<VersionName> serving;
+  std::optional<VersionName> serving = std::nullopt;
   absl::Time create_time;
   absl::Time update_time;
   /// Grows with each change of what is wanted.
   int64_t generation = 1;
   /// Of the call that made it; empty: it gave none.
-  std::string request_id;
+  std::string request_id = "";
 };
 
 /// One worker process of a pool: "default" and 0 are `default-0`.

@@ -25,7 +25,9 @@ class Pass {
   Pass(const Desired& desired, const Observed& observed) : desired_(desired), observed_(observed) {}
 
   std::vector<Action> Run() {
-    for (const PoolSize& pool : desired_.pools) KeepWorkersRunning(pool);
+    for (const PoolSize& pool : desired_.pools) {
+      if (pool.launched) KeepWorkersRunning(pool);
+    }
     for (const DesiredDeployment& deployment : desired_.deployments) Serve(deployment);
     UnloadTheRest();
     for (const DesiredDeployment& deployment : desired_.deployments) Forget(deployment);
@@ -238,6 +240,11 @@ struct Texts {
 }  // namespace
 
 std::string ToString(const Action& action) { return std::visit(Texts{}, action); }
+
+std::string KindOf(const Action& action) {
+  const std::string text = ToString(action);
+  return text.substr(0, text.find(' '));
+}
 
 std::vector<Action> Reconcile(const Desired& desired, const Observed& observed) {
   return Pass(desired, observed).Run();

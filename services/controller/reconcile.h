@@ -38,6 +38,8 @@ struct Patience {
 struct PoolSize {
   std::string name;
   int workers = 1;
+  /// False where somebody else keeps the workers running.
+  bool launched = true;
 };
 
 /// A deployment as it is wanted, its alias followed.
@@ -144,10 +146,13 @@ using Action = std::variant<StartWorker, StopWorker, LoadModel, UnloadModel, Set
 
 /// One line for a log or a failed test.
 std::string ToString(const Action& action);
+/// Its verb, for a metric: "load".
+std::string KindOf(const Action& action);
 
 /// What to do now, to be done in this order. Any thread.
 ///
-/// - Every worker of every pool runs; one that dies starts again, each time a little later.
+/// - Every worker of every launched pool runs; one that dies starts again, each time a little
+/// later.
 /// - A deployment's wanted version is loaded on `replicas` workers of its pool. A worker that has
 ///   it is preferred, so that choices stay.
 /// - What serves goes on serving until the wanted version is ready on all of its workers. Then the

@@ -90,6 +90,13 @@ TEST_F(ReconcileTest, StartsEveryWorkerOfEveryPool) {
   EXPECT_THAT(Decide(), ElementsAre("start default-0", "start default-1", "start gpu-0"));
 }
 
+TEST_F(ReconcileTest, NeitherStartsNorStopsWorkersThatSomebodyElseRuns) {
+  desired.pools = {{"default", 2, /*launched=*/false}};
+  observed.workers[kFirst] = Up();
+  observed.workers[kFirst].silent_for = absl::Hours(1);
+  EXPECT_THAT(Decide(), IsEmpty());
+}
+
 TEST_F(ReconcileTest, LeavesARunningWorkerAlone) {
   observed.workers[kFirst] = Up();
   EXPECT_THAT(Decide(), IsEmpty());

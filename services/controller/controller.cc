@@ -1,0 +1,441 @@
+#include "services/controller/controller.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log/log.h"
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+
+namespace slipway::controller {
+namespace {
+
+constexpr int kDefaultPageSize = 50;
+constexpr int kMaxPageSize = 1000;
+constexpr size_t kMaxRequestIdBytes = 128;
+constexpr char kDefaultPool[] = "default";
+
+std::vector<PoolSize> SizesOf(const std::vector<WorkerPool*>& pools) {
+  std::vector<PoolSize> sizes;
+  for (const WorkerPool* pool : pools) {
+    sizes.push_back({pool->name(), pool->size(), pool->launches()});
+  }
+  return sizes;
+}
+
+}  // namespace
+
+Controller::Controller(DeploymentStore& store, RegistryClient& registry, WorkerClient& workers,
+                       std::vector<WorkerPool*> pools, RouteBoard& board, const Clock& clock,
+                       Metrics& metrics, ControllerOptions options, std::function<void()> wake)
+    : store_(store),
+      catalog_(registry),
+      board_(board),
+      clock_(clock),
+      metrics_(metrics),
+      patience_(options.patience),
+      wake_(std::move(wake)),
+      pools_(SizesOf(pools)),
+      fleet_(std::move(pools), workers, clock, options.list_timeout) {}
+
+absl::Status Controller::Load() {
+  ASSIGN_OR_RETURN(std::vector<Deployment> deployments, store_.All());
+  MutexLock lock(mutex_);
+  for (Deployment& deployment : deployments) {
+    DeploymentName name = deployment.name;
+    deployments_.emplace(std::move(name), std::move(deployment));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Controller::CheckPool(const std::string& pool, int replicas) const {
+  std::vector<std::string_view> names;
+  for (const PoolSize& known : pools_) {
+    names.push_back(known.name);
+    if (known.name != pool) continue;
+    if (replicas >= 1 && replicas <= known.workers) return absl::OkStatus();
+    return InvalidField("deployment.replicas",
+                        fmt::format("must be from 1 to {}, which is how many workers pool \"{}\" "
+                                    "has, got {}",
+                                    known.workers, pool, replicas));
+  }
+  return InvalidField("deployment.pool", fmt::format("there is no pool \"{}\"; there is {}",
+                                                     pool.substr(0, 80), fmt::join(names, ", ")));
+}
+
+absl::StatusOr<VersionReference> Controller::CheckReference(const Principal& who,
+                                                            const std::string& tenant,
+                                                            const std::string& text) {
+  static constexpr char kField[] = "deployment.model_version";
+  ASSIGN_OR_RETURN(VersionReference reference, VersionReference::Parse(kField, text));
+  // Another tenant's version reads like an absent one.
+  const absl::Status absent = InvalidField(kField, fmt::format("{} was not found", text));
+  if (reference.tenant() != tenant) return absent;
+  // The registry is asked as the caller: the tenant is the deployment's, also for the operator.
+  Principal on_behalf = who;
+  on_behalf.tenant = tenant;
+  on_behalf.caller = ServiceId::kController;
+  const absl::StatusOr<VersionName> version = catalog_.Ask(on_behalf, reference);
+  if (absl::IsNotFound(version.status())) return absent;
+  if (!version.ok()) return Annotate(version.status(), "the registry could not be asked");
+  return reference;
+}
+
+absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::string_view parent,
+                                                  std::string_view deployment_id,
+                                                  const DeploymentRequest& request,
+                                                  std::string_view request_id) {
+  ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("parent", parent));
+  if (!who.MayAccess(tenant.tenant)) return NotFound(parent);
+  RETURN_IF_ERROR(CheckSlug("deployment_id", deployment_id));
+  if (request_id.size() > kMaxRequestIdBytes) {
+    return InvalidField("request_id", fmt::format("must be at most {} bytes, got {}",
+                                                  kMaxRequestIdBytes, request_id.size()));
+  }
+  const DeploymentName name{tenant.tenant, std::string(deployment_id)};
+  const std::string pool = request.pool.empty() ? kDefaultPool : request.pool;
+  const int replicas = request.replicas == 0 ? 1 : request.replicas;
+  RETURN_IF_ERROR(CheckPool(pool, replicas));
+
+  ASSIGN_OR_RETURN(std::optional<Deployment> made, FindMade(name, request_id));
+  if (made) return View(*made);
+  ASSIGN_OR_RETURN(VersionReference reference,
+                   CheckReference(who, tenant.tenant, request.model_version));
+  {
+    MutexLock writes(writes_);
+    // Another call may have come first while the registry was asked.
+    ASSIGN_OR_RETURN(made, FindMade(name, request_id));
+    if (made) return View(*made);
+    made = Deployment{.name = name,
+                      .model_version = std::move(reference),
+                      .pool = pool,
+                      .replicas = replicas,
+                      .create_time = clock_.Now(),
+                      .update_time = clock_.Now(),
+                      .request_id = std::string(request_id)};
+    RETURN_IF_ERROR(store_.Create(*made));
+    MutexLock lock(mutex_);
+    deployments_.emplace(name, *made);
+  }
+  Log(Severity::kInfo, "deployment_created",
+      {{"deployment", name.ToString()}, {"model_version", made->model_version.ToString()}});
+  wake_();
+  return View(*made);
+}
+
+absl::StatusOr<std::optional<Deployment>> Controller::FindMade(const DeploymentName& name,
+                                                               std::string_view request_id) const {
+  MutexLock lock(mutex_);
+  if (!request_id.empty()) {
+    for (const auto& [known_name, known] : deployments_) {
+      if (known_name.tenant != name.tenant || known.request_id != request_id) continue;
+      if (known_name == name) return known;
+      return InvalidField("request_id", fmt::format("was used to make {}", known_name.ToString()));
+    }
+  }
+  const auto taken = deployments_.find(name);
+  if (taken == deployments_.end()) return std::nullopt;
+  return absl::AlreadyExistsError(
+      fmt::format("{} {}", name.ToString(),
+                  taken->second.deleting ? "is still being deleted" : "exists already"));
+}
+
+absl::StatusOr<Deployment> Controller::Find(const Principal& who,
+                                            const DeploymentName& name) const {
+  MutexLock lock(mutex_);
+  const auto deployment = deployments_.find(name);
+  if (deployment == deployments_.end() || !who.MayAccess(name.tenant)) {
+    return NotFound(name.ToString());
+  }
+  return deployment->second;
+}
+
+absl::StatusOr<DeploymentView> Controller::Get(const Principal& who,
+                                               const DeploymentName& name) const {
+  ASSIGN_OR_RETURN(const Deployment deployment, Find(who, name));
+  return View(deployment);
+}
+
+absl::StatusOr<DeploymentPage> Controller::List(const Principal& who, std::string_view parent,
+                                                int page_size, std::string_view page_token) const {
+  ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("parent", parent));
+  if (!who.MayAccess(tenant.tenant)) return NotFound(parent);
+  if (page_size < 0) return InvalidField("page_size", "must be >= 0");
+  if (!page_token.empty() && !IsSlug(page_token)) {
+    return InvalidField("page_token", "is none that a list has answered");
+  }
+  const size_t limit = page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
+  std::vector<Deployment> found;
+  {
+    MutexLock lock(mutex_);
+    // The token is the last id that was shown.
+    auto next = deployments_.upper_bound({tenant.tenant, std::string(page_token)});
+    for (; next != deployments_.end() && next->first.tenant == tenant.tenant; ++next) {
+      if (found.size() > limit) break;
+      found.push_back(next->second);
+    }
+  }
+  DeploymentPage page;
+  if (found.size() > limit) {
+    found.resize(limit, found.front());
+    page.next_page_token = found.back().name.id;
+  }
+  for (const Deployment& deployment : found) page.deployments.push_back(View(deployment));
+  return page;
+}
+
+absl::StatusOr<DeploymentView> Controller::Update(const Principal& who, const DeploymentName& name,
+                                                  const DeploymentRequest& request) {
+  RETURN_IF_ERROR(Find(who, name).status());
+  std::optional<VersionReference> reference;
+  if (!request.model_version.empty()) {
+    ASSIGN_OR_RETURN(reference, CheckReference(who, name.tenant, request.model_version));
+  }
+  std::optional<Deployment> updated;
+  {
+    MutexLock writes(writes_);
+    ASSIGN_OR_RETURN(updated, Find(who, name));
+    if (updated->deleting) {
+      return absl::FailedPreconditionError(fmt::format("{} is being deleted", name.ToString()));
+    }
+    if (reference) updated->model_version = *std::move(reference);
+    if (!request.pool.empty()) updated->pool = request.pool;
+    if (request.replicas != 0) updated->replicas = request.replicas;
+    RETURN_IF_ERROR(CheckPool(updated->pool, updated->replicas));
+    updated->update_time = clock_.Now();
+    ++updated->generation;
+    RETURN_IF_ERROR(Save(*updated));
+  }
+  Log(Severity::kInfo, "deployment_updated",
+      {{"deployment", name.ToString()}, {"model_version", updated->model_version.ToString()}});
+  wake_();
+  return View(*updated);
+}
+
+absl::Status Controller::Delete(const Principal& who, const DeploymentName& name) {
+  {
+    MutexLock writes(writes_);
+    ASSIGN_OR_RETURN(Deployment deployment, Find(who, name));
+    if (deployment.deleting) return absl::OkStatus();
+    deployment.deleting = true;
+    deployment.update_time = clock_.Now();
+    ++deployment.generation;
+    RETURN_IF_ERROR(Save(deployment));
+  }
+  Log(Severity::kInfo, "deployment_deletion_requested", {{"deployment", name.ToString()}});
+  wake_();
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Save(const Deployment& deployment) {
+  RETURN_IF_ERROR(store_.Update(deployment));
+  MutexLock lock(mutex_);
+  deployments_.insert_or_assign(deployment.name, deployment);
+  return absl::OkStatus();
+}
+
+std::vector<Deployment> Controller::Snapshot() const {
+  MutexLock lock(mutex_);
+  std::vector<Deployment> deployments;
+  deployments.reserve(deployments_.size());
+  for (const auto& [name, deployment] : deployments_) deployments.push_back(deployment);
+  return deployments;
+}
+
+DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
+  DesiredDeployment desired;
+  desired.name = deployment.name;
+  desired.pool = deployment.pool;
+  desired.replicas = deployment.replicas;
+  desired.deleting = deployment.deleting;
+  // What the registry has not described yet cannot be loaded.
+  if (deployment.serving && catalog_.Details(*deployment.serving) != nullptr) {
+    desired.serving = deployment.serving;
+  }
+  VersionCatalog::Resolution resolution = catalog_.Find(deployment.model_version);
+  desired.wanted = std::move(resolution.version);
+  desired.unresolved = std::move(resolution.problem);
+  const bool known = std::any_of(pools_.begin(), pools_.end(), [&](const PoolSize& pool) {
+    return pool.name == deployment.pool;
+  });
+  if (!known) {
+    desired.unresolved = fmt::format("pool \"{}\" is not configured any more", deployment.pool);
+  }
+  return desired;
+}
+
+DeploymentView Controller::View(const Deployment& deployment) const {
+  const DesiredDeployment desired = ToDesired(deployment);
+  MutexLock lock(mutex_);
+  return {deployment, Summarize(desired, observed_)};
+}
+
+bool Controller::Resolve() { return catalog_.Refresh(Snapshot()); }
+
+bool Controller::Step() {
+  MutexLock step(step_);
+  Observed observed;
+  observed.workers = fleet_.Observe(routes_);
+  observed.routes = routes_;
+  Desired desired;
+  desired.pools = pools_;
+  desired.patience = patience_;
+  for (const Deployment& deployment : Snapshot()) {
+    desired.deployments.push_back(ToDesired(deployment));
+  }
+  const std::vector<Action> actions = Reconcile(desired, observed);
+  std::set<std::string> failing;
+  for (const Action& action : actions) {
+    if (!Act(action)) failing.insert(ToString(action));
+  }
+  failing_ = std::move(failing);
+  PublishRoutes();
+  const bool settled = actions.empty() && Settled(desired, observed);
+  observed.routes = routes_;
+  Measure(desired, observed);
+  MutexLock lock(mutex_);
+  observed_ = std::move(observed);
+  return settled;
+}
+
+void Controller::Measure(const Desired& desired, const Observed& observed) const {
+  using WorkerState = ObservedWorker::State;
+  static constexpr std::pair<WorkerState, const char*> kWorkerStates[] = {
+      {WorkerState::kDown, "down"}, {WorkerState::kStarting, "starting"}, {WorkerState::kUp, "up"}};
+  using State = DeploymentSummary::State;
+  static constexpr std::pair<State, const char*> kStates[] = {{State::kPending, "pending"},
+                                                              {State::kLoading, "loading"},
+                                                              {State::kReady, "ready"},
+                                                              {State::kFailed, "failed"},
+                                                              {State::kDeleting, "deleting"}};
+  for (const PoolSize& pool : desired.pools) {
+    for (const auto& [state, name] : kWorkerStates) {
+      const auto count = std::count_if(
+          observed.workers.begin(), observed.workers.end(), [&, state = state](const auto& worker) {
+            return worker.first.pool == pool.name && worker.second.state == state;
+          });
+      metrics_.Gauge("workers", "Workers by state", {{"pool", pool.name}, {"state", name}})
+          .Set(static_cast<double>(count));
+    }
+  }
+  std::map<State, int> deployments;
+  for (const DesiredDeployment& deployment : desired.deployments) {
+    ++deployments[Summarize(deployment, observed).state];
+  }
+  for (const auto& [state, name] : kStates) {
+    metrics_.Gauge("deployments", "Deployments by state", {{"state", name}})
+        .Set(deployments[state]);
+  }
+}
+
+bool Controller::Settled(const Desired& desired, const Observed& observed) const {
+  size_t models = 0;
+  size_t workers = 0;
+  for (const auto& [id, worker] : observed.workers) {
+    if (worker.state == ObservedWorker::State::kUp) ++workers;
+    for (const auto& [key, model] : worker.models) {
+      using State = ObservedModel::State;
+      if (model.state == State::kLoading || model.state == State::kUnloading) return false;
+      if (model.state == State::kReady) ++models;
+    }
+  }
+  if (workers < observed.workers.size()) return false;
+  // A model that waits to be unloaded is ready and in no route.
+  size_t routed = 0;
+  for (const auto& [deployment, route] : observed.routes) routed += route.workers.size();
+  return models == routed && std::none_of(desired.deployments.begin(), desired.deployments.end(),
+                                          [](const DesiredDeployment& d) { return d.deleting; });
+}
+
+bool Controller::Act(const Action& action) {
+  const absl::Status status = std::visit([this](const auto& a) { return Do(a); }, action);
+  const std::string text = ToString(action);
+  metrics_
+      .Counter(
+          "actions_total", "What the controller has done",
+          {{"action", std::string(KindOf(action))}, {"outcome", status.ok() ? "ok" : "failed"}})
+      .Increment();
+  if (status.ok()) {
+    Log(Severity::kInfo, "action_taken", {{"action", text}});
+  } else if (!failing_.contains(text)) {
+    // Said once, not each time that it is tried again.
+    Log(Severity::kWarning, "action_failed", {{"action", text}, {"error", status}});
+  }
+  return status.ok();
+}
+
+absl::Status Controller::Do(const StartWorker& action) {
+  fleet_.Start(action.worker);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Do(const StopWorker& action) {
+  fleet_.Stop(action.worker, action.reason);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Do(const LoadModel& action) {
+  const auto version = catalog_.Details(action.model.version);
+  if (version == nullptr) {
+    return absl::UnavailableError("the registry has not said yet what the version is");
+  }
+  return fleet_.Load(action.worker, action.model, *version);
+}
+
+absl::Status Controller::Do(const UnloadModel& action) {
+  return fleet_.Unload(action.worker, action.model);
+}
+
+absl::Status Controller::Do(const SetRoute& action) {
+  if (action.route.version) {
+    MutexLock writes(writes_);
+    std::optional<Deployment> changed;
+    {
+      MutexLock lock(mutex_);
+      const auto deployment = deployments_.find(action.deployment);
+      if (deployment == deployments_.end()) return absl::OkStatus();
+      if (deployment->second.serving != action.route.version) {
+        changed = deployment->second;
+        changed->serving = action.route.version;
+      }
+    }
+    if (changed) RETURN_IF_ERROR(Save(*changed));
+  }
+  routes_[action.deployment] = action.route;
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Do(const RemoveRoute& action) {
+  routes_.erase(action.deployment);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Do(const ForgetDeployment& action) {
+  MutexLock writes(writes_);
+  RETURN_IF_ERROR(store_.Remove(action.deployment));
+  MutexLock lock(mutex_);
+  deployments_.erase(action.deployment);
+  return absl::OkStatus();
+}
+
+void Controller::PublishRoutes() {
+  v1::RouteTable table;
+  for (const auto& [deployment, route] : routes_) {
+    v1::Route& entry = *table.add_routes();
+    entry.set_deployment(deployment.ToString());
+    if (!route.version) continue;
+    v1::Route::Target& target = *entry.add_targets();
+    target.set_model_version(route.version->ToString());
+    target.set_weight(1);
+    for (const WorkerId& id : route.workers) target.add_workers(fleet_.AddressOf(id));
+    if (const auto version = catalog_.Details(*route.version)) {
+      *target.mutable_signature() = version->signature();
+      *target.mutable_labels() = version->labels();
+    }
+  }
+  board_.Publish(std::move(table));
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,161 @@
+#ifndef SLIPWAY_SERVICES_CONTROLLER_CONTROLLER_H_
+#define SLIPWAY_SERVICES_CONTROLLER_CONTROLLER_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/identity/principal.h"
+#include "common/metrics/metrics.h"
+#include "common/status/status.h"
+#include "common/sync/mutex.h"
+#include "common/time/clock.h"
+#include "services/controller/deployment.h"
+#include "services/controller/deployment_store.h"
+#include "services/controller/fleet.h"
+#include "services/controller/reconcile.h"
+#include "services/controller/registry_client.h"
+#include "services/controller/route_board.h"
+#include "services/controller/version_catalog.h"
+#include "services/controller/worker_client.h"
+#include "services/controller/worker_pool.h"
+
+namespace slipway::controller {
+
+struct ControllerOptions {
+  Patience patience;
+  /// A worker that does not say within this what it has is silent.
+  absl::Duration list_timeout = absl::Seconds(2);
+};
+
+/// What a caller wants deployed; texts as they came.
+struct DeploymentRequest {
+  std::string model_version;
+  /// Empty: "default" (create), as it is (update).
+  std::string pool = "";
+  /// 0: 1 (create), as it is (update).
+  int replicas = 0;
+};
+
+/// A deployment and where it is.
+struct DeploymentView {
+  Deployment deployment;
+  DeploymentSummary summary;
+};
+
+struct DeploymentPage {
+  std::vector<DeploymentView> deployments;
+  /// Empty on the last page.
+  std::string next_page_token;
+};
+
+/// The deployments: what owners ask of them, and the loop that makes it so. It has no thread of
+/// its own: ControlLoop (or a test) calls Resolve() and Step() again and again. Any thread may
+/// call anything.
+///
+/// Metrics: slipway_controller_actions_total{action,outcome}, _workers{pool,state} and
+/// _deployments{state}.
+///
+/// Locks, in the order in which they are taken: `step_` (one Step at a time), `writes_` (orders
+/// what goes to the store and is held during that I/O), `mutex_` (what is in memory; never held
+/// during I/O).
+class Controller {
+ public:
+  /// All arguments outlive the controller. `wake` is called, on any thread and under no lock,
+  /// when Resolve() and Step() have something to do.
+  Controller(
+      DeploymentStore& store, RegistryClient& registry, WorkerClient& workers,
+      std::vector<WorkerPool*> pools, RouteBoard& board, const Clock& clock, Metrics& metrics,
+      ControllerOptions options = {}, std::function<void()> wake = [] {});
+
+  /// Reads the store. Call once, first.
+  absl::Status Load();
+
+  // ---- What owners ask. Another tenant's deployment is answered like an absent one.
+
+  /// Durable when it returns. The same request id again answers the deployment that it made.
+  /// Errors: InvalidField (parent, deployment_id, deployment.model_version, deployment.pool,
+  /// deployment.replicas, request_id), kAlreadyExists, kUnavailable (the registry), StorageFull.
+  absl::StatusOr<DeploymentView> Create(const Principal& who, std::string_view parent,
+                                        std::string_view deployment_id,
+                                        const DeploymentRequest& request,
+                                        std::string_view request_id);
+  absl::StatusOr<DeploymentView> Get(const Principal& who, const DeploymentName& name) const;
+  /// By id. `page_size` 0: 50; at most 1000.
+  absl::StatusOr<DeploymentPage> List(const Principal& who, std::string_view parent, int page_size,
+                                      std::string_view page_token) const;
+  /// Durable when it returns. Errors: as Create, and kFailedPrecondition while it is being
+  /// deleted.
+  absl::StatusOr<DeploymentView> Update(const Principal& who, const DeploymentName& name,
+                                        const DeploymentRequest& request);
+  /// It is gone once no worker has it; until then Get() shows it as being deleted.
+  absl::Status Delete(const Principal& who, const DeploymentName& name);
+
+  // ---- The loop.
+
+  /// Asks the registry what aliases name and what versions are. May take seconds. True when that
+  /// brought news for Step().
+  bool Resolve();
+
+  /// Looks at the workers, decides, acts, publishes the routes. True when nothing is under way,
+  /// so that the next look may wait for news.
+  bool Step();
+
+ private:
+  absl::Status CheckPool(const std::string& pool, int replicas) const;
+  absl::StatusOr<VersionReference> CheckReference(const Principal& who, const std::string& tenant,
+                                                  const std::string& text);
+  /// The deployment that an earlier call with this request id made. Errors: kAlreadyExists (the
+  /// name is taken), InvalidField(request_id) (it made another).
+  absl::StatusOr<std::optional<Deployment>> FindMade(const DeploymentName& name,
+                                                     std::string_view request_id) const;
+  absl::StatusOr<Deployment> Find(const Principal& who, const DeploymentName& name) const;
+  DeploymentView View(const Deployment& deployment) const;
+  DesiredDeployment ToDesired(const Deployment& deployment) const;
+  std::vector<Deployment> Snapshot() const;
+  /// To the store, then to memory.
+  absl::Status Save(const Deployment& deployment) REQUIRES(writes_);
+
+  bool Settled(const Desired& desired, const Observed& observed) const;
+  /// False when it failed.
+  bool Act(const Action& action) REQUIRES(step_);
+  absl::Status Do(const StartWorker& action) REQUIRES(step_);
+  absl::Status Do(const StopWorker& action) REQUIRES(step_);
+  absl::Status Do(const LoadModel& action) REQUIRES(step_);
+  absl::Status Do(const UnloadModel& action) REQUIRES(step_);
+  absl::Status Do(const SetRoute& action) REQUIRES(step_);
+  absl::Status Do(const RemoveRoute& action) REQUIRES(step_);
+  absl::Status Do(const ForgetDeployment& action) REQUIRES(step_);
+  void PublishRoutes() REQUIRES(step_);
+  void Measure(const Desired& desired, const Observed& observed) const;
+
+  DeploymentStore& store_;
+  VersionCatalog catalog_;
+  RouteBoard& board_;
+  const Clock& clock_;
+  Metrics& metrics_;
+  const Patience patience_;
+  const std::function<void()> wake_;
+  const std::vector<PoolSize> pools_;
+
+  Mutex step_;
+  Fleet fleet_ GUARDED_BY(step_);
+  std::map<DeploymentName, ObservedRoute> routes_ GUARDED_BY(step_);
+  std::set<std::string> failing_ GUARDED_BY(step_);
+
+  Mutex writes_;
+
+  mutable Mutex mutex_;
+  std::map<DeploymentName, Deployment> deployments_ GUARDED_BY(mutex_);
+  /// The newest look, for summaries.
+  Observed observed_ GUARDED_BY(mutex_);
+};
+
+}  // namespace slipway::controller
+
+#endif  // SLIPWAY_SERVICES_CONTROLLER_CONTROLLER_H_

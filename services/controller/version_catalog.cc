@@ -1,0 +1,104 @@
+#include "services/controller/version_catalog.h"
+
+#include <set>
+#include <utility>
+
+#include "fmt/format.h"
+
+namespace slipway::controller {
+namespace {
+
+// The controller's own principal for one tenant's models.
+Principal OnBehalfOf(const std::string& tenant) {
+  Principal principal;
+  principal.tenant = tenant;
+  principal.role = Role::kViewer;
+  principal.caller = ServiceId::kController;
+  return principal;
+}
+
+}  // namespace
+
+absl::StatusOr<VersionName> VersionCatalog::Ask(const Principal& who,
+                                                const VersionReference& reference) {
+  const std::string text = reference.ToString();
+  absl::StatusOr<ModelVersion> answer = registry_.GetModelVersion(who, reference);
+  if (!answer.ok()) {
+    MutexLock lock(mutex_);
+    Resolution& resolution = resolutions_[text];
+    // What is known stays in use while the registry is away; only its own word ends that.
+    if (absl::IsNotFound(answer.status()) || !resolution.version) {
+      resolution.problem = std::string(answer.status().message());
+    }
+    return answer.status();
+  }
+  absl::StatusOr<VersionName> version = VersionName::Parse("name", answer->name());
+  if (!version.ok() || version->model.tenant != reference.tenant()) {
+    return absl::InternalError(
+        fmt::format("the registry answered \"{}\" for {}", answer->name(), text));
+  }
+  MutexLock lock(mutex_);
+  resolutions_[text] = {*version, ""};
+  details_[*version] = std::make_shared<const ModelVersion>(*std::move(answer));
+  return version;
+}
+
+bool VersionCatalog::Refresh(const std::vector<Deployment>& deployments) {
+  bool news = false;
+  std::set<std::string> asked;
+  const auto ask = [&](const VersionReference& reference) {
+    if (!asked.insert(reference.ToString()).second) return;
+    const Resolution before = Find(reference);
+    // A failure is kept as the resolution's problem.
+    Ask(OnBehalfOf(reference.tenant()), reference).IgnoreError();
+    news = news || Find(reference) != before;
+  };
+  for (const Deployment& deployment : deployments) {
+    if (deployment.deleting) continue;
+    const VersionReference& reference = deployment.model_version;
+    if (reference.IsAlias() || Details(*reference.Version()) == nullptr) ask(reference);
+    if (deployment.serving && Details(*deployment.serving) == nullptr) {
+      ask(VersionReference(*deployment.serving));
+    }
+  }
+  Keep(deployments);
+  return news;
+}
+
+void VersionCatalog::Keep(const std::vector<Deployment>& deployments) {
+  std::set<std::string> references;
+  std::set<VersionName> versions;
+  MutexLock lock(mutex_);
+  for (const Deployment& deployment : deployments) {
+    references.insert(deployment.model_version.ToString());
+    if (deployment.serving) {
+      references.insert(deployment.serving->ToString());
+      versions.insert(*deployment.serving);
+    }
+  }
+  std::erase_if(resolutions_, [&](const auto& entry) { return !references.contains(entry.first); });
+  for (const auto& [reference, resolution] : resolutions_) {
+    if (resolution.version) versions.insert(*resolution.version);
+  }
+  std::erase_if(details_, [&](const auto& entry) { return !versions.contains(entry.first); });
+}
+
+VersionCatalog::Resolution VersionCatalog::Find(const VersionReference& reference) const {
+  MutexLock lock(mutex_);
+  Resolution found;
+  if (const auto known = resolutions_.find(reference.ToString()); known != resolutions_.end()) {
+    found = known->second;
+  }
+  if (!found.version) found.version = reference.Version();
+  if (found.version && !details_.contains(*found.version)) found.version.reset();
+  return found;
+}
+
+std::shared_ptr<const VersionCatalog::ModelVersion> VersionCatalog::Details(
+    const VersionName& version) const {
+  MutexLock lock(mutex_);
+  const auto details = details_.find(version);
+  return details == details_.end() ? nullptr : details->second;
+}
+
+}  // namespace slipway::controller

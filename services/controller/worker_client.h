@@ -1,0 +1,42 @@
+#ifndef SLIPWAY_SERVICES_CONTROLLER_WORKER_CLIENT_H_
+#define SLIPWAY_SERVICES_CONTROLLER_WORKER_CLIENT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/status/status.h"
+#include "services/controller/deployment.h"
+#include "services/controller/reconcile.h"
+#include "slipway/registry/v1/registry.pb.h"
+
+namespace slipway::controller {
+
+/// What a worker says of one model.
+struct ReportedModel {
+  ModelKey key;
+  ObservedModel::State state = ObservedModel::State::kLoading;
+  std::string error;
+};
+
+/// What the controller asks of workers, by address. Any thread.
+class WorkerClient {
+ public:
+  virtual ~WorkerClient() = default;
+
+  /// What each worker has, all asked at once; answers in the order of `addresses`, an error where
+  /// a worker did not answer in time.
+  virtual std::vector<absl::StatusOr<std::vector<ReportedModel>>> List(
+      const std::vector<std::string>& addresses, absl::Duration timeout) = 0;
+
+  /// Tells the worker to begin to load; returns once it has begun.
+  virtual absl::Status Load(const std::string& address, const ModelKey& model,
+                            const slipway::registry::v1::ModelVersion& version) = 0;
+
+  /// Tells the worker to begin to unload; OK where it has no such model.
+  virtual absl::Status Unload(const std::string& address, const ModelKey& model) = 0;
+};
+
+}  // namespace slipway::controller
+
+#endif  // SLIPWAY_SERVICES_CONTROLLER_WORKER_CLIENT_H_

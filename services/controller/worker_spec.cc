@@ -1,0 +1,52 @@
+#include "services/controller/worker_spec.h"
+
+#include <filesystem>
+
+#include "fmt/format.h"
+
+namespace slipway::controller {
+namespace {
+
+std::string WorkerName(const PoolConfig& pool, int index) {
+  return fmt::format("worker-{}-{}", pool.name, index);
+}
+
+}  // namespace
+
+std::string WorkerAddress(const ControllerConfig& config, const PoolConfig& pool, int index) {
+  return fmt::format("unix:{}/{}.sock", config.run_dir, WorkerName(pool, index));
+}
+
+ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, int index,
+                       const std::string& program) {
+  ProcessSpec spec;
+  spec.program = program;
+  const auto set = [&](std::string_view key, std::string_view value) {
+    spec.args.push_back("--set");
+    spec.args.push_back(fmt::format("{}={}", key, value));
+  };
+  const std::string name = WorkerName(pool, index);
+  set("listen", WorkerAddress(config, pool, index));
+  set("admin_listen", fmt::format("unix:{}/{}-admin.sock", config.run_dir, name));
+  set("registry", config.registry);
+  set("trust_dir", config.trust_dir);
+  set("data_dir", config.data_dir);
+  set("device", pool.kind == "gpu" ? "cuda" : "cpu");
+  set("threads", std::to_string(pool.threads));
+  if (config.tls.configured()) {
+    set("tls.certificate_file", config.tls.certificate_file);
+    set("tls.key_file", config.tls.key_file);
+    set("tls.ca_file", config.tls.ca_file);
+  }
+  set("log.level", config.log.level);
+  if (!config.log.file.empty()) {
+    const std::string folder = std::filesystem::path(config.log.file).parent_path().string();
+    set("log.file", fmt::format("{}/{}.jsonl", folder, name));
+    spec.log_file = fmt::format("{}/{}.stderr", folder, name);
+  }
+  // OpenMP's threads would spin at each barrier, on cores that others need.
+  spec.env["OMP_WAIT_POLICY"] = "PASSIVE";
+  return spec;
+}
+
+}  // namespace slipway::controller

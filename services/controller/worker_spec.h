@@ -1,0 +1,20 @@
+#ifndef SLIPWAY_SERVICES_CONTROLLER_WORKER_SPEC_H_
+#define SLIPWAY_SERVICES_CONTROLLER_WORKER_SPEC_H_
+
+#include <string>
+
+#include "common/process/process_launcher.h"
+#include "services/controller/config.h"
+
+namespace slipway::controller {
+
+/// Where a worker that this controller starts listens: "unix:<run_dir>/worker-default-0.sock".
+std::string WorkerAddress(const ControllerConfig& config, const PoolConfig& pool, int index);
+
+/// How it is started: `program` with its settings. Its log goes beside the controller's own.
+ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, int index,
+                       const std::string& program);
+
+}  // namespace slipway::controller
+
+#endif  // SLIPWAY_SERVICES_CONTROLLER_WORKER_SPEC_H_

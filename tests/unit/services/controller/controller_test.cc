@@ -1,0 +1,478 @@
+#include "services/controller/controller.h"
+
+#include <memory>
+
+#include "fmt/ranges.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/fake_clock.h"
+#include "tests/unit/services/controller/fakes.h"
+
+namespace slipway::controller {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using State = DeploymentSummary::State;
+
+constexpr char kVersion1[] = "tenants/acme/models/cnn/versions/1";
+constexpr char kVersion2[] = "tenants/acme/models/cnn/versions/2";
+constexpr char kAlias[] = "tenants/acme/models/cnn/aliases/prod";
+const DeploymentName kShoes{"acme", "shoes"};
+
+Principal Developer(const std::string& tenant) {
+  Principal who;
+  who.tenant = tenant;
+  who.role = Role::kDeveloper;
+  who.caller = ServiceId::kGateway;
+  return who;
+}
+
+class ControllerTest : public testing::Test {
+ protected:
+  ControllerTest() {
+    registry_.AddVersion(kVersion1);
+    registry_.AddVersion(kVersion2);
+    registry_.SetAlias(kAlias, kVersion1);
+    Restart();
+  }
+
+  // A new process on the same store: nothing else is left, the workers died with the old one.
+  void Restart() {
+    controller_.reset();
+    pool_ = std::make_unique<FakePool>("default", 2);
+    board_ = std::make_unique<RouteBoard>(0);
+    workers_.Forget("default-0");
+    workers_.Forget("default-1");
+    ControllerOptions options;
+    options.patience.drain = absl::Seconds(2);
+    controller_ = std::make_unique<Controller>(store_, registry_, workers_,
+                                               std::vector<WorkerPool*>{pool_.get()}, *board_,
+                                               clock_, metrics_, options, [this] { ++wakes_; });
+    ASSERT_TRUE(controller_->Load().ok());
+  }
+
+  absl::StatusOr<DeploymentView> Create(const DeploymentRequest& request,
+                                        std::string_view request_id = "") {
+    return controller_->Create(acme_, "tenants/acme", "shoes", request, request_id);
+  }
+
+  // As long as it takes, with loads ending at once.
+  void Settle(const std::set<int64_t>& failing = {}) {
+    for (int i = 0; i < 100; ++i) {
+      controller_->Resolve();
+      if (controller_->Step()) return;
+      workers_.FinishLoads(failing);
+      clock_.Advance(absl::Milliseconds(100));
+    }
+    FAIL() << "never settles";
+  }
+
+  DeploymentView Shoes() {
+    absl::StatusOr<DeploymentView> view = controller_->Get(acme_, kShoes);
+    EXPECT_TRUE(view.ok()) << view.status();
+    return *view;
+  }
+
+  // "shoes: 1 on default-0" for each route of the newest table.
+  std::vector<std::string> Routes() {
+    std::vector<std::string> texts;
+    const auto table = board_->WaitForNewer(-1, absl::ZeroDuration());
+    if (table == nullptr) return {"no table"};
+    for (const v1::Route& route : table->routes()) {
+      std::string text = DeploymentName::Parse("deployment", route.deployment())->id + ":";
+      for (const v1::Route::Target& target : route.targets()) {
+        text += fmt::format(" {} on {}", VersionName::Parse("", target.model_version())->number,
+                            fmt::join(target.workers(), ","));
+      }
+      texts.push_back(text);
+    }
+    return texts;
+  }
+
+  const Principal acme_ = Developer("acme");
+  const Principal other_ = Developer("other");
+  FakeClock clock_;
+  Metrics metrics_{"controller"};
+  FakeDeploymentStore store_;
+  FakeRegistry registry_;
+  FakeWorkers workers_;
+  std::unique_ptr<FakePool> pool_;
+  std::unique_ptr<RouteBoard> board_;
+  std::unique_ptr<Controller> controller_;
+  int wakes_ = 0;
+};
+
+TEST_F(ControllerTest, CreatesLoadsAndRoutes) {
+  const auto created = Create({.model_version = kVersion1});
+  ASSERT_TRUE(created.ok()) << created.status();
+  EXPECT_EQ(created->summary.state, State::kPending);
+  EXPECT_EQ(created->deployment.pool, "default");
+  EXPECT_EQ(created->deployment.replicas, 1);
+  EXPECT_EQ(created->deployment.create_time, clock_.Now());
+  EXPECT_EQ(wakes_, 1);
+
+  Settle();
+  const DeploymentView view = Shoes();
+  EXPECT_EQ(view.summary.state, State::kReady);
+  EXPECT_EQ(view.summary.serving->ToString(), kVersion1);
+  EXPECT_EQ(view.summary.ready_replicas, 1);
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  const auto table = board_->WaitForNewer(-1, absl::ZeroDuration());
+  EXPECT_THAT(table->routes(0).targets(0).labels(), ElementsAre("boot"));
+}
+
+TEST_F(ControllerTest, ADeploymentThatNothingServesYetHasARouteWithoutTargets) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes:"));
+}
+
+TEST_F(ControllerTest, RefusesBadRequestsNamingTheField) {
+  const struct {
+    std::string parent;
+    std::string id;
+    DeploymentRequest request;
+    std::string request_id;
+    std::string field;
+  } rows[] = {
+      {"acme", "shoes", {kVersion1}, "", "parent"},
+      {"tenants/acme", "Shoes!", {kVersion1}, "", "deployment_id"},
+      {"tenants/acme", "shoes", {"cnn"}, "", "deployment.model_version"},
+      {"tenants/acme", "shoes", {""}, "", "deployment.model_version"},
+      {"tenants/acme",
+       "shoes",
+       {"tenants/acme/models/cnn/versions/9"},
+       "",
+       "deployment.model_version"},
+      {"tenants/acme",
+       "shoes",
+       {"tenants/other/models/cnn/versions/1"},
+       "",
+       "deployment.model_version"},
+      {"tenants/acme", "shoes", {kVersion1, "gpu"}, "", "deployment.pool"},
+      {"tenants/acme", "shoes", {kVersion1, "", 3}, "", "deployment.replicas"},
+      {"tenants/acme", "shoes", {kVersion1, "", -1}, "", "deployment.replicas"},
+      {"tenants/acme", "shoes", {kVersion1}, std::string(129, 'x'), "request_id"},
+  };
+  for (const auto& row : rows) {
+    const auto created =
+        controller_->Create(acme_, row.parent, row.id, row.request, row.request_id);
+    EXPECT_EQ(FieldOf(created.status()), row.field) << created.status();
+  }
+  EXPECT_TRUE(store_.All()->empty());
+}
+
+TEST_F(ControllerTest, AVersionOfAnotherTenantReadsLikeAnAbsentOne) {
+  registry_.AddVersion("tenants/other/models/cnn/versions/1");
+  const auto theirs = Create({.model_version = "tenants/other/models/cnn/versions/1"});
+  const auto absent = Create({.model_version = "tenants/acme/models/cnn/versions/9"});
+  EXPECT_EQ(theirs.status().message(),
+            "deployment.model_version: tenants/other/models/cnn/versions/1 was not found");
+  EXPECT_EQ(absent.status().message(),
+            "deployment.model_version: tenants/acme/models/cnn/versions/9 was not found");
+}
+
+TEST_F(ControllerTest, AnotherTenantsDeploymentReadsLikeAnAbsentOne) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  const DeploymentName absent{"acme", "absent"};
+  const auto message = [](const absl::Status& status, std::string_view id) {
+    std::string text(status.message());
+    text.replace(text.find(id), id.size(), "*");
+    return std::make_pair(status.code(), text);
+  };
+  EXPECT_EQ(message(controller_->Get(other_, kShoes).status(), "shoes"),
+            message(controller_->Get(acme_, absent).status(), "absent"));
+  EXPECT_EQ(message(controller_->Update(other_, kShoes, {}).status(), "shoes"),
+            message(controller_->Update(acme_, absent, {}).status(), "absent"));
+  EXPECT_EQ(message(controller_->Delete(other_, kShoes), "shoes"),
+            message(controller_->Delete(acme_, absent), "absent"));
+  EXPECT_TRUE(absl::IsNotFound(controller_->List(other_, "tenants/acme", 0, "").status()));
+  EXPECT_TRUE(absl::IsNotFound(
+      controller_->Create(other_, "tenants/acme", "mine", {kVersion1}, "").status()));
+}
+
+TEST_F(ControllerTest, TheOperatorReachesEveryTenant) {
+  Principal operator_principal;
+  operator_principal.role = Role::kOperator;
+  ASSERT_TRUE(
+      controller_->Create(operator_principal, "tenants/acme", "shoes", {kVersion1}, "").ok());
+  EXPECT_TRUE(controller_->Get(operator_principal, kShoes).ok());
+}
+
+TEST_F(ControllerTest, TheSameRequestIdAnswersWhatTheFirstCallMade) {
+  const auto first = Create({.model_version = kVersion1}, "r1");
+  ASSERT_TRUE(first.ok());
+  registry_.SetFault(absl::UnavailableError("away"));
+  clock_.Advance(absl::Seconds(1));
+  const auto again = Create({.model_version = kVersion1}, "r1");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->deployment.create_time, first->deployment.create_time);
+
+  EXPECT_TRUE(absl::IsAlreadyExists(Create({.model_version = kVersion1}, "r2").status()));
+  EXPECT_TRUE(absl::IsAlreadyExists(Create({.model_version = kVersion1}).status()));
+  EXPECT_EQ(
+      FieldOf(controller_->Create(acme_, "tenants/acme", "boots", {kVersion1}, "r1").status()),
+      "request_id");
+}
+
+TEST_F(ControllerTest, TheRequestIdOutlivesARestart) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}, "r1").ok());
+  Restart();
+  EXPECT_TRUE(Create({.model_version = kVersion1}, "r1").ok());
+}
+
+TEST_F(ControllerTest, NothingIsMadeWhileTheRegistryIsAway) {
+  registry_.SetFault(absl::UnavailableError("connection refused"));
+  EXPECT_TRUE(absl::IsUnavailable(Create({.model_version = kVersion1}).status()));
+  EXPECT_TRUE(store_.All()->empty());
+}
+
+TEST_F(ControllerTest, AFullDiskRefusesWritesAndServesOn) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  store_.SetFault(StorageFull("/data"));
+  EXPECT_TRUE(IsStorageFull(controller_->Update(acme_, kShoes, {kVersion2}).status()));
+  EXPECT_TRUE(IsStorageFull(controller_->Delete(acme_, kShoes)));
+  EXPECT_TRUE(
+      IsStorageFull(controller_->Create(acme_, "tenants/acme", "boots", {kVersion1}, "").status()));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_EQ(Shoes().deployment.model_version.ToString(), kVersion1);
+}
+
+TEST_F(ControllerTest, ListsByIdInPages) {
+  for (const char* id : {"c", "a", "b"}) {
+    ASSERT_TRUE(controller_->Create(acme_, "tenants/acme", id, {kVersion1}, "").ok());
+  }
+  registry_.AddVersion("tenants/acmex/models/cnn/versions/1");
+  ASSERT_TRUE(controller_
+                  ->Create(Developer("acmex"), "tenants/acmex", "z",
+                           {"tenants/acmex/models/cnn/versions/1"}, "")
+                  .ok());
+  std::vector<std::string> ids;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = controller_->List(acme_, "tenants/acme", 2, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const DeploymentView& view : page->deployments) ids.push_back(view.deployment.name.id);
+    token = page->next_page_token;
+    ++pages;
+  } while (!token.empty());
+  EXPECT_THAT(ids, ElementsAre("a", "b", "c"));
+  EXPECT_EQ(pages, 2);
+  EXPECT_EQ(FieldOf(controller_->List(acme_, "tenants/acme", 0, "A/../b").status()), "page_token");
+  EXPECT_EQ(FieldOf(controller_->List(acme_, "tenants/acme", -1, "").status()), "page_size");
+}
+
+TEST_F(ControllerTest, ANewVersionTakesOverWithoutAGap) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  workers_.TakeCalls();
+  const auto updated = controller_->Update(acme_, kShoes, {.model_version = kVersion2});
+  ASSERT_TRUE(updated.ok()) << updated.status();
+  EXPECT_EQ(updated->deployment.generation, 2);
+  EXPECT_EQ(updated->deployment.replicas, 1);
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_EQ(Shoes().summary.state, State::kPending);
+  controller_->Step();
+  EXPECT_EQ(Shoes().summary.state, State::kLoading);
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-0"));
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("load 2 on default-0", "unload 1 from default-0"));
+}
+
+TEST_F(ControllerTest, TheOldVersionIsUnloadedOnlyAfterTheDrain) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  controller_->Step();
+  workers_.FinishLoads();
+  workers_.TakeCalls();
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-0"));
+  clock_.Advance(absl::Milliseconds(1900));
+  controller_->Step();
+  EXPECT_THAT(workers_.TakeCalls(), IsEmpty());
+  clock_.Advance(absl::Milliseconds(200));
+  controller_->Step();
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("unload 1 from default-0"));
+}
+
+TEST_F(ControllerTest, AVersionThatFailsToLoadKeepsTheOldOneAndSaysWhy) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  Settle(/*failing=*/{2});
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_EQ(Shoes().summary.state, State::kFailed);
+  EXPECT_EQ(Shoes().summary.serving->ToString(), kVersion1);
+  EXPECT_THAT(Shoes().summary.error, HasSubstr("digest differs"));
+
+  // The second try comes by itself, and once it succeeds the new version takes over.
+  workers_.TakeCalls();
+  clock_.Advance(absl::Seconds(9));
+  controller_->Step();
+  EXPECT_THAT(workers_.TakeCalls(), IsEmpty());
+  clock_.Advance(absl::Seconds(1));
+  controller_->Step();
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("load 2 on default-0"));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-0"));
+  EXPECT_EQ(Shoes().summary.error, "");
+}
+
+TEST_F(ControllerTest, FailedLoadsWaitLongerEachTime) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle({1});
+  for (const int wait : {10, 20, 40}) {
+    workers_.TakeCalls();
+    clock_.Advance(absl::Seconds(wait) - absl::Milliseconds(200));
+    controller_->Step();
+    EXPECT_THAT(workers_.TakeCalls(), IsEmpty()) << wait;
+    clock_.Advance(absl::Milliseconds(200));
+    controller_->Step();
+    EXPECT_THAT(workers_.TakeCalls(), ElementsAre("load 1 on default-0")) << wait;
+    workers_.FinishLoads({1});
+    controller_->Step();
+  }
+}
+
+TEST_F(ControllerTest, AWorkerThatTakesNoLoadIsAskedAgainLater) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  workers_.RefuseLoads(absl::ResourceExhaustedError("no memory is left"));
+  Settle();
+  EXPECT_EQ(Shoes().summary.state, State::kFailed);
+  EXPECT_THAT(Shoes().summary.error, HasSubstr("no memory is left"));
+  workers_.RefuseLoads(absl::OkStatus());
+  Settle();
+  EXPECT_THAT(workers_.TakeCalls(), IsEmpty());
+  clock_.Advance(absl::Seconds(10));
+  Settle();
+  EXPECT_EQ(Shoes().summary.state, State::kReady);
+}
+
+TEST_F(ControllerTest, AMovedAliasRollsTheNewVersionOut) {
+  ASSERT_TRUE(Create({.model_version = kAlias}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  registry_.SetAlias(kAlias, kVersion2);
+  EXPECT_TRUE(controller_->Resolve());
+  EXPECT_FALSE(controller_->Resolve());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-0"));
+  EXPECT_EQ(Shoes().deployment.model_version.ToString(), kAlias);
+}
+
+TEST_F(ControllerTest, AnAliasThatIsGoneKeepsWhatItNamedAndSaysSo) {
+  ASSERT_TRUE(Create({.model_version = kAlias}).ok());
+  Settle();
+  registry_.Remove(kAlias);
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_THAT(Shoes().summary.error, HasSubstr(kAlias));
+}
+
+TEST_F(ControllerTest, ARegistryThatIsAwayChangesNothingThatServes) {
+  ASSERT_TRUE(Create({.model_version = kAlias}).ok());
+  Settle();
+  registry_.SetFault(absl::UnavailableError("away"));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_EQ(Shoes().summary.error, "");
+}
+
+TEST_F(ControllerTest, AsksTheRegistryOnceForAVersionAndEachTimeForAnAlias) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  const int calls = registry_.calls();
+  controller_->Resolve();
+  EXPECT_EQ(registry_.calls(), calls);
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kAlias}).ok());
+  controller_->Resolve();
+  EXPECT_EQ(registry_.calls(), calls + 2);
+}
+
+TEST_F(ControllerTest, ADeadWorkerStartsAgainAndLoadsAgain) {
+  ASSERT_TRUE(Create({.model_version = kVersion1, .replicas = 2}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0,default-1"));
+  workers_.Forget("default-0");
+  pool_->Die(0, "was killed by SIGKILL");
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-1"));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0,default-1"));
+}
+
+TEST_F(ControllerTest, ASilentWorkerLeavesTheRouteAfterAWhileAndComesBack) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  workers_.SetSilent("default-0", true);
+  clock_.Advance(absl::Seconds(9));
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  clock_.Advance(absl::Seconds(2));
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes:"));
+  workers_.FinishLoads();
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-1"));
+}
+
+TEST_F(ControllerTest, ARestartBringsEverythingBack) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  Restart();
+  EXPECT_THAT(Routes(), ElementsAre("no table"));
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes:"));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+}
+
+TEST_F(ControllerTest, ARestartDuringAFailedRolloutServesTheOldVersion) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  Settle({2});
+  Restart();
+  Settle({2});
+  EXPECT_THAT(Routes(), ElementsAre(HasSubstr("shoes: 1 on")));
+  EXPECT_EQ(Shoes().summary.state, State::kFailed);
+}
+
+TEST_F(ControllerTest, DeletesInOrderAndThenForgets) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  workers_.TakeCalls();
+  ASSERT_TRUE(controller_->Delete(acme_, kShoes).ok());
+  EXPECT_EQ(Shoes().summary.state, State::kDeleting);
+  EXPECT_TRUE(controller_->Delete(acme_, kShoes).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(controller_->Update(acme_, kShoes, {kVersion2}).status()));
+  EXPECT_TRUE(absl::IsAlreadyExists(Create({.model_version = kVersion1}).status()));
+  controller_->Step();
+  EXPECT_THAT(Routes(), IsEmpty());
+  EXPECT_THAT(workers_.TakeCalls(), IsEmpty());
+  Settle();
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("unload 1 from default-0"));
+  EXPECT_TRUE(absl::IsNotFound(controller_->Get(acme_, kShoes).status()));
+  EXPECT_TRUE(store_.All()->empty());
+  EXPECT_TRUE(Create({.model_version = kVersion1}).ok());
+}
+
+TEST_F(ControllerTest, ADeletionOutlivesARestart) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Delete(acme_, kShoes).ok());
+  Restart();
+  Settle();
+  EXPECT_TRUE(store_.All()->empty());
+  EXPECT_THAT(Routes(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace slipway::controller

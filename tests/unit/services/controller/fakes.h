@@ -1,0 +1,199 @@
+#ifndef SLIPWAY_TESTS_UNIT_SERVICES_CONTROLLER_FAKES_H_
+#define SLIPWAY_TESTS_UNIT_SERVICES_CONTROLLER_FAKES_H_
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/status/status.h"
+#include "common/sync/mutex.h"
+#include "fmt/format.h"
+#include "services/controller/deployment_store.h"
+#include "services/controller/registry_client.h"
+#include "services/controller/worker_client.h"
+#include "services/controller/worker_pool.h"
+
+namespace slipway::controller {
+
+/// Deployments in memory; outlives the controller of a test, as a database does.
+class FakeDeploymentStore final : public DeploymentStore {
+ public:
+  absl::Status Create(const Deployment& deployment) override {
+    MutexLock lock(mutex_);
+    if (!fault_.ok()) return fault_;
+    if (!rows_.emplace(deployment.name, deployment).second) {
+      return absl::AlreadyExistsError(deployment.name.ToString());
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Update(const Deployment& deployment) override {
+    MutexLock lock(mutex_);
+    if (!fault_.ok()) return fault_;
+    const auto row = rows_.find(deployment.name);
+    if (row == rows_.end()) return NotFound(deployment.name.ToString());
+    row->second = deployment;
+    return absl::OkStatus();
+  }
+  absl::Status Remove(const DeploymentName& name) override {
+    MutexLock lock(mutex_);
+    if (!fault_.ok()) return fault_;
+    rows_.erase(name);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<Deployment>> All() override {
+    MutexLock lock(mutex_);
+    std::vector<Deployment> all;
+    for (const auto& [name, row] : rows_) all.push_back(row);
+    return all;
+  }
+
+  /// From now on each write answers this.
+  void SetFault(absl::Status fault) {
+    MutexLock lock(mutex_);
+    fault_ = std::move(fault);
+  }
+
+ private:
+  Mutex mutex_;
+  absl::Status fault_ GUARDED_BY(mutex_);
+  std::map<DeploymentName, Deployment> rows_ GUARDED_BY(mutex_);
+};
+
+/// Knows the versions and aliases that it was told of.
+class FakeRegistry final : public RegistryClient {
+ public:
+  void AddVersion(const std::string& name) {
+    slipway::registry::v1::ModelVersion version;
+    version.set_name(name);
+    version.add_labels("boot");
+    MutexLock lock(mutex_);
+    answers_[name] = std::move(version);
+  }
+  void SetAlias(const std::string& alias, const std::string& version) {
+    MutexLock lock(mutex_);
+    answers_[alias] = answers_.at(version);
+  }
+  void Remove(const std::string& name) {
+    MutexLock lock(mutex_);
+    answers_.erase(name);
+  }
+  void SetFault(absl::Status fault) {
+    MutexLock lock(mutex_);
+    fault_ = std::move(fault);
+  }
+  int calls() const {
+    MutexLock lock(mutex_);
+    return calls_;
+  }
+
+  absl::StatusOr<slipway::registry::v1::ModelVersion> GetModelVersion(
+      const Principal& who, const VersionReference& reference) override {
+    MutexLock lock(mutex_);
+    ++calls_;
+    if (!fault_.ok()) return fault_;
+    const auto answer = answers_.find(reference.ToString());
+    if (answer == answers_.end() || who.tenant != reference.tenant()) {
+      return NotFound(reference.ToString());
+    }
+    return answer->second;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  absl::Status fault_ GUARDED_BY(mutex_);
+  int calls_ GUARDED_BY(mutex_) = 0;
+  std::map<std::string, slipway::registry::v1::ModelVersion> answers_ GUARDED_BY(mutex_);
+};
+
+/// Workers whose loads end when the test says so. Addresses are "<pool>-<index>".
+class FakeWorkers final : public WorkerClient {
+ public:
+  std::vector<absl::StatusOr<std::vector<ReportedModel>>> List(
+      const std::vector<std::string>& addresses, absl::Duration) override {
+    std::vector<absl::StatusOr<std::vector<ReportedModel>>> answers;
+    for (const std::string& address : addresses) {
+      if (silent_.contains(address)) {
+        answers.push_back(absl::DeadlineExceededError("silent"));
+        continue;
+      }
+      std::vector<ReportedModel> models;
+      for (const auto& [key, model] : models_[address]) models.push_back(model);
+      answers.push_back(std::move(models));
+    }
+    return answers;
+  }
+  absl::Status Load(const std::string& address, const ModelKey& model,
+                    const slipway::registry::v1::ModelVersion&) override {
+    if (!refuse_.ok()) return refuse_;
+    calls_.push_back(fmt::format("load {} on {}", model.version.number, address));
+    models_[address][model] = {model, ObservedModel::State::kLoading, ""};
+    return absl::OkStatus();
+  }
+  absl::Status Unload(const std::string& address, const ModelKey& model) override {
+    calls_.push_back(fmt::format("unload {} from {}", model.version.number, address));
+    models_[address].erase(model);
+    return absl::OkStatus();
+  }
+
+  /// Ends every load: version numbers in `failing` fail, the others are ready.
+  void FinishLoads(const std::set<int64_t>& failing = {}) {
+    for (auto& [address, models] : models_) {
+      for (auto& [key, model] : models) {
+        if (model.state != ObservedModel::State::kLoading) continue;
+        const bool fails = failing.contains(key.version.number);
+        model.state = fails ? ObservedModel::State::kFailed : ObservedModel::State::kReady;
+        model.error = fails ? "model.safetensors: digest differs" : "";
+      }
+    }
+  }
+  void Forget(const std::string& address) { models_.erase(address); }
+  void SetSilent(const std::string& address, bool silent) {
+    silent ? void(silent_.insert(address)) : void(silent_.erase(address));
+  }
+  void RefuseLoads(absl::Status status) { refuse_ = std::move(status); }
+
+  /// What was asked since the last time.
+  std::vector<std::string> TakeCalls() { return std::exchange(calls_, {}); }
+
+ private:
+  std::map<std::string, std::map<ModelKey, ReportedModel>> models_;
+  std::set<std::string> silent_;
+  absl::Status refuse_;
+  std::vector<std::string> calls_;
+};
+
+/// Processes that run from Start() until Die().
+class FakePool final : public WorkerPool {
+ public:
+  FakePool(std::string name, int size) : name_(std::move(name)), workers_(size) {
+    for (int i = 0; i < size; ++i) workers_[static_cast<size_t>(i)].id = {name_, i};
+  }
+  const std::string& name() const override { return name_; }
+  int size() const override { return static_cast<int>(workers_.size()); }
+  bool launches() const override { return true; }
+  std::vector<WorkerProcess> Workers() const override { return workers_; }
+  void Start(int index) override {
+    WorkerProcess& worker = workers_[static_cast<size_t>(index)];
+    worker.running = true;
+    worker.address = worker.id.ToString();
+    ++worker.incarnation;
+  }
+  void Stop(int index, const std::string& reason) override { Die(index, reason); }
+
+  void Die(int index, const std::string& reason) {
+    WorkerProcess& worker = workers_[static_cast<size_t>(index)];
+    worker.running = false;
+    worker.down_reason = reason;
+  }
+
+ private:
+  const std::string name_;
+  std::vector<WorkerProcess> workers_;
+};
+
+}  // namespace slipway::controller
+
+#endif  // SLIPWAY_TESTS_UNIT_SERVICES_CONTROLLER_FAKES_H_
