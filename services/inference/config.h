@@ -1,0 +1,61 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_CONFIG_H_
+#define SLIPWAY_SERVICES_INFERENCE_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "common/grpc/tls.h"
+#include "common/log/log.h"
+
+namespace slipway::worker {
+
+/// Settings of slipway-worker. Durations as "10s"; the descriptions below are the documentation.
+struct WorkerConfig {
+  std::string listen = "unix:/run/slipway/worker.sock";
+  std::string admin_listen = "unix:/run/slipway/worker-admin.sock";
+  std::string registry = "unix:/run/slipway/registry.sock";
+  TlsFiles tls;
+  std::string trust_dir = "/var/lib/slipway/trust";
+  std::string data_dir = "/var/lib/slipway/worker";
+  int64_t max_cache_bytes = int64_t{20} << 30;
+  std::string device = "cpu";
+  int threads = 1;
+  int instances = 0;
+  int loaders = 2;
+  int64_t max_queue = 1024;
+  absl::Duration drain_timeout = absl::Seconds(10);
+  LogConfig log;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("listen", listen, "Where the gRPC services listen: unix:/path, or host:port with TLS");
+    v.Field("admin_listen", admin_listen,
+            "Where /healthz, /readyz and /metrics are served: unix:/path or host:port");
+    v.Field("registry", registry, "The registry service, for models' files");
+    v.Field("tls", tls, "Mutual TLS, for addresses that are no Unix sockets");
+    v.Field("trust_dir", trust_dir, "The folder of the services' public keys: gateway.pub, ...");
+    v.Field("data_dir", data_dir,
+            "Where models' files are kept by digest; workers of one machine share it");
+    v.Field("max_cache_bytes", max_cache_bytes,
+            "What is longest unused goes when these files grow past this", {.min = 0});
+    v.Field("device", device, "What models run on: cpu, cuda or cuda:1");
+    v.Field("threads", threads, "Threads of one call in a model", {.min = 1, .max = 1024});
+    v.Field("instances", instances,
+            "How many calls run in models at once; 0: as many as there are cores, divided by "
+            "threads",
+            {.min = 0, .max = 1024});
+    v.Field("loaders", loaders, "How many models load at once", {.min = 1, .max = 64});
+    v.Field("max_queue", max_queue,
+            "How many calls may wait for an instance; further ones are refused", {.min = 0});
+    v.Field("drain_timeout", drain_timeout, "How long calls in flight may go on after SIGTERM",
+            {.max = absl::Minutes(10)});
+    v.Field("log", log, "Log lines");
+  }
+
+  absl::Status Check() const { return tls.Check(); }
+};
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_CONFIG_H_

@@ -1,0 +1,269 @@
+#include "services/inference/infer_codec.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+
+namespace slipway::worker {
+namespace {
+
+using Input = inference::ModelInferRequest::InferInputTensor;
+using Contents = inference::InferTensorContents;
+
+// How much of a caller's own text an error repeats.
+constexpr size_t kMaxEcho = 80;
+
+std::string FieldOfInput(std::string_view name) {
+  return fmt::format("inputs.{}", name.substr(0, kMaxEcho));
+}
+
+std::string Names(const std::vector<TensorSpec>& specs) {
+  std::vector<std::string_view> names;
+  for (const TensorSpec& spec : specs) names.push_back(spec.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::optional<size_t> PlaceOf(const std::vector<TensorSpec>& specs, std::string_view name) {
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].name == name) return i;
+  }
+  return std::nullopt;
+}
+
+template <class To, class From>
+absl::StatusOr<std::string> Pack(const google::protobuf::RepeatedField<From>& values,
+                                 std::string_view field) {
+  std::string bytes(static_cast<size_t>(values.size()) * sizeof(To), '\0');
+  To* out = reinterpret_cast<To*>(bytes.data());
+  for (const From value : values) {
+    if constexpr (sizeof(To) < sizeof(From)) {
+      if (value < std::numeric_limits<To>::min() || value > std::numeric_limits<To>::max()) {
+        return InvalidField(field, fmt::format("{} does not fit its datatype", value));
+      }
+    }
+    *out++ = static_cast<To>(value);
+  }
+  return bytes;
+}
+
+absl::StatusOr<std::string> PackTexts(
+    const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return EncodeTexts({texts.begin(), texts.end()});
+}
+
+// How many elements of any type there are.
+int64_t CountAll(const Contents& contents) {
+  return int64_t{0} + contents.bool_contents_size() + contents.int_contents_size() +
+         contents.int64_contents_size() + contents.uint_contents_size() +
+         contents.uint64_contents_size() + contents.fp32_contents_size() +
+         contents.fp64_contents_size() + contents.bytes_contents_size();
+}
+
+// The elements in the field that belongs to `type`, as the tensor's bytes.
+absl::StatusOr<std::string> PackContents(DataType type, const Contents& contents,
+                                         std::string_view field) {
+  switch (type) {
+    case DataType::kBool:
+      return Pack<uint8_t>(contents.bool_contents(), field);
+    case DataType::kInt8:
+      return Pack<int8_t>(contents.int_contents(), field);
+    case DataType::kInt16:
+      return Pack<int16_t>(contents.int_contents(), field);
+    case DataType::kInt32:
+      return Pack<int32_t>(contents.int_contents(), field);
+    case DataType::kInt64:
+      return Pack<int64_t>(contents.int64_contents(), field);
+    case DataType::kUint8:
+      return Pack<uint8_t>(contents.uint_contents(), field);
+    case DataType::kUint16:
+      return Pack<uint16_t>(contents.uint_contents(), field);
+    case DataType::kUint32:
+      return Pack<uint32_t>(contents.uint_contents(), field);
+    case DataType::kUint64:
+      return Pack<uint64_t>(contents.uint64_contents(), field);
+    case DataType::kFp32:
+      return Pack<float>(contents.fp32_contents(), field);
+    case DataType::kFp64:
+      return Pack<double>(contents.fp64_contents(), field);
+    case DataType::kBytes:
+      return PackTexts(contents.bytes_contents());
+    case DataType::kFp16:
+    case DataType::kBf16:
+      break;
+  }
+  return InvalidField(field,
+                      fmt::format("{} travels in raw_input_contents only", DataTypeName(type)));
+}
+
+absl::StatusOr<Buffer> TypedData(const Input& input, DataType type, int64_t elements) {
+  const std::string field = FieldOfInput(input.name()) + ".contents";
+  if (!input.has_contents()) {
+    return InvalidField(field, "is missing, and there are no raw_input_contents");
+  }
+  ASSIGN_OR_RETURN(std::string bytes, PackContents(type, input.contents(), field));
+  const int64_t given = CountAll(input.contents());
+  const bool all_of_type =
+      type == DataType::kBytes
+          ? given == input.contents().bytes_contents_size()
+          : given * static_cast<int64_t>(ElementSize(type)) == static_cast<int64_t>(bytes.size());
+  if (!all_of_type || given != elements) {
+    return InvalidField(field, fmt::format("must hold {} elements in the field of {}, got {}",
+                                           elements, DataTypeName(type), given));
+  }
+  return Buffer::Own(std::move(bytes));
+}
+
+absl::Status CheckShape(const Input& input, const TensorSpec& spec, const Shape& shape) {
+  const auto field = [&] { return FieldOfInput(input.name()) + ".shape"; };
+  for (const int64_t dim : shape.dims()) {
+    if (dim <= 0) {
+      return InvalidField(
+          field(),
+          fmt::format("every dimension must be > 0, got {}",
+                      shape.rank() <= Shape::kMaxRank ? shape.ToString() : "one that is not"));
+    }
+  }
+  if (shape.rank() != spec.shape.rank() || !spec.CheckShape(shape, "").ok()) {
+    return InvalidField(field(), fmt::format("must be {}, got {}", spec.shape.ToString(),
+                                             shape.rank() <= Shape::kMaxRank
+                                                 ? shape.ToString()
+                                                 : fmt::format("{} dimensions", shape.rank())));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Tensor> DecodeInput(const Input& input, const std::string* raw,
+                                   const TensorSpec& spec) {
+  if (input.datatype() != DataTypeName(spec.dtype)) {
+    return InvalidField(FieldOfInput(spec.name) + ".datatype",
+                        fmt::format("must be {}, got \"{}\"", DataTypeName(spec.dtype),
+                                    input.datatype().substr(0, kMaxEcho)));
+  }
+  Shape shape(std::vector<int64_t>(input.shape().begin(), input.shape().end()));
+  RETURN_IF_ERROR(CheckShape(input, spec, shape));
+  if (raw != nullptr) {
+    if (input.has_contents() && CountAll(input.contents()) > 0) {
+      return InvalidField(FieldOfInput(spec.name) + ".contents",
+                          "must be empty where raw_input_contents are given");
+    }
+    return Tensor::Make(spec.name, spec.dtype, std::move(shape), Buffer::Borrow(*raw),
+                        FieldOfInput(spec.name));
+  }
+  ASSIGN_OR_RETURN(const int64_t elements, shape.ElementCount(FieldOfInput(spec.name) + ".shape"));
+  ASSIGN_OR_RETURN(Buffer data, TypedData(input, spec.dtype, elements));
+  return Tensor::Make(spec.name, spec.dtype, std::move(shape), std::move(data),
+                      FieldOfInput(spec.name));
+}
+
+// Rows of different inputs belong together.
+absl::Status CheckRows(const TensorBatch& inputs, const Signature& signature) {
+  std::optional<size_t> first;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Shape& wanted = signature.inputs[i].shape;
+    if (wanted.rank() == 0 || wanted[0] != Shape::kAny) continue;
+    if (!first) {
+      first = i;
+    } else if (inputs[i].shape()[0] != inputs[*first].shape()[0]) {
+      return InvalidField(FieldOfInput(inputs[i].name()) + ".shape",
+                          fmt::format("has {} rows, {} has {}", inputs[i].shape()[0],
+                                      inputs[*first].name(), inputs[*first].shape()[0]));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
+                                         const Signature& signature) {
+  const bool raw = request.raw_input_contents_size() > 0;
+  if (raw && request.raw_input_contents_size() != request.inputs_size()) {
+    return InvalidField("raw_input_contents",
+                        fmt::format("must have one entry for each of the {} inputs, got {}",
+                                    request.inputs_size(), request.raw_input_contents_size()));
+  }
+  TensorBatch inputs(signature.inputs.size());
+  std::vector<bool> given(signature.inputs.size());
+  for (int i = 0; i < request.inputs_size(); ++i) {
+    const Input& input = request.inputs(i);
+    const std::optional<size_t> place = PlaceOf(signature.inputs, input.name());
+    if (!place) {
+      return InvalidField(
+          FieldOfInput(input.name()),
+          fmt::format("is no input of the model, which takes {}", Names(signature.inputs)));
+    }
+    if (given[*place]) return InvalidField(FieldOfInput(input.name()), "is there twice");
+    given[*place] = true;
+    ASSIGN_OR_RETURN(inputs[*place],
+                     DecodeInput(input, raw ? &request.raw_input_contents(i) : nullptr,
+                                 signature.inputs[*place]));
+  }
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (!given[i]) return InvalidField(FieldOfInput(signature.inputs[i].name), "is missing");
+  }
+  RETURN_IF_ERROR(CheckRows(inputs, signature));
+  return inputs;
+}
+
+absl::StatusOr<std::vector<size_t>> SelectOutputs(const inference::ModelInferRequest& request,
+                                                  const Signature& signature) {
+  std::vector<size_t> selected;
+  if (request.outputs_size() == 0) {
+    for (size_t i = 0; i < signature.outputs.size(); ++i) selected.push_back(i);
+    return selected;
+  }
+  for (const auto& output : request.outputs()) {
+    const std::string field = fmt::format("outputs.{}", output.name().substr(0, kMaxEcho));
+    const std::optional<size_t> place = PlaceOf(signature.outputs, output.name());
+    if (!place) {
+      return InvalidField(field, fmt::format("is no output of the model, which gives {}",
+                                             Names(signature.outputs)));
+    }
+    if (std::find(selected.begin(), selected.end(), *place) != selected.end()) {
+      return InvalidField(field, "is there twice");
+    }
+    selected.push_back(*place);
+  }
+  return selected;
+}
+
+void EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
+                    const TensorBatch& outputs, const std::vector<size_t>& selected,
+                    absl::Duration compute, inference::ModelInferResponse& response) {
+  response.set_model_name(request.model_name());
+  response.set_model_version(model.version_number);
+  if (!request.id().empty()) response.set_id(request.id());
+  (*response.mutable_parameters())[kComputeMicrosParameter].set_int64_param(
+      absl::ToInt64Microseconds(compute));
+  for (const size_t place : selected) {
+    const Tensor& tensor = outputs[place];
+    auto& output = *response.add_outputs();
+    output.set_name(tensor.name());
+    const std::string_view type = DataTypeName(tensor.dtype());
+    output.set_datatype(type.data(), type.size());
+    output.mutable_shape()->Add(tensor.shape().dims().begin(), tensor.shape().dims().end());
+    response.add_raw_output_contents(tensor.data().data(), tensor.data().size());
+  }
+}
+
+void EncodeMetadata(const ServedModel& model, inference::ModelMetadataResponse& response) {
+  response.set_name(model.deployment_name);
+  response.add_versions(model.version_number);
+  response.set_platform(model.platform);
+  const auto add = [](const TensorSpec& spec, auto& out) {
+    out.set_name(spec.name);
+    out.set_datatype(std::string(DataTypeName(spec.dtype)));
+    out.mutable_shape()->Add(spec.shape.dims().begin(), spec.shape.dims().end());
+  };
+  const Signature& signature = model.model->signature();
+  for (const TensorSpec& spec : signature.inputs) add(spec, *response.add_inputs());
+  for (const TensorSpec& spec : signature.outputs) add(spec, *response.add_outputs());
+}
+
+}  // namespace slipway::worker

@@ -1,0 +1,40 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_INFERENCE_SERVICE_H_
+#define SLIPWAY_SERVICES_INFERENCE_INFERENCE_SERVICE_H_
+
+#include <atomic>
+#include <memory>
+
+#include "common/grpc/edge.h"
+#include "services/inference/execution_slots.h"
+#include "services/inference/loaded_models.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace slipway::worker {
+
+/// inference.GRPCInferenceService, for the gateway. `model_name` is a deployment's full resource
+/// name, `model_version` a version's number or full resource name. A call runs on the thread that
+/// brought it where a slot is free.
+class InferenceService {
+ public:
+  /// All outlive the service; `ready` is what ServerReady answers. Errors: those of
+  /// ServiceEdge::CreateWithPolicies.
+  static absl::StatusOr<std::unique_ptr<InferenceService>> Create(
+      LoadedModels& models, ExecutionSlots& slots, const std::atomic<bool>& ready,
+      const TokenVerifier& verifier, Metrics& metrics, const Clock& clock);
+  ~InferenceService();
+
+  /// For GrpcServer::Start.
+  grpc::Service* service();
+
+ private:
+  class Impl;
+  explicit InferenceService(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_INFERENCE_SERVICE_H_

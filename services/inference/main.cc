@@ -1,0 +1,79 @@
+// slipway-worker: loads models and answers inference calls.
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "common/admin/admin.h"
+#include "common/config/service_main.h"
+#include "common/config/version.h"
+#include "common/grpc/server.h"
+#include "common/identity/token.h"
+#include "common/metrics/metrics.h"
+#include "common/process/shutdown.h"
+#include "services/inference/blob_cache.h"
+#include "services/inference/config.h"
+#include "services/inference/execution_slots.h"
+#include "services/inference/grpc_blob_client.h"
+#include "services/inference/inference_service.h"
+#include "services/inference/loaded_models.h"
+#include "services/inference/torch/torch_runtime.h"
+#include "services/inference/worker_service.h"
+
+namespace slipway::worker {
+namespace {
+
+int InstancesOf(const WorkerConfig& config) {
+  if (config.instances > 0) return config.instances;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / config.threads);
+}
+
+absl::Status Run(const WorkerConfig& config) {
+  ShutdownSignal shutdown;
+  const Clock& clock = Clock::Real();
+  Metrics metrics("worker");
+
+  ASSIGN_OR_RETURN(const auto verifier,
+                   TokenVerifier::Create(config.trust_dir, ServiceId::kWorker, clock));
+  ASSIGN_OR_RETURN(const auto registry,
+                   GrpcBlobClient::Create({.address = config.registry, .tls = config.tls}, clock));
+  ASSIGN_OR_RETURN(BlobCache cache, BlobCache::Open({.folder = config.data_dir + "/blobs",
+                                                     .max_bytes = config.max_cache_bytes},
+                                                    *registry));
+  ASSIGN_OR_RETURN(const auto runtime,
+                   MakeTorchRuntime({.device = config.device, .threads = config.threads}));
+  LoadedModels models(cache, *runtime, metrics, config.loaders);
+  ExecutionSlots slots(InstancesOf(config), static_cast<size_t>(config.max_queue));
+
+  std::atomic<bool> ready = false;
+  ASSIGN_OR_RETURN(const auto inference,
+                   InferenceService::Create(models, slots, ready, *verifier, metrics, clock));
+  ASSIGN_OR_RETURN(const auto control, WorkerService::Create(models, *verifier, metrics, clock));
+  ASSIGN_OR_RETURN(const auto admin,
+                   AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));
+  GrpcServerOptions listen;
+  listen.address = config.listen;
+  listen.tls = config.tls;
+  ASSIGN_OR_RETURN(const auto server,
+                   GrpcServer::Start(listen, {inference->service(), control->service()}));
+
+  server->SetServing(true);
+  ready = true;
+  Log(Severity::kInfo, "service_started", {{"address", server->address()}, {"version", Version()}});
+  const std::string reason = shutdown.Wait();
+  Log(Severity::kInfo, "service_stopping", {{"reason", reason}});
+  ready = false;
+  server->SetServing(false);
+  server->Drain(config.drain_timeout);
+  Log(Severity::kInfo, "service_stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace slipway::worker
+
+int main(int argc, char** argv) {
+  return slipway::ServiceMain<slipway::worker::WorkerConfig>("worker", argc, argv,
+                                                             slipway::worker::Run);
+}

@@ -1,0 +1,64 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_MODEL_RUNTIME_H_
+#define SLIPWAY_SERVICES_INFERENCE_MODEL_RUNTIME_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/status/status.h"
+#include "common/tensor/tensor.h"
+
+namespace slipway::worker {
+
+/// The tensors of one call, in the order of the signature.
+using TensorBatch = std::vector<Tensor>;
+
+/// What a model takes and gives. Dimension 0 of each tensor is the batch.
+struct Signature {
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  bool operator==(const Signature&) const = default;
+};
+
+/// A model version that is loaded and can answer. Immutable: any number of threads may call Run()
+/// at once. Dropping the last owner frees its memory.
+class LoadedModel {
+ public:
+  virtual ~LoadedModel() = default;
+
+  virtual const Signature& signature() const = 0;
+
+  /// What its weights take, about.
+  virtual int64_t memory_bytes() const = 0;
+
+  /// Runs one batch, whose tensors fit the signature; returns when it is done. The outputs keep
+  /// their own memory; the inputs need to live only until it returns. `deadline` is a hint: a
+  /// runtime that can stop halfway does.
+  /// Errors: kInvalidArgument (inputs that do not fit after all), kDeadlineExceeded,
+  /// kResourceExhausted (out of device memory), kInternal.
+  virtual absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time deadline) const = 0;
+};
+
+/// The files of an artifact: path inside it -> local path. They stay unchanged while a model that
+/// was loaded from them lives.
+using ModelFiles = std::map<std::string, std::string>;
+
+/// Makes loaded models of artifacts. Any thread.
+class ModelRuntime {
+ public:
+  virtual ~ModelRuntime() = default;
+
+  /// What the Open Inference Protocol calls `platform`: "slipway_torch".
+  virtual std::string_view platform() const = 0;
+
+  /// May take seconds. Errors: kInvalidArgument that names the file and what is wrong with it,
+  /// kResourceExhausted (memory), kUnimplemented (a format that this worker does not run).
+  virtual absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const std::string& format,
+                                                                  const ModelFiles& files) = 0;
+};
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_MODEL_RUNTIME_H_

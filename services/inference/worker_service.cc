@@ -1,0 +1,100 @@
+#include "services/inference/worker_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <utility>
+
+#include "slipway/worker/v1/worker.grpc.pb.h"
+
+namespace slipway::worker {
+namespace {
+
+using Context = grpc::CallbackServerContext;
+using Reactor = grpc::ServerUnaryReactor;
+
+v1::LoadedModel::State ToProto(ModelReport::State state) {
+  switch (state) {
+    case ModelReport::State::kLoading:
+      return v1::LoadedModel::LOADING;
+    case ModelReport::State::kReady:
+      return v1::LoadedModel::READY;
+    case ModelReport::State::kFailed:
+      return v1::LoadedModel::FAILED;
+    case ModelReport::State::kUnloading:
+      return v1::LoadedModel::UNLOADING;
+  }
+  return v1::LoadedModel::STATE_UNSPECIFIED;
+}
+
+v1::LoadedModel ToProto(const ModelReport& report) {
+  v1::LoadedModel model;
+  model.set_deployment(report.deployment.ToString());
+  model.set_model_version(report.version.ToString());
+  model.set_state(ToProto(report.state));
+  model.set_error(report.error);
+  model.set_memory_bytes(report.memory_bytes);
+  return model;
+}
+
+}  // namespace
+
+// The handlers only change what is in memory: they may run on the threads that poll.
+class WorkerService::Impl final : public v1::WorkerService::CallbackService {
+ public:
+  Impl(LoadedModels& models, std::unique_ptr<ServiceEdge> edge)
+      : models_(models), edge_(std::move(edge)) {}
+
+  Reactor* LoadModel(Context* context, const v1::LoadModelRequest* request,
+                     v1::LoadedModel* response) override {
+    return Answer(*context, "LoadModel", [&](const CallContext&) -> absl::Status {
+      ASSIGN_OR_RETURN(
+          const ModelReport report,
+          models_.Load(request->deployment(), request->model_version(), request->token()));
+      *response = ToProto(report);
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* UnloadModel(Context* context, const v1::UnloadModelRequest* request,
+                       google::protobuf::Empty*) override {
+    return Answer(*context, "UnloadModel", [&](const CallContext&) -> absl::Status {
+      return models_.Unload(request->deployment(), request->model_version());
+    });
+  }
+
+  Reactor* ListLoadedModels(Context* context, const v1::ListLoadedModelsRequest*,
+                            v1::ListLoadedModelsResponse* response) override {
+    return Answer(*context, "ListLoadedModels", [&](const CallContext&) -> absl::Status {
+      for (const ModelReport& report : models_.List()) *response->add_models() = ToProto(report);
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  template <class Handler>
+  Reactor* Answer(Context& context, std::string_view method, Handler handler) {
+    Reactor* const reactor = context.DefaultReactor();
+    reactor->Finish(edge_->Call(context, method, handler));
+    return reactor;
+  }
+
+  LoadedModels& models_;
+  const std::unique_ptr<ServiceEdge> edge_;
+};
+
+absl::StatusOr<std::unique_ptr<WorkerService>> WorkerService::Create(LoadedModels& models,
+                                                                     const TokenVerifier& verifier,
+                                                                     Metrics& metrics,
+                                                                     const Clock& clock) {
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ServiceEdge> edge,
+      ServiceEdge::Create("slipway.worker.v1.WorkerService", verifier, metrics, clock));
+  return std::unique_ptr<WorkerService>(
+      new WorkerService(std::make_unique<Impl>(models, std::move(edge))));
+}
+
+WorkerService::WorkerService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+WorkerService::~WorkerService() = default;
+grpc::Service* WorkerService::service() { return impl_.get(); }
+
+}  // namespace slipway::worker

@@ -1,0 +1,36 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_WORKER_SERVICE_H_
+#define SLIPWAY_SERVICES_INFERENCE_WORKER_SERVICE_H_
+
+#include <memory>
+
+#include "common/grpc/edge.h"
+#include "services/inference/loaded_models.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace slipway::worker {
+
+/// slipway.worker.v1.WorkerService: what the controller asks of a worker.
+class WorkerService {
+ public:
+  /// All outlive the service. Errors: those of ServiceEdge::Create.
+  static absl::StatusOr<std::unique_ptr<WorkerService>> Create(LoadedModels& models,
+                                                               const TokenVerifier& verifier,
+                                                               Metrics& metrics,
+                                                               const Clock& clock);
+  ~WorkerService();
+
+  /// For GrpcServer::Start.
+  grpc::Service* service();
+
+ private:
+  class Impl;
+  explicit WorkerService(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_WORKER_SERVICE_H_
