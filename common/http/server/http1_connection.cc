@@ -57,7 +57,9 @@ class Http1Exchange final : public Exchange {
   void ReadSome(BodyCallback done) override {
     connection_->Read(*this, /*whole=*/false, std::nullopt, std::move(done));
   }
-  void Respond(Response response) override { connection_->Respond(*this, std::move(response)); }
+  bool Respond(Response response, DoneCallback later) override {
+    return connection_->Respond(*this, std::move(response), std::move(later));
+  }
   void StartResponse(int status, Headers headers) override {
     connection_->StartResponse(*this, status, headers);
   }
@@ -466,12 +468,24 @@ void Http1Connection::Read(const Http1Exchange& exchange, bool whole, std::optio
   loop_->Post([done = std::move(done), refused = std::move(refused)]() mutable { done(refused); });
 }
 
-void Http1Connection::Respond(const Http1Exchange& exchange, Response response) {
-  ExchangeState ended;
-  MutexLock lock(mutex_);
-  if (!IsCurrent(exchange) || state_.answer != Progress::kNone) return;
-  Answer(response.status, response.headers, std::move(response.body), /*may_keep_alive=*/true);
-  Flush(ended);
+bool Http1Connection::Respond(const Http1Exchange& exchange, Response response,
+                              Exchange::DoneCallback later) {
+  {
+    ExchangeState ended;
+    MutexLock lock(mutex_);
+    if (IsCurrent(exchange) && state_.answer == Progress::kNone) {
+      Answer(response.status, response.headers, std::move(response.body), /*may_keep_alive=*/true);
+      const uint64_t end = output_.added_bytes();
+      Flush(ended);
+      if (output_.sent_bytes() >= end) return true;
+      if (!lost_) {
+        if (later) output_.Mark(std::move(later));
+        return false;
+      }
+    }
+  }
+  if (later) loop_->Post([later = std::move(later)]() mutable { later(Over()); });
+  return false;
 }
 
 void Http1Connection::StartResponse(const Http1Exchange& exchange, int status,

@@ -55,7 +55,7 @@ class Http1Connection final : public Connection,
   void LimitTime(const Http1Exchange& exchange, absl::Duration limit);
   void Read(const Http1Exchange& exchange, bool whole, std::optional<uint64_t> limit,
             Exchange::BodyCallback done);
-  void Respond(const Http1Exchange& exchange, Response response);
+  bool Respond(const Http1Exchange& exchange, Response response, Exchange::DoneCallback later);
   void StartResponse(const Http1Exchange& exchange, int status, const Headers& headers);
   void Write(const Http1Exchange& exchange, std::string piece, Exchange::DoneCallback done);
   void Finish(const Http1Exchange& exchange, const Headers& trailers);

@@ -38,6 +38,7 @@ class OutputQueue {
 
   bool empty() const { return at_ == strings_.size(); }
   bool has_marks() const { return !marks_.empty(); }
+  uint64_t added_bytes() const { return added_; }
   uint64_t sent_bytes() const { return sent_; }
 
  private:

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
@@ -80,7 +81,11 @@ class Exchange {
 
   /// Answers: head and body leave in one write. Content-Length, Date, Connection and
   /// x-request-id (where absent) are added; framing headers of the caller's are dropped.
-  virtual void Respond(Response response) = 0;
+  void Respond(Response response) { Respond(std::move(response), nullptr); }
+
+  /// As above, and tells when the kernel has taken the answer whole: true when it has already, and
+  /// `later` is dropped; otherwise `later` gets OK then, or kCancelled when the peer is gone.
+  virtual bool Respond(Response response, DoneCallback later) = 0;
 
   /// Answers as a stream: head now, then Write() and Finish(). With a Content-Length among
   /// `headers` exactly that many bytes must follow, otherwise the body is sent in chunks.

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -323,6 +324,47 @@ TEST_F(ServerRequestsTest, CountsOnlyTheFirstAnswer) {
   RawPeer peer(server_->address());
   EXPECT_EQ(peer.Ask(kGet).body, "first");
   EXPECT_EQ(peer.Ask(kGet).body, "first");
+}
+
+TEST_F(ServerRequestsTest, TellsAtOnceWhenTheKernelHasTheAnswer) {
+  Promise<bool> taken;
+  std::atomic<bool> called = false;
+  Serve([&](std::shared_ptr<Exchange> exchange) {
+    taken.Set(exchange->Respond({.body = "small"}, [&](absl::Status) { called = true; }));
+  });
+  RawPeer peer(server_->address());
+  EXPECT_EQ(peer.Ask(kGet).body, "small");
+  EXPECT_TRUE(taken.Wait());
+  EXPECT_FALSE(called);
+}
+
+TEST_F(ServerRequestsTest, TellsLaterWhenThePeerHasToReadFirst) {
+  Promise<absl::Status> later;
+  Promise<bool> taken;
+  Serve([&](std::shared_ptr<Exchange> exchange) {
+    taken.Set(exchange->Respond({.body = std::string(32 << 20, 'x')},
+                                [&](absl::Status status) { later.Set(std::move(status)); }));
+  });
+  RawPeer peer(server_->address());
+  peer.Send(kGet);
+  EXPECT_FALSE(taken.Wait());
+  EXPECT_EQ(later.times(), 0);
+  EXPECT_EQ(peer.Read().body.size(), size_t{32} << 20);
+  EXPECT_TRUE(later.Wait().ok());
+}
+
+TEST_F(ServerRequestsTest, TellsThatThePeerLeftBeforeTheEndOfItsAnswer) {
+  Promise<absl::Status> later;
+  Serve([&](std::shared_ptr<Exchange> exchange) {
+    exchange->Respond({.body = std::string(32 << 20, 'x')},
+                      [&](absl::Status status) { later.Set(std::move(status)); });
+  });
+  {
+    RawPeer peer(server_->address());
+    peer.Send(kGet);
+    WaitForStats([](const ServerStats& stats) { return stats.bytes_written > 0; });
+  }
+  EXPECT_EQ(later.Wait().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(ServerRequestsTest, ReadsABodyPieceByPiece) {
