@@ -91,7 +91,7 @@ class Chart(unittest.TestCase):
     def test_pods_are_restricted(self):
         for case in CASES:
             for document in render(case).split("\n---\n"):
-                if not re.search(r"^kind: (Deployment|StatefulSet)$", document, re.M):
+                if not re.search(r"^kind: StatefulSet$", document, re.M):
                     continue
                 for line in ("runAsNonRoot: true", "readOnlyRootFilesystem: true",
                              "allowPrivilegeEscalation: false", "capabilities: {drop: [ALL]}",
@@ -100,11 +100,12 @@ class Chart(unittest.TestCase):
                              "livenessProbe:", "readinessProbe:", "enableServiceLinks: false"):
                     self.assertIn(line, document)
 
-    def test_gpu_pools_ask_for_gpus_and_never_surge(self):
-        document = next(d for d in render("gpu").split("\n---\n")
-                        if "name: demo-worker-gpu" in d and "\nkind: Deployment\n" in d)
+    def test_gpu_pools_ask_for_gpus_and_the_controller_knows_their_workers(self):
+        rendered = render("gpu")
+        document = next(d for d in rendered.split("\n---\n")
+                        if "name: demo-worker-gpu" in d and "\nkind: StatefulSet\n" in d)
         self.assertIn("nvidia.com/gpu: 1", document)
-        self.assertIn("rollingUpdate: {maxSurge: 0, maxUnavailable: 1}", document)
+        self.assertIn("- demo-worker-gpu-0.demo-worker-gpu:7000", rendered)
 
     def refuses(self, message, *arguments):
         result = helm("template", "demo", OPTIONS.chart, *arguments)

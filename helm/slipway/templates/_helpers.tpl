@@ -53,7 +53,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* The pod of a service: .root, .component, .program, .values, .stateful */}}
+{{/* The pod of a service: .root, .component, .program, .values, .resources */}}
 {{- define "slipway.pod" -}}
 {{- $root := .root -}}
 metadata:
@@ -181,7 +181,11 @@ tls:
   ca_file: /etc/slipway-tls/ca.crt
 {{- end }}
 
-{{/* Everything of one service. As slipway.pod, and .replicas, .service, .settings (YAML text) */}}
+{{/*
+Everything of one service. As slipway.pod, and .replicas, .service, .settings (YAML text).
+A StatefulSet also for workers: the controller dials each by its name, and a rolling update never
+needs more accelerators than there are.
+*/}}
 {{- define "slipway.service" -}}
 {{- include "slipway.checkTermination" .root }}
 {{- $config := mergeOverwrite (include "slipway.commonConfig" . | fromYaml) (.settings | fromYaml) .values.config | toYaml -}}
@@ -212,7 +216,7 @@ spec:
   selector: {{- include "slipway.labels" . | nindent 4 }}
 ---
 apiVersion: apps/v1
-kind: {{ ternary "StatefulSet" "Deployment" .stateful }}
+kind: StatefulSet
 metadata:
   name: {{ include "slipway.fullname" . }}
   labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
@@ -220,17 +224,11 @@ spec:
   replicas: {{ .replicas }}
   selector:
     matchLabels: {{- include "slipway.labels" . | nindent 6 }}
-  {{- if .stateful }}
   serviceName: {{ include "slipway.fullname" . }}
-  {{- else }}
-  strategy:
-    type: RollingUpdate
-    {{- /* A surge waits for ever where accelerators are short. */}}
-    rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
-  {{- end }}
+  podManagementPolicy: Parallel
   template:
     {{- include "slipway.pod" $scope | nindent 4 }}
-  {{- if .stateful }}
+  {{- if .values.storage }}
   volumeClaimTemplates:
     - metadata:
         name: data
