@@ -54,7 +54,7 @@ class GrpcServer {
   /// What a client dials: "unix:/path", "127.0.0.1:41234".
   const std::string& address() const { return address_; }
 
-  /// What health answers, for the server as a whole and for each service.
+  /// What health answers for the server as a whole (the empty service name).
   void SetServing(bool serving);
 
   /// Stops: not serving, no new calls, those in flight may go on for `grace`, then they are

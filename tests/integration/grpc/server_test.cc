@@ -1,0 +1,166 @@
+#include "common/grpc/server.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <latch>
+#include <string>
+#include <thread>
+
+#include "common/files/files.h"
+#include "common/grpc/client.h"
+#include "gmock/gmock.h"
+#include "grpcpp/channel.h"
+#include "gtest/gtest.h"
+#include "tests/integration/grpc/test_controller.h"
+#include "tests/integration/grpc/wire.h"
+
+namespace slipway {
+namespace {
+
+using ::testing::HasSubstr;
+
+class GrpcServerTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const std::string& path) {
+    return GrpcServer::Start({.address = "unix:" + path}, {});
+  }
+  std::string ErrorOf(const std::string& path, absl::StatusCode code) {
+    const auto server = Start(path);
+    EXPECT_EQ(server.status().code(), code) << server.status();
+    return std::string(server.status().message());
+  }
+  // A socket with nobody behind it, as a killed process leaves it.
+  static void LeaveSocket(const std::string& path) {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ::close(fd);
+  }
+
+  const TempDir dir_;
+};
+
+TEST_F(GrpcServerTest, AnswersHealthAsItIsTold) {
+  const auto server = Start(dir_ / "a.sock");
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto channel = *OpenChannel({.address = (*server)->address()});
+  EXPECT_EQ(HealthOf(channel), "NOT_SERVING");
+  (*server)->SetServing(true);
+  EXPECT_EQ(HealthOf(channel), "SERVING");
+  (*server)->SetServing(false);
+  EXPECT_EQ(HealthOf(channel), "NOT_SERVING");
+}
+
+TEST_F(ControllerFixture, TellsItsServicesByReflection) {
+  // ServerReflectionRequest{list_services = 7}
+  const auto services = CallWithBytes(
+      channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*");
+  ASSERT_TRUE(services.ok()) << services.status();
+  EXPECT_THAT(*services, HasSubstr(kControllerService));
+}
+
+TEST_F(GrpcServerTest, MakesTheSocketsFolderForItsUserOnly) {
+  const std::string folder = dir_ / "run";
+  const auto server = Start(folder + "/a.sock");
+  ASSERT_TRUE(server.ok()) << server.status();
+  struct stat info {};
+  ASSERT_EQ(::stat(folder.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+}
+
+TEST_F(GrpcServerTest, RefusesAFolderThatOthersMayEnter) {
+  for (const mode_t mode : {0710, 0701, 0777}) {
+    ASSERT_EQ(::chmod(dir_.path().c_str(), mode), 0);
+    EXPECT_THAT(ErrorOf(dir_ / "a.sock", absl::StatusCode::kFailedPrecondition),
+                HasSubstr("mode 0700"));
+  }
+}
+
+TEST_F(GrpcServerTest, ReplacesTheSocketOfADeadProcess) {
+  LeaveSocket(dir_ / "a.sock");
+  const auto server = Start(dir_ / "a.sock");
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ(HealthOf(*OpenChannel({.address = (*server)->address()})), "NOT_SERVING");
+}
+
+TEST_F(GrpcServerTest, LeavesALivingServerItsSocket) {
+  const auto first = Start(dir_ / "a.sock");
+  ASSERT_TRUE(first.ok());
+  EXPECT_THAT(ErrorOf(dir_ / "a.sock", absl::StatusCode::kAlreadyExists),
+              HasSubstr("another process listens"));
+  EXPECT_EQ(HealthOf(*OpenChannel({.address = (*first)->address()})), "NOT_SERVING");
+}
+
+TEST_F(GrpcServerTest, RemovesNothingThatIsNoSocket) {
+  ASSERT_TRUE(WriteFileAtomically(dir_ / "a.sock", "precious").ok());
+  EXPECT_THAT(ErrorOf(dir_ / "a.sock", absl::StatusCode::kFailedPrecondition),
+              HasSubstr("in the way"));
+  EXPECT_EQ(*ReadFile(dir_ / "a.sock"), "precious");
+}
+
+TEST_F(GrpcServerTest, RefusesBadAddresses) {
+  EXPECT_THAT(ErrorOf(dir_ / std::string(120, 'x'), absl::StatusCode::kInvalidArgument),
+              HasSubstr("at most 107 bytes"));
+  EXPECT_EQ(GrpcServer::Start({.address = "nonsense"}, {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(GrpcServer::Start({.address = "127.0.0.1:0"}, {}).status().message()),
+              HasSubstr("mutual TLS"));
+}
+
+TEST_F(GrpcServerTest, TakesItsSocketAlongWhenItGoes) {
+  { ASSERT_TRUE(Start(dir_ / "a.sock").ok()); }
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "a.sock"));
+  EXPECT_TRUE(Start(dir_ / "a.sock").ok());
+}
+
+TEST_F(ControllerFixture, DrainingLetsCallsInFlightFinishAndTakesNoNewOnes) {
+  std::latch started(1);
+  std::latch go_on(1);
+  Handle([&](const CallContext&) {
+    started.count_down();
+    go_on.wait();
+    return absl::OkStatus();
+  });
+  absl::Status in_flight = absl::UnknownError("not finished");
+  std::jthread caller([&] { in_flight = Get().status; });
+  started.wait();
+  std::jthread drain([&] { server_->Drain(absl::Seconds(20)); });
+  // The drain is under way once nobody can connect any more.
+  while (std::filesystem::exists(dir_ / "controller.sock")) std::this_thread::yield();
+  const auto fresh = *OpenChannel({.address = server_->address()});
+  EXPECT_FALSE(WaitForReady(*fresh, absl::Milliseconds(300)).ok());
+  go_on.count_down();
+  caller.join();
+  drain.join();
+  EXPECT_TRUE(in_flight.ok()) << in_flight;
+}
+
+TEST_F(ControllerFixture, DrainingCancelsWhatOutlastsTheGrace) {
+  std::latch started(1);
+  std::atomic<bool> stop = false;
+  Handle([&](const CallContext&) {
+    started.count_down();
+    while (!stop) std::this_thread::yield();
+    return absl::OkStatus();
+  });
+  absl::Status in_flight;
+  std::jthread caller([&] {
+    in_flight = Get().status;
+    stop = true;  // the caller has its answer although the handler goes on
+  });
+  started.wait();
+  server_->Drain(absl::Milliseconds(50));
+  caller.join();
+  EXPECT_FALSE(in_flight.ok());
+}
+
+}  // namespace
+}  // namespace slipway

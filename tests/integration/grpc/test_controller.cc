@@ -1,0 +1,121 @@
+#include "tests/integration/grpc/test_controller.h"
+
+#include <utility>
+
+#include "common/files/files.h"
+#include "common/grpc/client.h"
+#include "common/grpc/status.h"
+#include "grpcpp/channel.h"
+#include "slipway/controller/v1/controller.grpc.pb.h"
+
+namespace slipway {
+namespace {
+
+namespace v1 = slipway::controller::v1;
+
+class TestController final : public v1::ControllerService::Service {
+ public:
+  TestController(ServiceEdge* edge, TestHandler handler)
+      : edge_(edge), handler_(std::move(handler)) {}
+
+  grpc::Status CreateDeployment(grpc::ServerContext* context, const v1::CreateDeploymentRequest*,
+                                v1::Deployment*) override {
+    return Pass(*context, "CreateDeployment");
+  }
+  grpc::Status GetDeployment(grpc::ServerContext* context, const v1::GetDeploymentRequest* request,
+                             v1::Deployment* answer) override {
+    answer->set_name(request->name());
+    return Pass(*context, "GetDeployment");
+  }
+  grpc::Status ListDeployments(grpc::ServerContext* context, const v1::ListDeploymentsRequest*,
+                               v1::ListDeploymentsResponse*) override {
+    return Pass(*context, "ListDeployments");
+  }
+  grpc::Status UpdateDeployment(grpc::ServerContext* context, const v1::UpdateDeploymentRequest*,
+                                v1::Deployment*) override {
+    return Pass(*context, "UpdateDeployment");
+  }
+  grpc::Status DeleteDeployment(grpc::ServerContext* context, const v1::DeleteDeploymentRequest*,
+                                google::protobuf::Empty*) override {
+    return Pass(*context, "DeleteDeployment");
+  }
+  grpc::Status WatchRoutes(grpc::ServerContext* context, const v1::WatchRoutesRequest*,
+                           grpc::ServerWriter<v1::RouteTable>* writer) override {
+    if (edge_ == nullptr) return grpc::Status::OK;
+    return edge_->Call(*context, "WatchRoutes", [&](const CallContext& call) -> absl::Status {
+      writer->Write(v1::RouteTable());
+      return handler_(call);
+    });
+  }
+
+ private:
+  grpc::Status Pass(grpc::ServerContext& context, std::string_view method) {
+    if (edge_ == nullptr) return grpc::Status::OK;
+    return edge_->Call(context, method, handler_);
+  }
+
+  ServiceEdge* const edge_;
+  const TestHandler handler_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeTestController(ServiceEdge* edge, TestHandler handler) {
+  return std::make_unique<TestController>(edge, std::move(handler));
+}
+
+ControllerFixture::ControllerFixture() {
+  LogConfig log;
+  log.level = "debug";
+  log.file = dir_ / "controller.jsonl";
+  EXPECT_TRUE(InitLogging("controller", log).ok());
+
+  auto edge = ServiceEdge::Create(kControllerService, *verifier_, metrics_, Clock::Real());
+  EXPECT_TRUE(edge.ok()) << edge.status();
+  edge_ = *std::move(edge);
+  service_ = MakeTestController(edge_.get(), [this](const CallContext& call) {
+    return handler_ ? handler_(call) : absl::OkStatus();
+  });
+  auto server =
+      GrpcServer::Start({.address = "unix:" + (dir_ / "controller.sock")}, {service_.get()});
+  EXPECT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  channel_ = *OpenChannel({.address = server_->address()});
+}
+
+ControllerFixture::~ControllerFixture() {
+  channel_.reset();
+  server_.reset();
+  EXPECT_TRUE(InitLogging("test", LogConfig()).ok());
+}
+
+ControllerFixture::CallResult ControllerFixture::Get(const CallSpec& spec) {
+  grpc::ClientContext context;
+  PrepareContext(context, {.token = spec.token,
+                           .request_id = spec.request_id,
+                           .deadline = Clock::Real().Now() + spec.timeout});
+  v1::GetDeploymentRequest request;
+  request.set_name("tenants/acme/deployments/d");
+  v1::Deployment answer;
+  const grpc::Status status =
+      v1::ControllerService::NewStub(channel_)->GetDeployment(&context, request, &answer);
+  return {FromGrpcStatus(status), answer.name()};
+}
+
+absl::Status ControllerFixture::Watch(const CallSpec& spec) {
+  grpc::ClientContext context;
+  PrepareContext(context, {.token = spec.token,
+                           .request_id = spec.request_id,
+                           .deadline = Clock::Real().Now() + spec.timeout});
+  const auto reader =
+      v1::ControllerService::NewStub(channel_)->WatchRoutes(&context, v1::WatchRoutesRequest());
+  for (v1::RouteTable table; reader->Read(&table);) {
+  }
+  return FromGrpcStatus(reader->Finish());
+}
+
+std::string ControllerFixture::LogText() const {
+  return ReadFile(dir_ / "controller.jsonl").value_or("");
+}
+
+}  // namespace slipway
