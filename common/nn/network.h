@@ -29,6 +29,8 @@ struct Parameter {
   Init init;
   /// False for statistics that a forward pass keeps (running_mean): saved, but not optimised.
   bool trainable = true;
+  /// Whether weight decay shrinks it: weights, but not biases and normalisation.
+  bool decays = true;
 };
 
 /// Places in Network::values and Network::parameters.

@@ -54,8 +54,8 @@ absl::StatusOr<ValueId> NetworkBuilder::Linear(const std::string& name, ValueId 
   const double bound = 1 / std::sqrt(static_cast<double>(std::max<int64_t>(fan_in, 1)));
   ASSIGN_OR_RETURN(const std::vector<ValueId> results,
                    Add(name, Gemm{out_features}, {input},
-                       {{"weight", {out_features, fan_in}, Init::Uniform(gain * bound), true},
-                        {"bias", {out_features}, Init::Uniform(bound), true}}));
+                       {{"weight", {out_features, fan_in}, Init::Uniform(gain * bound), true, true},
+                        {"bias", {out_features}, Init::Uniform(bound), true, false}}));
   return results[0];
 }
 
@@ -70,8 +70,9 @@ absl::StatusOr<ValueId> NetworkBuilder::Convolution(const std::string& name, Val
                        {{"weight",
                          {conv.out_channels, channels, conv.kernel, conv.kernel},
                          Init::Uniform(gain * bound),
+                         true,
                          true},
-                        {"bias", {conv.out_channels}, Init::Uniform(bound), true}}));
+                        {"bias", {conv.out_channels}, Init::Uniform(bound), true, false}}));
   return results[0];
 }
 
@@ -81,10 +82,10 @@ absl::StatusOr<ValueId> NetworkBuilder::Normalize(const std::string& name, Value
   const Shape each = {shape.rank() < 2 ? 0 : shape[1]};
   ASSIGN_OR_RETURN(const std::vector<ValueId> results,
                    Add(name, op, {input},
-                       {{"weight", each, Init::Constant(1), true},
-                        {"bias", each, Init::Constant(0), true},
-                        {"running_mean", each, Init::Constant(0), false},
-                        {"running_var", each, Init::Constant(1), false}}));
+                       {{"weight", each, Init::Constant(1), true, false},
+                        {"bias", each, Init::Constant(0), true, false},
+                        {"running_mean", each, Init::Constant(0), false, false},
+                        {"running_var", each, Init::Constant(1), false, false}}));
   return results[0];
 }
 

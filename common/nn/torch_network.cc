@@ -2,10 +2,9 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <cstring>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "fmt/format.h"
@@ -241,12 +240,16 @@ void TorchNetwork::Allocate(const std::string& device) {
   const at::NoGradGuard no_grad;
   const auto options = at::TensorOptions().dtype(at::kFloat).device(at::Device(device));
   int64_t size = 0;
-  std::vector<int64_t> offsets;
-  for (const Parameter& parameter : network_.parameters()) {
-    offsets.push_back(size);
-    if (!parameter.trainable) continue;
-    const int64_t count = parameter.shape.Product();
-    size += (count + kAlignElements - 1) / kAlignElements * kAlignElements;
+  std::vector<int64_t> offsets(network_.parameters().size());
+  for (const bool decays : {true, false}) {
+    for (size_t i = 0; i < offsets.size(); ++i) {
+      const Parameter& parameter = network_.parameters()[i];
+      if (!parameter.trainable || parameter.decays != decays) continue;
+      offsets[i] = size;
+      const int64_t lines = (parameter.shape.Product() + kAlignElements - 1) / kAlignElements;
+      size += lines * kAlignElements;
+    }
+    if (decays) decaying_size_ = size;
   }
   flat_ = at::zeros({size}, options);
   flat_gradients_ = at::zeros({size}, options);
@@ -328,31 +331,34 @@ absl::Status TorchNetwork::Initialize(uint64_t seed) {
   });
 }
 
-absl::Status TorchNetwork::Load(const SafetensorsFile& file) {
+absl::Status TorchNetwork::Load(std::span<const Tensor> tensors) {
+  std::map<std::string_view, const Tensor*> unused;
+  for (const Tensor& tensor : tensors) {
+    if (!unused.emplace(tensor.name(), &tensor).second) {
+      return absl::InvalidArgumentError(fmt::format("tensor {} is given twice", tensor.name()));
+    }
+  }
+  std::vector<const Tensor*> found;
+  for (const Parameter& parameter : network_.parameters()) {
+    const auto it = unused.find(parameter.name);
+    if (it == unused.end()) {
+      return absl::InvalidArgumentError(fmt::format("tensor {} is missing", parameter.name));
+    }
+    const Tensor& tensor = *it->second;
+    if (tensor.dtype() != DataType::kFp32 || tensor.shape() != parameter.shape) {
+      return absl::InvalidArgumentError(fmt::format(
+          "tensor {} must be FP32 {}, got {} {}", parameter.name, parameter.shape.ToString(),
+          DataTypeName(tensor.dtype()), tensor.shape().ToString()));
+    }
+    found.push_back(&tensor);
+    unused.erase(it);
+  }
+  if (!unused.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("tensor {} does not belong to this architecture", unused.begin()->first));
+  }
   return Guard([&]() -> absl::Status {
     const at::NoGradGuard no_grad;
-    std::vector<const Tensor*> found;
-    for (const Parameter& parameter : network_.parameters()) {
-      const Tensor* tensor = file.Find(parameter.name);
-      if (tensor == nullptr) {
-        return absl::InvalidArgumentError(fmt::format("tensor {} is missing", parameter.name));
-      }
-      if (tensor->dtype() != DataType::kFp32 || tensor->shape() != parameter.shape) {
-        return absl::InvalidArgumentError(fmt::format(
-            "tensor {} must be FP32 {}, got {} {}", parameter.name, parameter.shape.ToString(),
-            DataTypeName(tensor->dtype()), tensor->shape().ToString()));
-      }
-      found.push_back(tensor);
-    }
-    if (file.tensors().size() != found.size()) {
-      for (const Tensor& tensor : file.tensors()) {
-        if (std::none_of(found.begin(), found.end(),
-                         [&](const Tensor* known) { return known == &tensor; })) {
-          return absl::InvalidArgumentError(
-              fmt::format("tensor {} does not belong to this architecture", tensor.name()));
-        }
-      }
-    }
     for (size_t i = 0; i < found.size(); ++i) tensors_[i].copy_(ToTorch(*found[i]));
     return absl::OkStatus();
   });

@@ -12,7 +12,6 @@
 
 #include "common/nn/network.h"
 #include "common/status/status.h"
-#include "common/tensor/safetensors.h"
 #include "common/tensor/tensor.h"
 
 namespace slipway::nn {
@@ -41,9 +40,10 @@ class TorchNetwork {
   /// machine and device.
   absl::Status Initialize(uint64_t seed);
 
-  /// Takes the parameters from a file. Errors: kInvalidArgument that names the tensor that is
-  /// missing, unknown, no FP32 or of another shape.
-  absl::Status Load(const SafetensorsFile& file);
+  /// Takes the parameters from tensors of these names (those of a SafetensorsFile). Errors:
+  /// kInvalidArgument that names the tensor that is missing, unknown, no FP32 or of another shape;
+  /// nothing is changed then.
+  absl::Status Load(std::span<const Tensor> tensors);
 
   /// The parameters by name, as Load takes them; copies.
   absl::StatusOr<std::vector<Tensor>> Save() const;
@@ -63,9 +63,11 @@ class TorchNetwork {
   /// recorded for backward(), which adds to gradients(). One thread. Throws c10::Error.
   at::Tensor Train(const at::Tensor& input);
 
-  /// All trainable parameters, flat: change it without grad mode. Some elements are padding,
-  /// whose gradient is always 0.
+  /// All trainable parameters, flat: change it without grad mode. First come those that decay
+  /// (Parameter::decays), `decaying_size()` elements. Some elements are padding, whose gradient is
+  /// always 0.
   at::Tensor& parameters() { return flat_; }
+  int64_t decaying_size() const { return decaying_size_; }
   /// Their gradients, to be zeroed between steps.
   at::Tensor& gradients() { return flat_gradients_; }
 
@@ -83,6 +85,7 @@ class TorchNetwork {
   const Network network_;
   at::Tensor flat_;
   at::Tensor flat_gradients_;
+  int64_t decaying_size_ = 0;
   std::vector<at::Tensor> tensors_;  // by ParameterId; views of flat_ where trainable
   Plan train_;
   Plan evaluate_;

@@ -309,12 +309,10 @@ const Tensor* SafetensorsFile::Find(std::string_view name) const {
   return it != tensors_.end() && it->name() == name ? &*it : nullptr;
 }
 
-namespace {
-
-// Length and header; `order` gets the tensors in the order of their data.
-absl::StatusOr<std::string> MakeHeader(std::span<const Tensor> tensors,
-                                       const std::map<std::string, std::string>& metadata,
-                                       std::vector<const Tensor*>& order) {
+absl::StatusOr<std::vector<Buffer>> LayOutSafetensors(
+    std::span<const Tensor> tensors, const std::map<std::string, std::string>& metadata) {
+  std::vector<const Tensor*> order;
+  std::set<std::string_view> names;
   for (const Tensor& tensor : tensors) {
     if (!FormatRank(tensor.dtype())) {
       return absl::InvalidArgumentError(fmt::format("tensor {}: safetensors has no {}",
@@ -323,6 +321,9 @@ absl::StatusOr<std::string> MakeHeader(std::span<const Tensor> tensors,
     if (tensor.name() == kMetadata) {
       return absl::InvalidArgumentError(fmt::format("no tensor may be called {}", kMetadata));
     }
+    if (!names.insert(tensor.name()).second) {
+      return absl::InvalidArgumentError(fmt::format("two tensors are called {}", tensor.name()));
+    }
     order.push_back(&tensor);
   }
   std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
@@ -330,49 +331,37 @@ absl::StatusOr<std::string> MakeHeader(std::span<const Tensor> tensors,
     const size_t rank_b = *FormatRank(b->dtype());
     return rank_a != rank_b ? rank_a > rank_b : a->name() < b->name();
   });
+
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header[kMetadata] = metadata;
+  std::vector<Buffer> pieces(1);
   uint64_t offset = 0;
-  std::set<std::string_view> names;
   for (const Tensor* tensor : order) {
-    if (!names.insert(tensor->name()).second) {
-      return absl::InvalidArgumentError(fmt::format("two tensors are called {}", tensor->name()));
-    }
     const uint64_t end = offset + tensor->data().size();
-    header.push_back({tensor->name(),
-                      {{"dtype", kFormatTypes[*FormatRank(tensor->dtype())].name},
-                       {"shape", tensor->shape().dims()},
-                       {"data_offsets", {offset, end}}}});
+    header[tensor->name()] = {{"dtype", kFormatTypes[*FormatRank(tensor->dtype())].name},
+                              {"shape", tensor->shape().dims()},
+                              {"data_offsets", {offset, end}}};
+    pieces.push_back(tensor->data());
     offset = end;
   }
   std::string text;
   try {
     text = header.dump();
   } catch (const json::exception&) {
-    return absl::InvalidArgumentError("a tensor's name or the metadata is no UTF-8");
+    return absl::InvalidArgumentError("a tensor's name or the metadata is not UTF-8");
   }
+  // Padded, so that the data is aligned.
   text.append((kLengthBytes - text.size() % kLengthBytes) % kLengthBytes, ' ');
   const uint64_t size = text.size();
-  return std::string(reinterpret_cast<const char*>(&size), kLengthBytes) + text;
-}
-
-}  // namespace
-
-absl::StatusOr<std::string> SerializeSafetensors(
-    std::span<const Tensor> tensors, const std::map<std::string, std::string>& metadata) {
-  std::vector<const Tensor*> order;
-  ASSIGN_OR_RETURN(std::string bytes, MakeHeader(tensors, metadata, order));
-  for (const Tensor* tensor : order) bytes.append(tensor->data().view());
-  return bytes;
+  pieces[0] = Buffer::Own(std::string(reinterpret_cast<const char*>(&size), kLengthBytes) + text);
+  return pieces;
 }
 
 absl::Status WriteSafetensors(const std::string& path, std::span<const Tensor> tensors,
                               const std::map<std::string, std::string>& metadata) {
-  std::vector<const Tensor*> order;
-  ASSIGN_OR_RETURN(const std::string header, MakeHeader(tensors, metadata, order));
+  ASSIGN_OR_RETURN(const std::vector<Buffer> pieces, LayOutSafetensors(tensors, metadata));
   ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
-  RETURN_IF_ERROR(file.Append(header));
-  for (const Tensor* tensor : order) RETURN_IF_ERROR(file.Append(tensor->data().view()));
+  for (const Buffer& piece : pieces) RETURN_IF_ERROR(file.Append(piece.view()));
   return file.Commit();
 }
 

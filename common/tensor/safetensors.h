@@ -47,16 +47,17 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes the tensors as an AtomicFile. The order in the file depends on types and names only,
-/// and is the reference implementation's: equal contents give equal bytes.
-/// Errors: kInvalidArgument for two tensors of one name and for BYTES, which the format does not
-/// have; StorageFull.
+/// A file of these tensors as pieces of bytes, to be written one after another: the header, then
+/// the tensors' data, which is shared and not copied. The order in the file depends on types and
+/// names only, and is the reference implementation's: equal contents give equal bytes.
+/// Errors: kInvalidArgument for two tensors of one name, for names that are not UTF-8, and for
+/// BYTES, which the format does not have.
+absl::StatusOr<std::vector<Buffer>> LayOutSafetensors(
+    std::span<const Tensor> tensors, const std::map<std::string, std::string>& metadata = {});
+
+/// Writes them as an AtomicFile. Errors: as LayOutSafetensors; StorageFull.
 absl::Status WriteSafetensors(const std::string& path, std::span<const Tensor> tensors,
                               const std::map<std::string, std::string>& metadata = {});
-
-/// The same bytes in memory, for what is small.
-absl::StatusOr<std::string> SerializeSafetensors(
-    std::span<const Tensor> tensors, const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace slipway
 

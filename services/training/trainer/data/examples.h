@@ -1,0 +1,55 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_EXAMPLES_H_
+#define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_EXAMPLES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/tensor/tensor.h"
+
+namespace slipway::trainer {
+
+/// Rows with their targets, in memory as they came: a gather of rows into a batch is a few
+/// memcpy, and what is done to them (scaling) is the network's first layers. A value; filled once.
+struct Examples {
+  /// Of a batch of rows: dimension 0 is -1.
+  TensorSpec input;
+  /// Row-major, one row after another.
+  std::string inputs;
+  size_t row_bytes = 0;
+  int64_t count = 0;
+  /// One of the two has `count` elements.
+  std::vector<int64_t> classes;
+  std::vector<float> values;
+};
+
+/// What a training works on.
+struct TrainingData {
+  std::shared_ptr<const Examples> train;
+  /// May be the same object as `train`, of which it then uses other rows.
+  std::shared_ptr<const Examples> test;
+  std::vector<int64_t> train_rows;
+  std::vector<int64_t> validation_rows;  // may be empty
+  std::vector<int64_t> test_rows;
+  /// Classes, or 1 for real targets.
+  int64_t outputs = 0;
+  /// Names of the classes by index; may be empty.
+  std::vector<std::string> labels;
+};
+
+/// Some rows, one after another, as a learner takes them.
+struct Batch {
+  int64_t size = 0;
+  std::vector<char> inputs;
+  std::vector<int64_t> classes;
+  std::vector<float> values;
+};
+
+/// Copies `rows[first .. first + size)` of `examples` into `batch`, whose memory is used again.
+void Gather(const Examples& examples, const std::vector<int64_t>& rows, int64_t first, int64_t size,
+            Batch& batch);
+
+}  // namespace slipway::trainer
+
+#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_EXAMPLES_H_

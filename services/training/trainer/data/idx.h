@@ -1,0 +1,26 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IDX_H_
+#define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IDX_H_
+
+#include <string>
+#include <string_view>
+
+#include "common/status/status.h"
+#include "common/tensor/shape.h"
+
+namespace slipway::trainer {
+
+/// An array of bytes in the IDX format of MNIST (http://yann.lecun.com/exdb/mnist): two zero
+/// bytes, the type (8: unsigned byte, the only one taken), the rank, each dimension as a
+/// big-endian uint32, then the elements, row-major.
+struct IdxArray {
+  Shape shape;
+  std::string elements;
+};
+
+/// Reads a whole file, packed by gzip or not. Every size is checked against the file before
+/// memory is taken. Errors: kInvalidArgument that begins with `name`, what a person calls it.
+absl::StatusOr<IdxArray> ReadIdx(const std::string& path, std::string_view name);
+
+}  // namespace slipway::trainer
+
+#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IDX_H_

@@ -1,0 +1,34 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_OPEN_DATA_H_
+#define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_OPEN_DATA_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "common/nn/preprocessing.h"
+#include "common/status/status.h"
+#include "services/training/spec/target_kind.h"
+#include "services/training/trainer/data/examples.h"
+#include "slipway/training/v1/training.pb.h"
+
+namespace slipway::trainer {
+
+/// Where a file of the dataset lies on this machine, by its path inside the dataset.
+using FileFetcher = absl::FunctionRef<absl::StatusOr<std::string>(const std::string& path)>;
+
+/// Opens what `spec` names and splits it: the test part (a file of its own, or a share of the
+/// train part) and the validation part are drawn by `seed`. `spec` has passed ParseSpec.
+/// Errors: InvalidField that names the field of the spec, the file in the dataset and what is
+/// wrong with it: "spec.data.train.inputs: train-images.gz is cut short: ...".
+absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec,
+                                      training::TargetKind targets, uint64_t seed,
+                                      FileFetcher fetch);
+
+/// The steps that the spec asks for, with constants fitted on the training rows alone.
+absl::StatusOr<std::vector<std::shared_ptr<const nn::Preprocessing>>> FitPreprocessing(
+    const training::v1::DataSpec& spec, const TrainingData& data);
+
+}  // namespace slipway::trainer
+
+#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_OPEN_DATA_H_

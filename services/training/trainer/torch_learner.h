@@ -1,0 +1,34 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_TORCH_LEARNER_H_
+#define SLIPWAY_SERVICES_TRAINING_TRAINER_TORCH_LEARNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "common/nn/network.h"
+#include "services/training/spec/loss.h"
+#include "services/training/spec/optimizer.h"
+#include "services/training/trainer/learner.h"
+
+namespace slipway::trainer {
+
+struct TorchLearnerOptions {
+  std::string device = "cpu";
+  /// Of the whole process; 0: the machine's cores.
+  int threads = 0;
+  /// Decides the weights' start and all that is drawn later.
+  uint64_t seed = 0;
+  /// Largest gradient norm; 0: no clipping.
+  double clip_norm = 0;
+};
+
+/// A Learner on LibTorch. Random numbers and the number of threads belong to the process: one at a
+/// time. Errors: those of nn::TorchNetwork::Create.
+absl::StatusOr<std::unique_ptr<Learner>> MakeTorchLearner(nn::Network network,
+                                                          const training::Loss& loss,
+                                                          const training::Optimizer& optimizer,
+                                                          const TorchLearnerOptions& options);
+
+}  // namespace slipway::trainer
+
+#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_TORCH_LEARNER_H_

@@ -1,0 +1,459 @@
+#include "services/training/trainer/training_run.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/crypto/hash.h"
+#include "common/fields/json.h"
+#include "common/files/files.h"
+#include "common/nn/model_description.h"
+#include "fmt/format.h"
+#include "nlohmann/json.hpp"
+#include "services/training/trainer/checkpoint_store.h"
+#include "services/training/trainer/checkpoint_writer.h"
+#include "services/training/trainer/data/open_data.h"
+#include "services/training/trainer/data/sampler.h"
+#include "services/training/trainer/metrics.h"
+
+namespace slipway::trainer {
+namespace {
+
+using training::TargetKind;
+
+constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
+constexpr int64_t kEvaluationBatch = 512;
+constexpr char kJobKey[] = "job";
+constexpr char kLoopKey[] = "loop";
+// Changes whenever this code changes what a step does or what a checkpoint holds.
+constexpr char kStepFormat[] = "1";
+
+// Sums over the steps of an epoch.
+struct EpochSums {
+  double loss = 0;  // of rows
+  int64_t right = 0;
+  int64_t rows = 0;
+
+  double mean_loss() const { return rows == 0 ? 0 : loss / static_cast<double>(rows); }
+  double accuracy() const {
+    return rows == 0 ? 0 : static_cast<double>(right) / static_cast<double>(rows);
+  }
+};
+
+// What a checkpoint knows beside the learner's state.
+struct LoopState {
+  int64_t step = 0;  // steps done
+  EpochSums sums;    // of the current epoch
+
+  std::string Print() const {
+    return nlohmann::json{
+        {"step", step}, {"loss", sums.loss}, {"right", sums.right}, {"rows", sums.rows}}
+        .dump();
+  }
+  static absl::StatusOr<LoopState> Parse(std::string_view text) {
+    ASSIGN_OR_RETURN(const nlohmann::json object, ParseJson(text, "loop"));
+    LoopState state;
+    FieldReader reader(object, "loop");
+    reader.Int("step", state.step, {.min = 0, .required = true});
+    reader.Real("loss", state.sums.loss, {.required = true});
+    reader.Int("right", state.sums.right, {.min = 0, .required = true});
+    reader.Int("rows", state.sums.rows, {.min = 0, .required = true});
+    RETURN_IF_ERROR(reader.Done());
+    return state;
+  }
+};
+
+// Two runs with the same fingerprint take the same steps.
+std::string Fingerprint(const training::Spec& spec, const std::string& dataset_digest) {
+  training::v1::JobSpec job = spec.job;
+  // These change no step.
+  job.clear_model();
+  job.clear_alias();
+  job.clear_checkpoint();
+  job.clear_evaluation();
+  job.mutable_resources()->clear_pool();
+  job.mutable_resources()->clear_time_limit();
+  Sha256 hash;
+  const auto add = [&](std::string_view text) {
+    hash.Update(fmt::format("{}:", text.size()));
+    hash.Update(text);
+  };
+  add(kStepFormat);
+  add(dataset_digest);
+  add(job.data().SerializeAsString());
+  add(job.training().SerializeAsString());
+  add(job.resources().SerializeAsString());
+  // Maps have no order in protobuf's bytes, but one in JSON.
+  for (const auto* object : {&job.architecture(), &job.loss(), &job.optimizer(), &job.schedule()}) {
+    add(training::ToJson(*object).dump());
+  }
+  return hash.FinishHex();
+}
+
+// Refuses a network that this machine cannot hold before it tries: on Linux the attempt would
+// succeed, and the kernel kill something later.
+absl::Status CheckMemory(const nn::Network& network, const training::Optimizer& optimizer) {
+  const double machine = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
+                         static_cast<double>(::sysconf(_SC_PAGE_SIZE));
+  const double copies = 2 + static_cast<double>(training::StateOf(optimizer).size());
+  const double needed = static_cast<double>(network.parameter_bytes()) * copies;
+  if (needed <= machine) return absl::OkStatus();
+  constexpr double kGiB = 1 << 30;
+  return InvalidField("spec.architecture",
+                      fmt::format("training {} parameters takes {:.1f} GiB, and the machine has "
+                                  "{:.1f}",
+                                  network.trainable_count(), needed / kGiB, machine / kGiB));
+}
+
+class Run {
+ public:
+  Run(const TrainingRunOptions& options, AttemptHost& host, const Clock& clock)
+      : options_(options), spec_(options.spec), host_(host), clock_(clock) {}
+
+  absl::StatusOr<RunOutcome> Go(const LearnerFactory& make_learner);
+
+ private:
+  absl::Status Prepare(const LearnerFactory& make_learner);
+  absl::Status Resume(CheckpointStore& store);
+  absl::Status TrainAll(CheckpointWriter& writer);
+  absl::Status TakeStep();
+  absl::Status EndEpoch();
+  absl::Status HandOverCheckpoint(CheckpointWriter& writer);
+  void ReportCheckpoints(CheckpointWriter& writer);
+  struct Score {
+    double loss = 0;
+    std::map<std::string, double> metrics;
+  };
+  absl::StatusOr<Score> Evaluate(const Examples& examples, const std::vector<int64_t>& rows);
+  absl::Status CheckGates(const std::map<std::string, double>& metrics) const;
+  absl::Status HandIn(const Score& score);
+
+  int64_t seed() const { return spec_.job.training().seed(); }
+  bool stopped() const { return outcome_.has_value(); }
+  void AskForStop();
+  void Enter(const std::string& phase);
+  void ReportProgress(bool now);
+  void Tell(std::string_view severity, std::string text);
+  void Report(training::v1::Event event);
+
+  const TrainingRunOptions& options_;
+  const training::Spec& spec_;
+  AttemptHost& host_;
+  const Clock& clock_;
+
+  TrainingData data_;
+  nn::ModelDescription description_;
+  std::unique_ptr<Learner> learner_;
+  std::optional<Sampler> sampler_;
+  int64_t steps_ = 0;
+  LoopState state_;
+  Batch batch_;
+  std::string fingerprint_;
+  /// Set once the run is to end early.
+  std::optional<RunOutcome> outcome_;
+
+  training::v1::Progress progress_;
+  absl::Duration last_report_ = -absl::InfiniteDuration();
+  absl::Duration window_start_;  // of the speed that is reported
+  int64_t window_rows_ = 0;
+};
+
+void Run::Report(training::v1::Event event) {
+  const absl::Time now = clock_.Now();
+  event.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
+  event.mutable_time()->set_nanos(
+      static_cast<int32_t>(absl::ToUnixNanos(now) - absl::ToUnixSeconds(now) * 1'000'000'000));
+  const auto stop = host_.Report(std::move(event));
+  // An event that cannot be told is no reason to stop training.
+  if (stop.ok() && *stop) outcome_ = RunOutcome::kAbandoned;
+}
+
+void Run::Tell(std::string_view severity, std::string text) {
+  training::v1::Event event;
+  event.mutable_log()->set_severity(std::string(severity));
+  event.mutable_log()->set_text(std::move(text));
+  Report(std::move(event));
+}
+
+void Run::Enter(const std::string& phase) {
+  progress_.set_phase(phase);
+  ReportProgress(true);
+}
+
+void Run::ReportProgress(bool now) {
+  const absl::Duration time = clock_.Monotonic();
+  if (!now && time - last_report_ < kReportEvery) return;
+  last_report_ = time;
+  const double seconds = absl::ToDoubleSeconds(time - window_start_);
+  if (window_rows_ > 0 && seconds > 0) {
+    const double speed = static_cast<double>(window_rows_) / seconds;
+    progress_.set_samples_per_second(speed);
+    const double rows_left = static_cast<double>(steps_ - state_.step) *
+                             static_cast<double>(data_.train_rows.size()) /
+                             static_cast<double>(std::max<int64_t>(sampler_->steps_per_epoch(), 1));
+    progress_.set_remaining_seconds(rows_left / speed);
+  }
+  window_start_ = time;
+  window_rows_ = 0;
+  training::v1::Event event;
+  *event.mutable_progress() = progress_;
+  Report(std::move(event));
+}
+
+void Run::AskForStop() {
+  if (stopped() || !options_.stop) return;
+  switch (options_.stop()) {
+    case StopRequest::kNone:
+      return;
+    case StopRequest::kCheckpoint:
+      outcome_ = RunOutcome::kInterrupted;
+      return;
+    case StopRequest::kAbandon:
+      outcome_ = RunOutcome::kAbandoned;
+      return;
+  }
+}
+
+absl::Status Run::Prepare(const LearnerFactory& make_learner) {
+  progress_.set_epochs(spec_.job.training().epochs());
+  Enter("preparing");
+  const TargetKind targets = training::TargetsOf(spec_.loss);
+  ASSIGN_OR_RETURN(data_, OpenData(spec_.job.data(), targets, static_cast<uint64_t>(seed()),
+                                   [&](const std::string& path) { return host_.FetchFile(path); }));
+  description_.task =
+      targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
+  description_.input = data_.train->input;
+  description_.output = nn::OutputOf(description_.task, data_.outputs);
+  description_.labels = data_.labels;
+  ASSIGN_OR_RETURN(description_.preprocessing, FitPreprocessing(spec_.job.data(), data_));
+  ASSIGN_OR_RETURN(
+      description_.architecture,
+      nn::ParseArchitecture(training::ToJson(spec_.job.architecture()), "spec.architecture"));
+  ASSIGN_OR_RETURN(nn::Network network, description_.BuildNetwork("spec"));
+  RETURN_IF_ERROR(CheckMemory(network, spec_.optimizer));
+  Tell("info",
+       fmt::format("{} rows to train on, {} to validate, {} to test; {} parameters, "
+                   "{:.2f} million operations a row",
+                   data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
+                   network.trainable_count(), network.flops() / 1e6));
+  ASSIGN_OR_RETURN(learner_, make_learner(std::move(network)));
+  sampler_.emplace(data_.train_rows, spec_.job.training().batch_size(),
+                   static_cast<uint64_t>(seed()));
+  steps_ = sampler_->steps_per_epoch() * spec_.job.training().epochs();
+  progress_.set_steps(steps_);
+  fingerprint_ = Fingerprint(spec_, options_.dataset_digest);
+  return absl::OkStatus();
+}
+
+absl::Status Run::Resume(CheckpointStore& store) {
+  ASSIGN_OR_RETURN(const CheckpointStore::Found found, store.FindNewest(kJobKey, fingerprint_));
+  for (const std::string& refused : found.refused) Tell("warning", "passed over " + refused);
+  if (!found.state.has_value()) return absl::OkStatus();
+  const auto loop = found.state->metadata().find(kLoopKey);
+  if (loop == found.state->metadata().end()) {
+    return absl::DataLossError("the newest checkpoint says nothing of its loop");
+  }
+  ASSIGN_OR_RETURN(state_, LoopState::Parse(loop->second));
+  if (state_.step > steps_) return absl::DataLossError("the newest checkpoint is past the end");
+  RETURN_IF_ERROR(Annotate(learner_->LoadState(*found.state), "the newest checkpoint"));
+  progress_.set_step(state_.step);
+  progress_.set_epoch(static_cast<int>(state_.step / sampler_->steps_per_epoch()));
+  Tell("info", fmt::format("goes on from the checkpoint of step {}", state_.step));
+  return absl::OkStatus();
+}
+
+absl::Status Run::TakeStep() {
+  const int64_t per_epoch = sampler_->steps_per_epoch();
+  const Sampler::Slice slice = sampler_->At(state_.step);
+  Gather(*data_.train, *slice.rows, slice.first, slice.size, batch_);
+  const training::Moment moment{.step = state_.step, .steps = steps_, .steps_per_epoch = per_epoch};
+  const double rate =
+      training::LearningRateOf(spec_.optimizer) * training::RateFactor(spec_.schedule, moment);
+  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batch_, state_.step + 1, rate));
+  if (!std::isfinite(result.loss)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "the training diverged: at step {} (epoch {}) the loss or its gradient is no finite number "
+        "any more; try a smaller spec.optimizer.learning_rate, or spec.training.clip_norm",
+        state_.step + 1, state_.step / per_epoch + 1));
+  }
+  if (state_.step % per_epoch == 0) state_.sums = {};
+  ++state_.step;
+  state_.sums.loss += result.loss * static_cast<double>(slice.size);
+  state_.sums.right += result.right;
+  state_.sums.rows += slice.size;
+  window_rows_ += slice.size;
+  progress_.set_step(state_.step);
+  progress_.set_epoch(static_cast<int>((state_.step - 1) / per_epoch + 1));
+  progress_.set_loss(state_.sums.mean_loss());
+  progress_.set_accuracy(state_.sums.accuracy());
+  return absl::OkStatus();
+}
+
+absl::Status Run::EndEpoch() {
+  std::string text = fmt::format("epoch {}/{}: loss {:.4f}", progress_.epoch(), progress_.epochs(),
+                                 state_.sums.mean_loss());
+  const bool classes = description_.task == nn::Task::kClassification;
+  if (classes) text += fmt::format(", accuracy {:.4f}", state_.sums.accuracy());
+  if (!data_.validation_rows.empty()) {
+    ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.train, data_.validation_rows));
+    progress_.set_validation_loss(score.loss);
+    text += fmt::format("; validation loss {:.4f}", score.loss);
+    if (classes) {
+      progress_.set_validation_accuracy(score.metrics.at("accuracy"));
+      text += fmt::format(", accuracy {:.4f}", score.metrics.at("accuracy"));
+    }
+  }
+  Tell("info", std::move(text));
+  ReportProgress(true);
+  return absl::OkStatus();
+}
+
+absl::Status Run::HandOverCheckpoint(CheckpointWriter& writer) {
+  ASSIGN_OR_RETURN(std::vector<Tensor> state, learner_->SaveState());
+  writer.Submit(state_.step, std::move(state),
+                {{kJobKey, fingerprint_}, {kLoopKey, state_.Print()}});
+  return absl::OkStatus();
+}
+
+void Run::ReportCheckpoints(CheckpointWriter& writer) {
+  for (const auto& result : writer.TakeResults()) {
+    if (!result.ok()) {
+      // The one before it is still there, and the next may find room again.
+      Tell("warning",
+           fmt::format("a checkpoint was not written: {}", std::string(result.status().message())));
+      continue;
+    }
+    training::v1::Event event;
+    event.mutable_checkpoint()->set_step(result->step);
+    event.mutable_checkpoint()->set_digest(result->digest);
+    event.mutable_checkpoint()->set_size_bytes(result->size_bytes);
+    Report(std::move(event));
+  }
+}
+
+absl::Status Run::TrainAll(CheckpointWriter& writer) {
+  const int64_t per_epoch = sampler_->steps_per_epoch();
+  const int64_t every = spec_.job.checkpoint().every_steps();
+  int64_t saved = state_.step;  // the step of the newest checkpoint
+  Enter("training");
+  while (state_.step < steps_) {
+    AskForStop();
+    if (stopped()) break;
+    RETURN_IF_ERROR(TakeStep());
+    const bool epoch_ended = state_.step % per_epoch == 0;
+    if (epoch_ended) RETURN_IF_ERROR(EndEpoch());
+    if (every > 0 ? state_.step % every == 0 || state_.step == steps_ : epoch_ended) {
+      RETURN_IF_ERROR(HandOverCheckpoint(writer));
+      saved = state_.step;
+    }
+    ReportCheckpoints(writer);
+    ReportProgress(false);
+  }
+  if (outcome_ == RunOutcome::kInterrupted && saved != state_.step) {
+    RETURN_IF_ERROR(HandOverCheckpoint(writer));
+  }
+  writer.Flush();
+  ReportCheckpoints(writer);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Run::Score> Run::Evaluate(const Examples& examples,
+                                         const std::vector<int64_t>& rows) {
+  const bool classes = description_.task == nn::Task::kClassification;
+  ClassificationMetrics classification(data_.outputs);
+  RegressionMetrics regression;
+  Score score;
+  const int64_t count = std::ssize(rows);
+  for (int64_t first = 0; first < count; first += kEvaluationBatch) {
+    const int64_t size = std::min(kEvaluationBatch, count - first);
+    Gather(examples, rows, first, size, batch_);
+    ASSIGN_OR_RETURN(const Judgement judgement, learner_->Judge(batch_));
+    score.loss += judgement.loss * static_cast<double>(size) / static_cast<double>(count);
+    if (classes) {
+      classification.Add(judgement.scores, batch_.classes);
+    } else {
+      regression.Add(judgement.scores, batch_.values);
+    }
+  }
+  score.metrics = classes ? classification.Report(data_.labels) : regression.Report();
+  score.metrics["loss"] = score.loss;
+  return score;
+}
+
+absl::Status Run::CheckGates(const std::map<std::string, double>& metrics) const {
+  const auto& gates = spec_.job.evaluation().at_least();
+  for (const auto& [metric, least] : std::map<std::string, double>(gates.begin(), gates.end())) {
+    const auto it = metrics.find(metric);
+    if (it != metrics.end() && it->second >= least) continue;
+    return absl::FailedPreconditionError(fmt::format(
+        "no version is registered: on the test part {} is {}, and spec.evaluation.at_least.{} is "
+        "{}",
+        metric, it == metrics.end() ? "absent" : fmt::format("{:.4f}", it->second), metric, least));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run::HandIn(const Score& score) {
+  ASSIGN_OR_RETURN(const std::vector<Tensor> weights, learner_->SaveModel());
+  const std::string folder = options_.checkpoint_dir;
+  const std::string description_path = fmt::format("{}/{}", folder, nn::kDescriptionFile);
+  const std::string weights_path = fmt::format("{}/{}", folder, nn::kWeightsFile);
+  RETURN_IF_ERROR(WriteFileAtomically(description_path, description_.Print()));
+  RETURN_IF_ERROR(WriteSafetensors(weights_path, weights, {{"format", "pt"}}));
+
+  training::v1::CompleteAttemptRequest result;
+  result.mutable_artifact()->set_format(std::string(nn::kArtifactFormat));
+  for (const auto& [name, path] : {std::pair(nn::kDescriptionFile, description_path),
+                                   std::pair(nn::kWeightsFile, weights_path)}) {
+    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
+                     host_.StoreFile(std::string(name), path));
+  }
+  const auto fill = [](const TensorSpec& spec, registry::v1::TensorSpec* out) {
+    out->set_name(spec.name);
+    out->set_datatype(std::string(DataTypeName(spec.dtype)));
+    for (const int64_t dim : spec.shape.dims()) out->add_shape(dim);
+  };
+  fill(description_.input, result.mutable_signature()->add_inputs());
+  fill(description_.output, result.mutable_signature()->add_outputs());
+  for (const auto& [metric, value] : score.metrics) (*result.mutable_metrics())[metric] = value;
+  for (const std::string& label : data_.labels) result.add_labels(label);
+  return host_.Complete(std::move(result));
+}
+
+absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
+  window_start_ = clock_.Monotonic();
+  RETURN_IF_ERROR(Prepare(make_learner));
+  ASSIGN_OR_RETURN(
+      CheckpointStore store,
+      CheckpointStore::Open(options_.checkpoint_dir, std::max(1, spec_.job.checkpoint().keep())));
+  RETURN_IF_ERROR(Resume(store));
+  {
+    CheckpointWriter writer(store);
+    RETURN_IF_ERROR(TrainAll(writer));
+  }
+  if (stopped()) return *outcome_;
+
+  progress_.set_remaining_seconds(0);
+  Enter("evaluating");
+  ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.test, data_.test_rows));
+  RETURN_IF_ERROR(CheckGates(score.metrics));
+  if (stopped()) return *outcome_;
+  Enter("registering");
+  if (stopped()) return *outcome_;
+  RETURN_IF_ERROR(HandIn(score));
+  return RunOutcome::kCompleted;
+}
+
+}  // namespace
+
+absl::StatusOr<RunOutcome> RunTraining(const TrainingRunOptions& options, AttemptHost& host,
+                                       const LearnerFactory& make_learner, const Clock& clock) {
+  return Run(options, host, clock).Go(make_learner);
+}
+
+}  // namespace slipway::trainer
