@@ -12,6 +12,8 @@ enum TrainerExit {
   kTrainerBadAttempt = 64,
   /// What the trainer depends on could not be reached for long: tried again.
   kTrainerUnavailable = 75,
+  /// SIGTERM: it wrote a checkpoint and ended; another attempt goes on from there.
+  kTrainerInterrupted = 76,
 };
 
 }  // namespace slipway::training

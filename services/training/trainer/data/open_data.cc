@@ -1,6 +1,7 @@
 #include "services/training/trainer/data/open_data.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -72,31 +73,42 @@ struct Moments {
   std::vector<double> squares;
 };
 
-template <class T>
-Moments SumMoments(const Examples& examples, const std::vector<int64_t>& rows,
-                   const std::vector<double>& center) {
+// Element by element: sum(place, value) for each.
+template <class T, class Sum>
+void VisitElements(const Examples& examples, const std::vector<int64_t>& rows, const Sum& sum) {
   const size_t width = examples.row_bytes / sizeof(T);
-  const bool per_column = center.size() > 1;
-  Moments moments{std::vector<double>(center.size()), std::vector<double>(center.size())};
   std::vector<T> values(width);
   for (const int64_t row : rows) {
     std::memcpy(values.data(),
                 examples.inputs.data() + static_cast<size_t>(row) * examples.row_bytes,
                 examples.row_bytes);
-    for (size_t i = 0; i < width; ++i) {
-      const size_t place = per_column ? i : 0;
-      const double value = static_cast<double>(values[i]) - center[place];
-      moments.sum[place] += value;
-      moments.squares[place] += value * value;
-    }
+    for (size_t i = 0; i < width; ++i) sum(i, values[i]);
   }
-  return moments;
 }
 
 Moments SumMoments(const Examples& examples, const std::vector<int64_t>& rows,
                    const std::vector<double>& center) {
-  return examples.input.dtype == DataType::kUint8 ? SumMoments<uint8_t>(examples, rows, center)
-                                                  : SumMoments<float>(examples, rows, center);
+  const bool per_column = center.size() > 1;
+  Moments moments{std::vector<double>(center.size()), std::vector<double>(center.size())};
+  const auto add = [&](size_t place, double value, double times) {
+    const double distance = value - center[place];
+    moments.sum[place] += times * distance;
+    moments.squares[place] += times * distance * distance;
+  };
+  if (examples.input.dtype == DataType::kFp32) {
+    VisitElements<float>(examples, rows,
+                         [&](size_t i, float value) { add(per_column ? i : 0, value, 1); });
+  } else if (per_column) {
+    VisitElements<uint8_t>(examples, rows, [&](size_t i, uint8_t value) { add(i, value, 1); });
+  } else {
+    // Pixels are many, and their values few.
+    std::array<int64_t, 256> times{};
+    VisitElements<uint8_t>(examples, rows, [&](size_t, uint8_t value) { ++times[value]; });
+    for (size_t value = 0; value < times.size(); ++value) {
+      add(0, static_cast<double>(value), static_cast<double>(times[value]));
+    }
+  }
+  return moments;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_RANDOM_H_
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_RANDOM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -1,0 +1,301 @@
+#include "services/training/trainer/training_run.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/nn/model_description.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/util/json_util.h"
+#include "gtest/gtest.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/services/training/trainer/data_files.h"
+#include "tests/unit/services/training/trainer/fake_attempt.h"
+
+namespace slipway::trainer {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kSpec[] = R"({
+  "model": "m", "dataset": "d",
+  "data": {"format": "idx", "train": {"inputs": "images", "targets": "labels"},
+           "test_fraction": 0.2, "validation_fraction": 0.1, "labels": ["a", "b", "c"]},
+  "architecture": {"type": "mlp", "hidden": [4]},
+  "loss": {"type": "cross_entropy"},
+  "optimizer": {"type": "adam", "learning_rate": 0.01},
+  "schedule": {"type": "cosine"},
+  "training": {"epochs": 3, "batch_size": 8, "seed": 5},
+  "checkpoint": {"every_steps": 4}
+})";
+
+class TrainingRunTest : public ::testing::Test {
+ protected:
+  // 100 rows: 20 to test, 8 to validate, 72 to train on: 9 steps an epoch, 27 in all.
+  static constexpr int64_t kSteps = 27;
+
+  TrainingRunTest() {
+    std::string pixels;
+    std::string classes;
+    for (int i = 0; i < 100; ++i) {
+      for (int p = 0; p < 4; ++p) pixels += static_cast<char>(i + p);
+      classes += static_cast<char>(i % 3);
+    }
+    WriteFile(folder_ / "images", Idx({100, 2, 2}, pixels));
+    WriteFile(folder_ / "labels", Idx({100}, classes));
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(kSpec, &job_).ok());
+  }
+
+  // One attempt. `stop_at` is the step before which it is stopped; -1: never.
+  absl::StatusOr<RunOutcome> Attempt(FakeAttemptHost& host, int64_t stop_at = -1,
+                                     StopRequest how = StopRequest::kAbandon) {
+    TrainingRunOptions options;
+    ASSIGN_OR_RETURN(options.spec, training::ParseSpec(job_));
+    options.dataset_digest = dataset_digest_;
+    options.checkpoint_dir = folder_ / checkpoints_;
+    int64_t asked = 0;
+    options.stop = [&] { return asked++ == stop_at ? how : StopRequest::kNone; };
+    script_.steps_taken = &steps_taken_;
+    steps_taken_ = 0;
+    return RunTraining(
+        options, host,
+        [&](nn::Network) -> absl::StatusOr<std::unique_ptr<Learner>> {
+          return std::make_unique<FakeLearner>(script_);
+        },
+        clock_);
+  }
+  // The weights of a run that nobody interrupts.
+  std::string WeightsOfOneRun() {
+    FakeAttemptHost host(folder_.path().string());
+    const std::string before = std::exchange(checkpoints_, "undisturbed");
+    EXPECT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+    std::filesystem::remove_all(folder_ / checkpoints_);
+    checkpoints_ = before;
+    return host.stored.at("model.safetensors");
+  }
+
+  TempDir folder_;
+  FakeClock clock_;
+  training::v1::JobSpec job_;
+  FakeLearner::Script script_;
+  std::string dataset_digest_ = "sha256:1";
+  std::string checkpoints_ = "ck";
+  int64_t steps_taken_ = 0;
+};
+
+TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(*outcome, RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, kSteps);
+  ASSERT_TRUE(host.result.has_value());
+  EXPECT_EQ(host.result->artifact().format(), "slipway");
+  EXPECT_EQ(host.result->artifact().files_size(), 2);
+  EXPECT_EQ(host.result->signature().inputs(0).name(), "image");
+  EXPECT_EQ(host.result->signature().inputs(0).datatype(), "UINT8");
+  EXPECT_EQ(host.result->signature().outputs(0).name(), "probabilities");
+  EXPECT_EQ(host.result->signature().outputs(0).shape(1), 3);
+  EXPECT_EQ(host.result->labels(2), "c");
+  EXPECT_EQ(host.result->metrics().at("accuracy"), 1);
+  EXPECT_EQ(host.result->metrics().at("loss"), 0.5);
+  // What was stored can be served.
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_TRUE(SafetensorsFile::Parse(Buffer::Own(host.stored.at("model.safetensors")), "m").ok());
+}
+
+TEST_F(TrainingRunTest, ReportsPhasesProgressAndCheckpoints) {
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_TRUE(Attempt(host).ok());
+  std::vector<std::string> phases;
+  std::vector<int64_t> checkpoints;
+  training::v1::Progress last;
+  for (const auto& event : host.events) {
+    if (event.has_checkpoint()) checkpoints.push_back(event.checkpoint().step());
+    if (!event.has_progress()) continue;
+    last = event.progress();
+    if (phases.empty() || phases.back() != last.phase()) phases.push_back(last.phase());
+    EXPECT_LE(last.step(), kSteps);
+    EXPECT_TRUE(event.has_time());
+  }
+  EXPECT_THAT(phases, ::testing::ElementsAre("preparing", "training", "evaluating", "registering"));
+  EXPECT_THAT(checkpoints, ::testing::ElementsAre(4, 8, 12, 16, 20, 24, 27));
+  EXPECT_EQ(last.step(), kSteps);
+  EXPECT_EQ(last.epoch(), 3);
+  EXPECT_EQ(last.validation_accuracy(), 1);
+  EXPECT_THAT(host.Logs(), HasSubstr("epoch 3/3: loss "));
+}
+
+TEST_F(TrainingRunTest, AKilledRunEndsWithTheSameWeightsWhereverItWasKilled) {
+  const std::string expected = WeightsOfOneRun();
+  for (int64_t kill = 0; kill < kSteps; ++kill) {
+    checkpoints_ = "killed-" + std::to_string(kill);
+    FakeAttemptHost first(folder_.path().string());
+    ASSERT_EQ(Attempt(first, kill).value(), RunOutcome::kAbandoned);
+    EXPECT_FALSE(first.result.has_value());
+    FakeAttemptHost second(folder_.path().string());
+    ASSERT_EQ(Attempt(second).value(), RunOutcome::kCompleted);
+    EXPECT_EQ(second.stored.at("model.safetensors"), expected) << "killed before step " << kill;
+    EXPECT_EQ(steps_taken_, kSteps - kill / 4 * 4) << "did not go on from the checkpoint";
+  }
+}
+
+TEST_F(TrainingRunTest, ManyKillsInARowLoseNothing) {
+  const std::string expected = WeightsOfOneRun();
+  FakeAttemptHost host(folder_.path().string());
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    ASSERT_EQ(Attempt(host, 6).value(), RunOutcome::kAbandoned);
+  }
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+}
+
+TEST_F(TrainingRunTest, APoliteStopLosesNoStep) {
+  const std::string expected = WeightsOfOneRun();
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 7, StopRequest::kCheckpoint).value(), RunOutcome::kInterrupted);
+  EXPECT_EQ(steps_taken_, 7);
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, kSteps - 7);
+  EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+  EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 7"));
+}
+
+TEST_F(TrainingRunTest, ADamagedCheckpointIsPassedOver) {
+  const std::string expected = WeightsOfOneRun();
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "ck")) {
+    if (entry.path().filename().string().find("000008") != std::string::npos) {
+      std::filesystem::resize_file(entry.path(), 40);
+    }
+  }
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, kSteps - 4);
+  EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+  EXPECT_THAT(host.Logs(), HasSubstr("passed over checkpoint-000000000008-"));
+}
+
+TEST_F(TrainingRunTest, CheckpointsOfAnotherSpecOrDatasetAreNotGoneOnFrom) {
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+  dataset_digest_ = "sha256:2";
+  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+  EXPECT_EQ(steps_taken_, 10);
+  (*job_.mutable_optimizer()->mutable_fields())["learning_rate"].set_number_value(0.02);
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, kSteps);
+}
+
+TEST_F(TrainingRunTest, WhatChangesNoStepDoesNotVoidACheckpoint) {
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+  job_.set_alias("production");
+  job_.mutable_checkpoint()->set_keep(5);
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, kSteps - 8);
+}
+
+TEST_F(TrainingRunTest, TheHostCanStopIt) {
+  FakeAttemptHost host(folder_.path().string());
+  host.on_event = [](const training::v1::Event& event) { return event.has_checkpoint(); };
+  EXPECT_EQ(Attempt(host).value(), RunOutcome::kAbandoned);
+  EXPECT_LT(steps_taken_, kSteps);
+  EXPECT_FALSE(host.result.has_value());
+}
+
+TEST_F(TrainingRunTest, EventsThatCannotBeToldDoNotStopIt) {
+  FakeAttemptHost host(folder_.path().string());
+  host.report_error = absl::UnavailableError("training is restarting");
+  EXPECT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_TRUE(host.result.has_value());
+}
+
+TEST_F(TrainingRunTest, ALossThatIsNoNumberEndsTheJobWithAVerdict) {
+  script_.nan_at = 12;
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  EXPECT_EQ(outcome.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(outcome.status().message()),
+              HasSubstr("at step 12 (epoch 2) the loss or its gradient is no finite number"));
+  EXPECT_FALSE(host.result.has_value());
+}
+
+TEST_F(TrainingRunTest, AVersionBelowItsThresholdIsNotHandedIn) {
+  script_.right = 0.5;
+  (*job_.mutable_evaluation()->mutable_at_least())["accuracy"] = 0.9;
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  EXPECT_EQ(outcome.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(outcome.status().message(),
+            "no version is registered: on the test part accuracy is 0.5000, and "
+            "spec.evaluation.at_least.accuracy is 0.9");
+  EXPECT_TRUE(host.stored.empty());
+  (*job_.mutable_evaluation()->mutable_at_least())["accuracy"] = 0.5;
+  EXPECT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+}
+
+TEST_F(TrainingRunTest, DataThatDoesNotFitTheSpecNamesTheField) {
+  (*job_.mutable_architecture()->mutable_fields())["type"].set_string_value("cnn");
+  job_.mutable_architecture()->mutable_fields()->erase("hidden");
+  FakeAttemptHost host(folder_.path().string());
+  const absl::Status status = Attempt(host).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(),
+            "spec.architecture.pool: the 2x2 picture is gone after 1 poolings of 2");
+  WriteFile(folder_ / "labels", "no idx");
+  EXPECT_EQ(FieldOf(Attempt(host).status()), "spec.data.train.targets");
+}
+
+TEST_F(TrainingRunTest, RefusesANetworkThatTheMachineCannotHold) {
+  job_.mutable_architecture()->mutable_fields()->erase("hidden");
+  auto* hidden = (*job_.mutable_architecture()->mutable_fields())["hidden"].mutable_list_value();
+  for (int i = 0; i < 31; ++i) hidden->add_values()->set_number_value(65536);
+  FakeAttemptHost host(folder_.path().string());
+  const absl::Status status = Attempt(host).status();
+  EXPECT_EQ(FieldOf(status), "spec.architecture");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("GiB, and the machine has"));
+}
+
+TEST_F(TrainingRunTest, AVolumeThatIsFullCostsCheckpointsAndNotTheRun) {
+  FakeAttemptHost host(folder_.path().string());
+  // Checkpoints cannot be written once their folder is gone; the result needs it back.
+  host.on_event = [&](const training::v1::Event& event) {
+    if (event.has_progress() && event.progress().phase() == "training" &&
+        event.progress().step() == 0) {
+      std::filesystem::remove_all(folder_ / "ck");
+    }
+    if (event.has_progress() && event.progress().phase() == "evaluating") {
+      std::filesystem::create_directory(folder_ / "ck");
+    }
+    return false;
+  };
+  EXPECT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_THAT(host.Logs(), HasSubstr("a checkpoint was not written: cannot create"));
+}
+
+TEST_F(TrainingRunTest, SaysHowLongItWillTake) {
+  FakeAttemptHost host(folder_.path().string());
+  host.on_event = [&](const training::v1::Event&) {
+    clock_.Advance(absl::Seconds(1));
+    return false;
+  };
+  ASSERT_TRUE(Attempt(host).ok());
+  double before = 1e9;
+  int told = 0;
+  for (const auto& event : host.events) {
+    if (!event.has_progress() || event.progress().samples_per_second() == 0) continue;
+    ++told;
+    EXPECT_GE(event.progress().remaining_seconds(), 0);
+    before = event.progress().remaining_seconds();
+  }
+  EXPECT_GT(told, 3);
+  EXPECT_EQ(before, 0);
+}
+
+}  // namespace
+}  // namespace slipway::trainer
