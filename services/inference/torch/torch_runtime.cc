@@ -79,7 +79,7 @@ class TorchRuntime final : public ModelRuntime {
     const auto weights = SafetensorsFile::Open(path, SafetensorsFile::Access::kMap);
     // The path is the cache's; what a person knows is the file's name in the artifact.
     if (!weights.ok()) return Annotate(weights.status(), nn::kWeightsFile);
-    if (const absl::Status loaded = network->Load(*weights); !loaded.ok()) {
+    if (const absl::Status loaded = network->Load(weights->tensors()); !loaded.ok()) {
       return Annotate(loaded, nn::kWeightsFile);
     }
     return std::make_shared<const TorchModel>(std::move(network), std::move(signature));
