@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -110,8 +111,8 @@ bool BlobCache::Check(const std::string& path, const Digest& digest, int64_t siz
     same = file.eof() && hash.FinishHex() == digest.hex();
   }
   if (same) {
-    // So that Trim() knows what is used.
-    fs::last_write_time(path, fs::file_time_type::clock::now(), error);
+    // Now, so that Trim() knows what is used.
+    ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0);
     return true;
   }
   Log(Severity::kWarning, "cached_blob_found_spoilt", {{"blob", digest.ToString()}});

@@ -1,0 +1,182 @@
+#ifndef SLIPWAY_TESTS_UNIT_SERVICES_INFERENCE_FAKES_H_
+#define SLIPWAY_TESTS_UNIT_SERVICES_INFERENCE_FAKES_H_
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/crypto/hash.h"
+#include "common/status/status.h"
+#include "common/sync/mutex.h"
+#include "services/inference/blob_source.h"
+#include "services/inference/model_runtime.h"
+#include "slipway/registry/v1/registry.pb.h"
+
+namespace slipway::worker {
+
+/// Open or closed; whoever comes while it is closed waits.
+class Gate {
+ public:
+  void Close() { Set(false); }
+  void Open() { Set(true); }
+  void Pass() {
+    MutexLock lock(mutex_);
+    ++waiting_;
+    changed_.SignalAll();
+    while (!open_) changed_.Wait(mutex_);
+    --waiting_;
+  }
+  /// Until `count` wait in Pass().
+  void AwaitWaiting(int count) {
+    MutexLock lock(mutex_);
+    while (waiting_ < count) changed_.Wait(mutex_);
+  }
+
+ private:
+  void Set(bool open) {
+    MutexLock lock(mutex_);
+    open_ = open;
+    changed_.SignalAll();
+  }
+  Mutex mutex_;
+  CondVar changed_;
+  bool open_ GUARDED_BY(mutex_) = true;
+  int waiting_ GUARDED_BY(mutex_) = 0;
+};
+
+/// Takes x FP32 [-1, 2], gives sum FP32 [-1, 1]: the sum of a row plus a bias.
+class FakeModel final : public LoadedModel {
+ public:
+  FakeModel(float bias, Gate& gate, int& runs) : bias_(bias), gate_(gate), runs_(runs) {}
+  const Signature& signature() const override { return signature_; }
+  int64_t memory_bytes() const override { return 1000; }
+  absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
+    gate_.Pass();
+    ++runs_;
+    const int64_t rows = inputs[0].shape()[0];
+    std::vector<float> in(static_cast<size_t>(2 * rows));
+    std::memcpy(in.data(), inputs[0].data().data(), in.size() * sizeof(float));
+    std::string out;
+    for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
+      const float sum = in[2 * row] + in[2 * row + 1] + bias_;
+      out.append(reinterpret_cast<const char*>(&sum), sizeof(sum));
+    }
+    ASSIGN_OR_RETURN(Tensor tensor, Tensor::Make("sum", DataType::kFp32, Shape({rows, 1}),
+                                                 Buffer::Own(std::move(out)), "sum"));
+    return TensorBatch{std::move(tensor)};
+  }
+
+ private:
+  const Signature signature_ = {{{"x", DataType::kFp32, {-1, 2}}},
+                                {{"sum", DataType::kFp32, {-1, 1}}}};
+  const float bias_;
+  Gate& gate_;
+  int& runs_;
+};
+
+/// Makes a FakeModel of a file "bias" that holds a number in digits.
+class FakeRuntime final : public ModelRuntime {
+ public:
+  std::string_view platform() const override { return "fake"; }
+  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const std::string& format,
+                                                          const ModelFiles& files) override {
+    load_gate.Pass();
+    if (format != "fake") return absl::UnimplementedError("format " + format);
+    if (!files.contains("bias")) return absl::InvalidArgumentError("bias: is missing");
+    std::ifstream file(files.at("bias"));
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (text.find_first_not_of("0123456789") != std::string::npos) {
+      return absl::InvalidArgumentError("bias: is no number");
+    }
+    auto model = std::make_shared<FakeModel>(std::stof(text), run_gate, runs);
+    newest = model;
+    return model;
+  }
+
+  /// Of loads, and of runs.
+  Gate load_gate;
+  Gate run_gate;
+  int runs = 0;
+  std::weak_ptr<const LoadedModel> newest;
+};
+
+/// Blobs in memory.
+class FakeBlobSource final : public BlobSource {
+ public:
+  /// Its digest.
+  std::string Add(const std::string& bytes) {
+    const std::string digest = "sha256:" + Sha256Hex(bytes);
+    MutexLock lock(mutex_);
+    blobs_[digest] = bytes;
+    return digest;
+  }
+  /// From now on the blob arrives so.
+  void Spoil(const std::string& digest, const std::string& bytes) {
+    MutexLock lock(mutex_);
+    blobs_[digest] = bytes;
+  }
+  int downloads() const {
+    MutexLock lock(mutex_);
+    return downloads_;
+  }
+  std::string last_token() const {
+    MutexLock lock(mutex_);
+    return last_token_;
+  }
+
+  absl::Status Download(const BlobName& name, const std::string& token,
+                        absl::FunctionRef<absl::Status(std::string_view)> sink) override {
+    std::string bytes;
+    {
+      MutexLock lock(mutex_);
+      ++downloads_;
+      last_token_ = token;
+      const auto blob = blobs_.find(name.digest.ToString());
+      if (blob == blobs_.end()) return NotFound(name.ToString());
+      bytes = blob->second;
+    }
+    // In two pieces, as a stream has them.
+    const size_t half = bytes.size() / 2;
+    RETURN_IF_ERROR(sink(std::string_view(bytes).substr(0, half)));
+    return sink(std::string_view(bytes).substr(half));
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::map<std::string, std::string> blobs_ GUARDED_BY(mutex_);
+  int downloads_ GUARDED_BY(mutex_) = 0;
+  std::string last_token_ GUARDED_BY(mutex_);
+};
+
+/// A version of `tenant`'s model "cnn" whose one file is `bias`.
+inline slipway::registry::v1::ModelVersion FakeVersion(FakeBlobSource& source, int number,
+                                                       const std::string& bias,
+                                                       const std::string& tenant = "acme") {
+  slipway::registry::v1::ModelVersion version;
+  version.set_name("tenants/" + tenant + "/models/cnn/versions/" + std::to_string(number));
+  version.mutable_artifact()->set_format("fake");
+  auto& file = *version.mutable_artifact()->add_files();
+  file.set_path("bias");
+  file.set_digest(source.Add(bias));
+  file.set_size_bytes(static_cast<int64_t>(bias.size()));
+  auto& input = *version.mutable_signature()->add_inputs();
+  input.set_name("x");
+  input.set_datatype("FP32");
+  input.add_shape(-1);
+  input.add_shape(2);
+  auto& output = *version.mutable_signature()->add_outputs();
+  output.set_name("sum");
+  output.set_datatype("FP32");
+  output.add_shape(-1);
+  output.add_shape(1);
+  return version;
+}
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_TESTS_UNIT_SERVICES_INFERENCE_FAKES_H_
