@@ -8,9 +8,11 @@
 #include <cerrno>
 #include <filesystem>
 #include <functional>
+#include <random>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "common/log/log.h"
 #include "common/sql/session.h"
 #include "common/sql/sql_text.h"
 #include "common/sync/mutex.h"
@@ -141,12 +143,19 @@ class SessionTransaction final : public Transaction {
   absl::Status failure_;
 };
 
-/// A wait that another process's conflict gets over; grows with each attempt.
-void WaitBeforeRetry(int attempt) {
-  Mutex mutex;
-  CondVar never;
-  MutexLock lock(mutex);
-  never.WaitFor(mutex, std::chrono::milliseconds(1) * (1 << std::min(attempt, 7)));
+/// How long to stay away from a conflict: grows with each attempt, and differs, so that two that
+/// met do not meet again.
+absl::Duration WaitBeforeRetry(int attempt) {
+  thread_local std::minstd_rand random(std::random_device{}());
+  const int64_t most = int64_t{1000} << std::min(attempt, 7);
+  return absl::Microseconds(std::uniform_int_distribution<int64_t>(most / 4, most)(random));
+}
+
+/// What a caller may know of a connection that is lost or cannot be made; the log gets the rest.
+absl::Status Unreachable(const absl::Status& why) {
+  if (!absl::IsUnavailable(why)) return why;
+  Log(Severity::kWarning, "database_lost", {{"error", why}});
+  return absl::UnavailableError("the database cannot be reached; try again");
 }
 
 class SociDatabase : public Database {
@@ -219,19 +228,22 @@ absl::Status SociDatabase::Transact(Pool& pool, const char* begin,
   bool reconnected = false;
   for (int attempt = 1;; ++attempt) {
     absl::Status done;
+    bool lost = false;
     bool began = false;
     {
-      ASSIGN_OR_RETURN(Pool::Lease lease, pool.Take());
-      done = RunOnce(*lease, begin, body, &began);
+      absl::StatusOr<Pool::Lease> lease = pool.Take();
+      if (!lease.ok()) return Unreachable(lease.status());
+      done = RunOnce(**lease, begin, body, &began);
       if (done.ok()) return done;
-      if (lease->broken()) {
-        lease.Drop();
-        // The server was restarted while the connection lay idle. Nothing has happened yet.
-        if (!began && !std::exchange(reconnected, true)) {
-          pool.Clear();
-          continue;
-        }
-      }
+      lost = (*lease)->broken();
+      if (lost) lease->Drop();
+    }
+    if (lost && !AsksToRetry(done)) {
+      // The server was restarted while the connection lay idle: nothing has happened yet.
+      if (began || reconnected) return Unreachable(done);
+      reconnected = true;
+      pool.Clear();
+      continue;
     }
     if (!AsksToRetry(done)) return done;
     if (attempt >= options_.max_attempts ||
@@ -239,7 +251,7 @@ absl::Status SociDatabase::Transact(Pool& pool, const char* begin,
       return absl::UnavailableError(
           fmt::format("the database is busy, {} attempts met a conflict; try again", attempt));
     }
-    WaitBeforeRetry(attempt);
+    Clock::Real().SleepFor(WaitBeforeRetry(attempt));
   }
 }
 

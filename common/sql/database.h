@@ -31,11 +31,13 @@ struct Migration {
 /// used by one thread. Parameters are written `?` and are always bound, never put into the text;
 /// a '?' inside a literal, a quoted name or a comment stays what it is.
 ///
-/// Errors of each call: kAlreadyExists when a unique or primary key is taken (the transaction goes
-/// on under SQLite only, so return it), kFailedPrecondition for a broken foreign key or check,
+/// Errors of each call: kAlreadyExists when a unique or primary key is taken (where a concurrent
+/// transaction has just taken it, PostgreSQL begins again only if this one had looked for the key
+/// or changed a row of the other's before), kFailedPrecondition for a broken foreign key or check,
 /// kAborted when the database asks to begin again (Write and Read do so by themselves),
 /// StorageFull, kUnavailable when the connection is lost, kInternal for the rest (a wrong
-/// statement: the text is in the message).
+/// statement: the text is in the message). A transaction in which a statement has failed is never
+/// committed, whatever its body returns.
 class Transaction {
  public:
   virtual ~Transaction() = default;

@@ -182,8 +182,10 @@ absl::StatusOr<v1::ModelVersion> Registry::CreateVersion(const Principal& who,
         }
         const VersionName name{model, parent->latest_version() + 1};
         made.set_name(name.ToString());
-        RETURN_IF_ERROR(tx.InsertVersion(name, made));
+        // First the row that every version of the model changes: two that are made at the same
+        // time conflict there, and one begins again, before both would insert the same number.
         RETURN_IF_ERROR(tx.SetLatestVersion(model, name.number));
+        RETURN_IF_ERROR(tx.InsertVersion(name, made));
         return made;
       });
 }
