@@ -28,6 +28,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(slipway_base INTERFACE -fpch-preprocess)
 endif()
 if(SLIPWAY_SANITIZE)
+  target_compile_definitions(slipway_base INTERFACE SLIPWAY_SANITIZED)
   target_compile_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE}
                          -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(slipway_base INTERFACE -fsanitize=${SLIPWAY_SANITIZE})

@@ -3,15 +3,6 @@
 //
 // Libraries from outside (gRPC, LibTorch, Abseil) are not instrumented.
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLIPWAY_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SLIPWAY_SANITIZER 1
-#endif
-#endif
-
-#if defined(SLIPWAY_SANITIZER)
 extern "C" {
 
 const char* __asan_default_options();
@@ -49,4 +40,3 @@ const char* __tsan_default_suppressions() {
 }
 
 }  // extern "C"
-#endif
