@@ -30,7 +30,10 @@ LIBRARIES = [
             "keep it behind a header without torch"),
     Library("cpprestsdk", r"(cpprest|pplx)/", ["common/http/client/*"],
             "call common/http/client/client.h"),
-    Library("Asio, Beast and nghttp2", r"boost/(asio|beast)\b|nghttp2/", ["common/http/server/*"],
+    Library("Beast and nghttp2", r"boost/beast\b|nghttp2/", ["common/http/server/*"],
+            "use common/http/server/server.h"),
+    # cpprestsdk's TLS settings are an Asio context.
+    Library("Asio", r"boost/asio\b", ["common/http/server/*", "common/http/client/*"],
             "use common/http/server/server.h"),
     Library("SOCI and databases' own clients", r"soci/|sqlite3\.h|libpq-fe\.h|postgresql/",
             ["common/sql/*"], "use common/sql/database.h"),
