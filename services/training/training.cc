@@ -273,7 +273,8 @@ absl::StatusOr<v1::ListUsageEventsResponse> Training::ListUsage(const Principal&
                                                                 int64_t after_cursor,
                                                                 int page_size) {
   if (!who.tenant.empty()) {
-    return absl::PermissionDeniedError("usage of all tenants is the platform's own to read");
+    return absl::FailedPreconditionError(
+        "usage of all tenants is listed for the gateway itself, on no tenant's behalf");
   }
   if (after_cursor < 0) return InvalidField("after_cursor", "must be at least 0");
   ASSIGN_OR_RETURN(const int size, CheckPageSize(page_size));

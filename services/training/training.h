@@ -66,6 +66,7 @@ class Training {
                      absl::FunctionRef<bool()> gone);
 
   /// Usage of all tenants, for the gateway on its own behalf.
+  /// Errors: kFailedPrecondition (on a tenant's behalf).
   absl::StatusOr<v1::ListUsageEventsResponse> ListUsage(const Principal& who, int64_t after_cursor,
                                                         int page_size);
 

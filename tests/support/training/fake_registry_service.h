@@ -1,0 +1,75 @@
+#ifndef SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_REGISTRY_SERVICE_H_
+#define SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_REGISTRY_SERVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "common/grpc/edge.h"
+#include "common/grpc/server.h"
+#include "slipway/registry/v1/registry.grpc.pb.h"
+#include "tests/support/test_trust.h"
+#include "tests/support/training/fake_model_registry.h"
+
+namespace slipway::training {
+
+/// A FakeModelRegistry that answers gRPC, with the real edge: tokens are checked. Methods that
+/// training does not call are not there.
+class FakeRegistryService final : public registry::v1::RegistryService::Service {
+ public:
+  FakeRegistryService(FakeModelRegistry& models, const TestTrust& trust, const std::string& address)
+      : models_(models), verifier_(trust.Verifier(ServiceId::kRegistry)) {
+    auto edge = ServiceEdge::Create(registry::v1::RegistryService::service_full_name(), *verifier_,
+                                    metrics_, Clock::Real());
+    EXPECT_TRUE(edge.ok()) << edge.status();
+    edge_ = *std::move(edge);
+    GrpcServerOptions options;
+    options.address = address;
+    auto server = GrpcServer::Start(options, {this});
+    EXPECT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    server_->SetServing(true);
+  }
+
+  grpc::Status GetDataset(grpc::ServerContext* ctx, const registry::v1::GetDatasetRequest* request,
+                          registry::v1::Dataset* out) override {
+    return edge_->Call(*ctx, "GetDataset", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const auto name, DatasetName::Parse("name", request->name()));
+      ASSIGN_OR_RETURN(*out, models_.GetDataset(call.principal, name, call.deadline));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status CreateModelVersion(grpc::ServerContext* ctx,
+                                  const registry::v1::CreateModelVersionRequest* request,
+                                  registry::v1::ModelVersion* out) override {
+    return edge_->Call(*ctx, "CreateModelVersion", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const auto model, ModelName::Parse("parent", request->parent()));
+      ASSIGN_OR_RETURN(const std::string name,
+                       models_.CreateVersion(call.principal, model, request->model_version(),
+                                             request->request_id(), call.deadline));
+      *out = request->model_version();
+      out->set_name(name);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status SetAlias(grpc::ServerContext* ctx, const registry::v1::SetAliasRequest* request,
+                        registry::v1::Alias* out) override {
+    return edge_->Call(*ctx, "SetAlias", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const auto alias, AliasName::Parse("alias.name", request->alias().name()));
+      *out = request->alias();
+      return models_.SetAlias(call.principal, alias, request->alias().version(), call.deadline);
+    });
+  }
+
+ private:
+  FakeModelRegistry& models_;
+  const std::unique_ptr<TokenVerifier> verifier_;
+  Metrics metrics_{"registry"};
+  std::unique_ptr<ServiceEdge> edge_;
+  std::unique_ptr<GrpcServer> server_;
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_REGISTRY_SERVICE_H_
