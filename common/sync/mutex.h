@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_COMMON_SYNC_MUTEX_H_
 #define SLIPWAY_COMMON_SYNC_MUTEX_H_
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -71,8 +72,10 @@ class CondVar {
 
   /// As Wait, for at most `timeout`. False when the time ran out.
   bool WaitFor(Mutex& mutex, std::chrono::nanoseconds timeout) REQUIRES(mutex) {
+    // The library adds it to a clock's time, and "for ever" would overflow into the past.
+    constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24 * 365);
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
-    const std::cv_status status = condition_.wait_for(lock, timeout);
+    const std::cv_status status = condition_.wait_for(lock, std::min(timeout, kLongest));
     lock.release();
     return status == std::cv_status::no_timeout;
   }
