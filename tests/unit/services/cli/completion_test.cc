@@ -78,7 +78,7 @@ TEST_F(CompletionTest, BashOffersOptionsOfTheVerbAndGlobalOnes) {
 TEST_F(CompletionTest, ZshOffersVerbsWithTheirMeaning) {
   const std::string offered = Zsh({"slipway", "job", ""});
   EXPECT_NE(offered.find("cancel:Stops a job for good\n"), std::string::npos) << offered;
-  EXPECT_EQ(offered.find("tenant:"), std::string::npos) << offered;
+  EXPECT_EQ(offered.find("\ntenant:"), std::string::npos) << offered;
 }
 
 TEST_F(CompletionTest, ZshOffersOptions) {
