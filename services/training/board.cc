@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+
 namespace slipway::training {
 namespace {
 
@@ -27,28 +30,68 @@ QueuedJob Describe(const Job& job) {
 
 }  // namespace
 
+Board::Board(Metrics& metrics)
+    : attempts_(metrics.Counter("attempts_started_total", "Trainers that were launched")) {
+  using v1::TrainingJob;
+  const std::pair<TrainingJob::State, const char*> unfinished[] = {
+      {TrainingJob::QUEUED, "queued"}, {TrainingJob::RUNNING, "running"}};
+  for (const auto& [state, name] : unfinished) {
+    unfinished_[state] = &metrics.Gauge("jobs", "Jobs that are not over", {{"state", name}});
+  }
+  const std::pair<TrainingJob::State, const char*> finished[] = {
+      {TrainingJob::SUCCEEDED, "succeeded"},
+      {TrainingJob::FAILED, "failed"},
+      {TrainingJob::CANCELLED, "cancelled"}};
+  for (const auto& [state, name] : finished) {
+    finished_[state] =
+        &metrics.Counter("jobs_finished_total", "Jobs that came to an end", {{"state", name}});
+  }
+}
+
+void Board::Count(const QueuedJob* before, const QueuedJob& now) {
+  const auto old_state = before == nullptr ? v1::TrainingJob::STATE_UNSPECIFIED : before->state;
+  if (before != nullptr && now.attempt > before->attempt) attempts_.Increment();
+  if (now.state == old_state) return;
+  if (const auto gauge = unfinished_.find(old_state); gauge != unfinished_.end()) {
+    gauge->second->Decrement();
+  }
+  if (const auto gauge = unfinished_.find(now.state); gauge != unfinished_.end()) {
+    gauge->second->Increment();
+  }
+  if (const auto counter = finished_.find(now.state); counter != finished_.end()) {
+    counter->second->Increment();
+  }
+}
+
 void Board::Show(const Job& job) {
   MutexLock lock(mutex_);
-  auto entry = entries_.find(job.name);
+  const auto entry = entries_.find(job.name);
+  QueuedJob shown = Describe(job);
   if (entry == entries_.end()) {
     // A job that was over and is taken off stays off.
     if (job.finished()) return;
-    entry = entries_.try_emplace(job.name).first;
-  } else if (job.last_sequence <= entry->second.last_sequence) {
-    return;
+    Count(nullptr, shown);
+    entries_[job.name] = {job.last_sequence, std::move(shown)};
+  } else {
+    if (job.last_sequence <= entry->second.last_sequence) return;
+    entry->second.last_sequence = job.last_sequence;
+    // Progress alone is nothing to schedule by.
+    if (shown == entry->second.job) return;
+    Count(&entry->second.job, shown);
+    entry->second.job = std::move(shown);
   }
-  entry->second.last_sequence = job.last_sequence;
-  QueuedJob shown = Describe(job);
-  // Progress alone is nothing to schedule by.
-  if (shown == entry->second.job) return;
-  entry->second.job = std::move(shown);
   dirty_ = true;
   poked_.Signal();
 }
 
 void Board::Remove(const JobName& name) {
   MutexLock lock(mutex_);
-  entries_.erase(name);
+  const auto entry = entries_.find(name);
+  if (entry == entries_.end()) return;
+  if (const auto gauge = unfinished_.find(entry->second.job.state); gauge != unfinished_.end()) {
+    gauge->second->Decrement();
+  }
+  entries_.erase(entry);
 }
 
 std::vector<QueuedJob> Board::Jobs() const {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/metrics/metrics.h"
 #include "common/sync/mutex.h"
 #include "services/training/job.h"
 #include "services/training/reconcile.h"
@@ -13,8 +14,14 @@ namespace slipway::training {
 
 /// What the runner has to look at: the jobs that are not over, as they were last written, and the
 /// wish to look again. Whoever changes a job puts it here after the store has it. Any thread.
+///
+/// Metrics: slipway_training_jobs{state} (queued, running), slipway_training_jobs_finished_total
+/// {state} and slipway_training_attempts_started_total.
 class Board {
  public:
+  /// `metrics` outlives the board.
+  explicit Board(Metrics& metrics);
+
   /// Shows the job's newest state and wakes the runner. An older state than the one shown is left
   /// out: writers may get here in another order than they wrote.
   void Show(const Job& job);
@@ -35,6 +42,12 @@ class Board {
     int64_t last_sequence = 0;
     QueuedJob job;
   };
+
+  void Count(const QueuedJob* before, const QueuedJob& now) REQUIRES(mutex_);
+
+  std::map<v1::TrainingJob::State, prometheus::Gauge*> unfinished_;
+  std::map<v1::TrainingJob::State, prometheus::Counter*> finished_;
+  prometheus::Counter& attempts_;
 
   mutable Mutex mutex_;
   CondVar poked_;

@@ -19,6 +19,8 @@ struct TrainerEnd {
   std::string reason;
   /// Another attempt may do better.
   bool retryable = true;
+  /// It was stopped from outside, and has left a checkpoint: no failure.
+  bool interrupted = false;
   /// The end of what it wrote, oldest line first.
   std::vector<std::string> last_lines;
 };

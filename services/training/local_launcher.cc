@@ -76,6 +76,8 @@ TrainerEnd EndOf(const ProcessExit& exit, const std::string& log_file) {
   } else {
     end.reason = "the trainer " + exit.ToString();
     end.retryable = exit.signal != 0 || exit.code != kTrainerBadAttempt;
+    end.interrupted = exit.signal == 0 && exit.code == kTrainerInterrupted;
+    if (end.interrupted) end.reason = "the trainer was stopped";
   }
   return end;
 }
@@ -150,6 +152,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> LocalLauncher::Launch(v1::Attempt attem
   for (const char* name : kPassedOn) {
     if (const char* value = std::getenv(name); value != nullptr) spec.env[name] = value;
   }
+  // The trainer would set it and begin anew.
+  spec.env.emplace("OMP_WAIT_POLICY", "PASSIVE");
   spec.log_file = stem + ".log";
   spec.working_dir = folder;
   ASSIGN_OR_RETURN(

@@ -43,7 +43,7 @@ absl::Status Run(const TrainingConfig& config) {
                                                    .keep_every = config.progress_events_every}));
 
   const RetryPolicy retry{config.max_failed_attempts, config.first_retry, config.last_retry};
-  Board board;
+  Board board(metrics);
   EventBell bell;
   Training training(*store, *registry, board, bell, clock,
                     {.max_unfinished_per_tenant = config.max_unfinished_jobs_per_tenant,

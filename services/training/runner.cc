@@ -243,7 +243,10 @@ absl::Status Runner::Launch(const JobName& name) {
     EndedAttempt end{number, {}, started};
     end.end.reason = fmt::format("the trainer could not be started: {}",
                                  std::string(trainer.status().message()));
-    end.interrupted = IsStorageFull(trainer.status());
+    if (IsStorageFull(trainer.status())) {
+      end.end.interrupted = true;
+      end.wait = kFullDiskWait;
+    }
     ended_[name] = std::move(end);
     board_.Poke();
     return trainer.status();
@@ -265,8 +268,8 @@ absl::Status Runner::Settle(const JobName& name) {
           end.retryable = ended->second.end.retryable;
           end.last_lines = ended->second.end.last_lines;
           end.ran = ended->second.ran;
-          end.interrupted = ended->second.interrupted;
-          if (end.interrupted) end.wait = kFullDiskWait;
+          end.interrupted = ended->second.end.interrupted;
+          end.wait = ended->second.wait;
           const absl::Duration limit = TimeLimit(LimitsOf(job), options_.scheduling);
           if (job.used + *end.ran >= limit) {
             end.out_of_time = true;

@@ -73,7 +73,8 @@ class Runner {
     TrainerEnd end;
     absl::Duration ended;  // monotonic
     absl::Duration ran = absl::ZeroDuration();
-    bool interrupted = false;
+    // Before the next one, where this one was interrupted.
+    absl::Duration wait = absl::ZeroDuration();
   };
   struct Registration {
     JobName job;

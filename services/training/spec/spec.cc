@@ -224,6 +224,9 @@ struct Gate {
 };
 constexpr Gate kGates[] = {
     {"accuracy", TargetKind::kClass},
+    {"precision_macro", TargetKind::kClass},
+    {"recall_macro", TargetKind::kClass},
+    {"f1_macro", TargetKind::kClass},
     {"r2", TargetKind::kReal},
 };
 

@@ -128,7 +128,7 @@ class FakeLauncher final : public Launcher {
       obey = obey_;
       changed_.SignalAll();
     }
-    if (obey) End(key.first, key.second, {"the trainer was asked to stop", true, {}});
+    if (obey) End(key.first, key.second, {"the trainer was asked to stop", true, false, {}});
   }
 
   mutable Mutex mutex_;

@@ -54,11 +54,11 @@ TEST(TrainingEdgeTest, LetsInWhomItsProtoNames) {
   const TempDir dir;
   FakeJobStore store;
   FakeModelRegistry registry;
-  Board board;
+  Metrics metrics("training");
+  Board board(metrics);
   EventBell bell;
   Training training(store, registry, board, bell, Clock::Real(), {});
   const auto verifier = trust.Verifier(ServiceId::kTraining);
-  Metrics metrics("training");
   const auto edge = TrainingEdge::Create(training, *verifier, metrics, Clock::Real());
   ASSERT_TRUE(edge.ok()) << edge.status();
   GrpcServerOptions options;

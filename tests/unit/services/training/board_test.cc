@@ -1,5 +1,7 @@
 #include "services/training/board.h"
 
+#include <string>
+
 #include "gtest/gtest.h"
 
 namespace slipway::training {
@@ -16,7 +18,8 @@ Job At(TrainingJob::State state, int64_t sequence) {
 }
 
 TEST(BoardTest, ShowsTheNewestStateInWhateverOrderItComes) {
-  Board board;
+  Metrics metrics("training");
+  Board board(metrics);
   board.Show(At(TrainingJob::RUNNING, 2));
   board.Show(At(TrainingJob::QUEUED, 1));
   ASSERT_EQ(board.Jobs().size(), 1u);
@@ -26,7 +29,8 @@ TEST(BoardTest, ShowsTheNewestStateInWhateverOrderItComes) {
 }
 
 TEST(BoardTest, AJobThatIsOverIsNotPutUp) {
-  Board board;
+  Metrics metrics("training");
+  Board board(metrics);
   board.Show(At(TrainingJob::QUEUED, 1));
   board.Show(At(TrainingJob::CANCELLED, 2));
   board.Remove({"acme", "j1"});
@@ -35,7 +39,8 @@ TEST(BoardTest, AJobThatIsOverIsNotPutUp) {
 }
 
 TEST(BoardTest, WakesForAChangeAndNotForProgress) {
-  Board board;
+  Metrics metrics("training");
+  Board board(metrics);
   board.Show(At(TrainingJob::RUNNING, 1));
   board.Wait(absl::InfiniteDuration());  // returns: there was a change
 
@@ -46,6 +51,27 @@ TEST(BoardTest, WakesForAChangeAndNotForProgress) {
   board.Wait(absl::Milliseconds(1));  // would have returned at once
   board.Show(At(TrainingJob::FAILED, 4));
   board.Wait(absl::InfiniteDuration());
+}
+
+TEST(BoardTest, CountsJobsByWhatBecomesOfThem) {
+  Metrics metrics("training");
+  Board board(metrics);
+  const auto counts = [&](const std::string& line) {
+    return metrics.Text().find("slipway_training_" + line + "\n") != std::string::npos;
+  };
+  board.Show(At(TrainingJob::QUEUED, 1));
+  EXPECT_TRUE(counts("jobs{state=\"queued\"} 1"));
+  Job running = At(TrainingJob::RUNNING, 2);
+  running.attempts = 1;
+  board.Show(running);
+  EXPECT_TRUE(counts("jobs{state=\"queued\"} 0"));
+  EXPECT_TRUE(counts("jobs{state=\"running\"} 1"));
+  EXPECT_TRUE(counts("attempts_started_total 1"));
+  board.Show(At(TrainingJob::SUCCEEDED, 3));
+  board.Show(At(TrainingJob::SUCCEEDED, 3));
+  board.Remove({"acme", "j1"});
+  EXPECT_TRUE(counts("jobs{state=\"running\"} 0"));
+  EXPECT_TRUE(counts("jobs_finished_total{state=\"succeeded\"} 1"));
 }
 
 }  // namespace

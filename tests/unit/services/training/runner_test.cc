@@ -33,7 +33,8 @@ class RunnerTest : public ::testing::Test {
             const RunnerOptions& options)
         : training(store, registry, board, bell, clock, {.retry = options.retry}),
           runner(store, launcher, registry, board, bell, clock, options) {}
-    Board board;
+    Metrics metrics{"training"};
+    Board board{metrics};
     EventBell bell;
     FakeLauncher launcher;
     Training training;
@@ -116,7 +117,7 @@ class RunnerTest : public ::testing::Test {
     return reason;
   }
 
-  const TrainerEnd kKilled{"the trainer was killed by SIGKILL", true, {}};
+  const TrainerEnd kKilled{"the trainer was killed by SIGKILL", true, false, {}};
 
   Principal who_;
   FakeClock clock_;
@@ -175,7 +176,7 @@ TEST_F(RunnerTest, AResultBelowItsThresholdMakesNoVersion) {
 TEST_F(RunnerTest, ATrainerThatDiesIsFollowedByAnotherAfterAWait) {
   Submit("first");
   launcher().WaitForLaunch(kFirst, 1);
-  launcher().End(kFirst, 1, {"the trainer was killed by SIGKILL", true, {"out of memory"}});
+  launcher().End(kFirst, 1, {"the trainer was killed by SIGKILL", true, false, {"out of memory"}});
   EXPECT_EQ(WaitForState(TrainingJob::QUEUED, 2),
             "the trainer was killed by SIGKILL; tried again in 2 s");
   EXPECT_EQ(launcher().launches(), 1u);
@@ -200,10 +201,20 @@ TEST_F(RunnerTest, AJobWhoseTrainersAllDieFails) {
   EXPECT_EQ(job.attempts(), 3);
 }
 
+TEST_F(RunnerTest, ATrainerThatWasStoppedFromOutsideIsFollowedAtOnceAndCountsForNothing) {
+  Submit("first");
+  for (int attempt = 1; attempt < 6; ++attempt) {
+    launcher().WaitForLaunch(kFirst, attempt);
+    launcher().End(kFirst, attempt, {"the trainer was stopped", true, true, {}});
+  }
+  launcher().WaitForLaunch(kFirst, 6);
+  EXPECT_EQ(store_.Get({"acme", "first"})->failures, 0);
+}
+
 TEST_F(RunnerTest, ATrainerThatCannotUseItsAttemptIsNotTriedAgain) {
   Submit("first");
   launcher().WaitForLaunch(kFirst, 1);
-  launcher().End(kFirst, 1, {"the trainer exited with code 64", false, {}});
+  launcher().End(kFirst, 1, {"the trainer exited with code 64", false, false, {}});
   EXPECT_EQ(Finished().state(), TrainingJob::FAILED);
 }
 

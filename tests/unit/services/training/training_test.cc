@@ -74,7 +74,8 @@ class TrainingTest : public ::testing::Test {
   FakeClock clock_;
   FakeJobStore store_;
   FakeModelRegistry registry_;
-  Board board_;
+  Metrics metrics_{"training"};
+  Board board_{metrics_};
   EventBell bell_;
   TrainingOptions options_{.max_unfinished_per_tenant = 5, .max_watchers = 2, .retry = {}};
   Training training_{store_, registry_, board_, bell_, clock_, options_};
