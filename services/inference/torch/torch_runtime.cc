@@ -95,8 +95,13 @@ absl::StatusOr<std::unique_ptr<ModelRuntime>> MakeTorchRuntime(const TorchOption
     return absl::FailedPreconditionError(fmt::format(
         "device {} is not there: this machine or this build has no CUDA", options.device));
   }
-  at::set_num_threads(options.threads);
-  at::set_num_interop_threads(1);
+  try {
+    at::set_num_threads(options.threads);
+    // LibTorch takes this once only.
+    if (at::get_num_interop_threads() != 1) at::set_num_interop_threads(1);
+  } catch (const std::exception& error) {
+    return nn::TorchError(error);
+  }
   return std::make_unique<TorchRuntime>(options);
 }
 
