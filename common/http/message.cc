@@ -1,5 +1,7 @@
 #include "common/http/message.h"
 
+#include <algorithm>
+
 namespace slipway::http {
 namespace {
 
@@ -22,8 +24,16 @@ Headers::Headers(std::initializer_list<std::pair<std::string_view, std::string_v
 void Headers::Add(std::string_view name, std::string_view value) {
   fields_.push_back({static_cast<uint32_t>(text_.size()), static_cast<uint32_t>(name.size()),
                      static_cast<uint32_t>(value.size())});
-  text_.append(name);
-  text_.append(value);
+  const size_t size = text_.size() + name.size() + value.size();
+  if (size <= text_.capacity()) {
+    text_.append(name).append(value);
+    return;
+  }
+  // The arguments may be views of this text, so it must stay until they are copied.
+  std::string grown;
+  grown.reserve(std::max(size, 2 * text_.capacity()));
+  grown.append(text_).append(name).append(value);
+  text_ = std::move(grown);
 }
 
 void Headers::Set(std::string_view name, std::string_view value) {

@@ -59,16 +59,29 @@ class ServerTest : public ::testing::Test {
  protected:
   using Handle = std::function<void(std::shared_ptr<Exchange>)>;
 
-  void Serve(Handle handle) {
+  /// Stops the server before what the test has declared ahead of it goes: handlers refer to that.
+  class Running {
+   public:
+    explicit Running(std::unique_ptr<Server>& server) : server_(server) {}
+    ~Running() { server_.reset(); }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    std::unique_ptr<Server>& server_;
+  };
+
+  [[nodiscard]] Running Serve(Handle handle) {
     handler_.handle = std::move(handle);
     absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options_, handler_);
-    ASSERT_TRUE(server.ok()) << std::string(server.status().message());
+    EXPECT_TRUE(server.ok()) << std::string(server.status().message());
     server_ = *std::move(server);
+    return Running(server_);
   }
 
   /// Answers each request with its method, target and body.
-  void ServeEcho() {
-    Serve([](std::shared_ptr<Exchange> exchange) {
+  [[nodiscard]] Running ServeEcho() {
+    return Serve([](std::shared_ptr<Exchange> exchange) {
       Exchange& asked = *exchange;
       asked.ReadBody(1 << 20, [exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
         if (!body.ok()) return;

@@ -23,8 +23,8 @@ constexpr milliseconds kSoon{5000};
 class ServerLifetimeTest : public ServerTest {
  protected:
   /// A handler that keeps each exchange until the test takes it.
-  void ServeHeld() {
-    Serve([this](std::shared_ptr<Exchange> exchange) {
+  [[nodiscard]] Running ServeHeld() {
+    return Serve([this](std::shared_ptr<Exchange> exchange) {
       exchange->OnCancel([this] { cancelled_.Set(true); });
       held_.Set(std::move(exchange));
     });
@@ -35,13 +35,13 @@ class ServerLifetimeTest : public ServerTest {
 };
 
 TEST_F(ServerLifetimeTest, TellsThePortItBound) {
-  ServeEcho();
+  const Running running = ServeEcho();
   EXPECT_GT(server_->port(), 0);
   EXPECT_EQ(server_->address(), "127.0.0.1:" + std::to_string(server_->port()));
 }
 
 TEST_F(ServerLifetimeTest, RefusesAnAddressThatIsTaken) {
-  ServeEcho();
+  const Running running = ServeEcho();
   ServerOptions options;
   options.address = server_->address();
   const auto second = Server::Start(options, handler_);
@@ -68,7 +68,7 @@ TEST_F(ServerLifetimeTest, ListensOnAUnixSocketAndRemovesIt) {
   const TempDir folder;
   options_.address = "unix:" + (folder / "s.sock");
   Promise<std::string> peer_address;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     peer_address.Set(exchange->head().peer_address);
     exchange->Respond({});
   });
@@ -87,12 +87,12 @@ TEST_F(ServerLifetimeTest, ListensOnAUnixSocketAndRemovesIt) {
 TEST_F(ServerLifetimeTest, ReplacesTheSocketOfAProcessThatDied) {
   const TempDir folder;
   options_.address = "unix:" + (folder / "s.sock");
-  ServeEcho();
+  const Running before = ServeEcho();
   // A second name keeps the file when its server goes, as after a kill.
   std::filesystem::create_hard_link(folder / "s.sock", folder / "kept");
   server_.reset();
   std::filesystem::rename(folder / "kept", folder / "s.sock");
-  ServeEcho();
+  const Running running = ServeEcho();
   EXPECT_EQ(RawPeer(server_->address()).Ask(kGet).status, 200);
 }
 
@@ -112,7 +112,7 @@ TEST_F(ServerLifetimeTest, RefusesAPathThatIsTooLongForASocket) {
 }
 
 TEST_F(ServerLifetimeTest, LeavesNoSocketToProcessesThatAreLaunched) {
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   EXPECT_EQ(peer.Ask(kGet).status, 200);
   int sockets = 0;
@@ -127,7 +127,7 @@ TEST_F(ServerLifetimeTest, LeavesNoSocketToProcessesThatAreLaunched) {
 }
 
 TEST_F(ServerLifetimeTest, TellsTheHandlerThatThePeerLeft) {
-  ServeHeld();
+  const Running running = ServeHeld();
   RawPeer peer(server_->address());
   peer.Send(kGet);
   const std::shared_ptr<Exchange> exchange = held_.Wait();
@@ -141,7 +141,7 @@ TEST_F(ServerLifetimeTest, TellsTheHandlerThatThePeerLeft) {
 }
 
 TEST_F(ServerLifetimeTest, TellsTheHandlerThatThePeerClosedButStillAnswersOneThatListens) {
-  ServeHeld();
+  const Running running = ServeHeld();
   RawPeer peer(server_->address());
   peer.Send(kGet);
   const std::shared_ptr<Exchange> exchange = held_.Wait();
@@ -153,7 +153,8 @@ TEST_F(ServerLifetimeTest, TellsTheHandlerThatThePeerClosedButStillAnswersOneTha
 }
 
 TEST_F(ServerLifetimeTest, CallsAHandlerThatAsksTooLateWhetherThePeerLeft) {
-  Serve([this](std::shared_ptr<Exchange> exchange) { held_.Set(std::move(exchange)); });
+  const Running running =
+      Serve([this](std::shared_ptr<Exchange> exchange) { held_.Set(std::move(exchange)); });
   RawPeer peer(server_->address());
   peer.Send(kGet);
   const std::shared_ptr<Exchange> exchange = held_.Wait();
@@ -164,7 +165,7 @@ TEST_F(ServerLifetimeTest, CallsAHandlerThatAsksTooLateWhetherThePeerLeft) {
 }
 
 TEST_F(ServerLifetimeTest, DoesNotCancelARequestThatWasAnswered) {
-  ServeHeld();
+  const Running running = ServeHeld();
   {
     RawPeer peer(server_->address());
     peer.Send(kGet);
@@ -177,7 +178,7 @@ TEST_F(ServerLifetimeTest, DoesNotCancelARequestThatWasAnswered) {
 
 TEST_F(ServerLifetimeTest, EndsAReadWhenThePeerLeaves) {
   Promise<absl::Status> read;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     Exchange& asked = *exchange;
     asked.ReadBody(100, [&, exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
       read.Set(body.status());
@@ -191,7 +192,7 @@ TEST_F(ServerLifetimeTest, EndsAReadWhenThePeerLeaves) {
 
 TEST_F(ServerLifetimeTest, EndsAWriteWhenThePeerLeaves) {
   Promise<absl::Status> written;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->StartResponse(200, {});
     Exchange& asked = *exchange;
     asked.Write(std::string(64 << 20, 'x'),
@@ -206,7 +207,7 @@ TEST_F(ServerLifetimeTest, EndsAWriteWhenThePeerLeaves) {
 
 TEST_F(ServerLifetimeTest, DrainLetsARequestFinishAndRefusesNewOnes) {
   options_.threads = 2;
-  ServeHeld();
+  const Running running = ServeHeld();
   RawPeer idle(server_->address());
   EXPECT_TRUE(idle.IsQuietFor(milliseconds(1)));
   RawPeer busy(server_->address());
@@ -227,7 +228,7 @@ TEST_F(ServerLifetimeTest, DrainLetsARequestFinishAndRefusesNewOnes) {
 }
 
 TEST_F(ServerLifetimeTest, DrainAnswersARequestThatComesWithinTheGrace) {
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   EXPECT_EQ(peer.Ask(kGet).status, 200);
   Promise<int> broken;
@@ -242,7 +243,7 @@ TEST_F(ServerLifetimeTest, DrainAnswersARequestThatComesWithinTheGrace) {
 }
 
 TEST_F(ServerLifetimeTest, DrainCutsWhatIsNotDoneByTheDeadline) {
-  ServeHeld();
+  const Running running = ServeHeld();
   RawPeer peer(server_->address());
   peer.Send(kGet);
   const std::shared_ptr<Exchange> exchange = held_.Wait();
@@ -252,7 +253,7 @@ TEST_F(ServerLifetimeTest, DrainCutsWhatIsNotDoneByTheDeadline) {
 }
 
 TEST_F(ServerLifetimeTest, AnExchangeMayOutliveItsServer) {
-  ServeHeld();
+  const Running running = ServeHeld();
   RawPeer peer(server_->address());
   peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
   std::shared_ptr<Exchange> exchange = held_.Wait();
@@ -272,7 +273,7 @@ TEST_F(ServerLifetimeTest, AnExchangeMayOutliveItsServer) {
 TEST_F(ServerLifetimeTest, StopsWhileRequestsComeInFromAllSides) {
   for (int round = 0; round < 20; ++round) {
     options_.threads = 2;
-    ServeEcho();
+    const Running running = ServeEcho();
     const std::string address = server_->address();
     std::vector<std::unique_ptr<RawPeer>> peers;
     for (int i = 0; i < 4; ++i) peers.push_back(std::make_unique<RawPeer>(address));

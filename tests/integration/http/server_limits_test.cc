@@ -27,7 +27,7 @@ class ServerLimitsTest : public ServerTest {
 };
 
 TEST_F(ServerLimitsTest, TakesAHeaderUpToItsLimitAndNoMore) {
-  ServeEcho();
+  const Running running = ServeEcho();
   const std::string start = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
   const std::string end = "\r\n\r\n";
   const size_t room = options_.max_header_bytes - start.size() - end.size();
@@ -42,7 +42,7 @@ TEST_F(ServerLimitsTest, TakesAHeaderUpToItsLimitAndNoMore) {
 }
 
 TEST_F(ServerLimitsTest, RefusesAnEndlessHeaderWhileItComes) {
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer line(server_->address());
   line.Send("GET /" + std::string(40'000, 'a'));
   EXPECT_EQ(line.Read().status, 431);
@@ -60,7 +60,7 @@ TEST_F(ServerLimitsTest, RefusesAnEndlessHeaderWhileItComes) {
 TEST_F(ServerLimitsTest, RefusesABodyByItsLengthBeforeItComes) {
   options_.max_body_bytes = 1000;
   Promise<absl::Status> read;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     Exchange& asked = *exchange;
     asked.ReadSome([&, exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
       read.Set(body.status());
@@ -77,7 +77,7 @@ TEST_F(ServerLimitsTest, RefusesABodyByItsLengthBeforeItComes) {
 }
 
 TEST_F(ServerLimitsTest, RefusesAChunkedBodyOnceItIsOverTheLimit) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     Exchange& asked = *exchange;
     asked.ReadBody(10, [exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
       if (body.ok()) exchange->Respond({.body = *body});
@@ -93,7 +93,7 @@ TEST_F(ServerLimitsTest, RefusesAChunkedBodyOnceItIsOverTheLimit) {
 
 TEST_F(ServerLimitsTest, LetsARouteRaiseTheLimitOfItsBody) {
   options_.max_body_bytes = 10;
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->LimitBody(20);
     Exchange& asked = *exchange;
     asked.ReadSome([exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
@@ -108,7 +108,7 @@ TEST_F(ServerLimitsTest, LetsARouteRaiseTheLimitOfItsBody) {
 
 TEST_F(ServerLimitsTest, EndsAHeaderThatDoesNotComeToItsEnd) {
   options_.header_timeout = absl::Milliseconds(100);
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer half(server_->address());
   const RawPeer::Answer answer = half.Ask("GET / HTTP/1.1\r\nHost: ");
   EXPECT_EQ(answer.status, 408);
@@ -123,7 +123,7 @@ TEST_F(ServerLimitsTest, EndsAHeaderThatDoesNotComeToItsEnd) {
 
 TEST_F(ServerLimitsTest, GivesAHeaderNoMoreTimeForComingByteByByte) {
   options_.header_timeout = absl::Milliseconds(150);
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   const std::string endless(100'000, 'a');
   peer.Send("GET /");
@@ -137,7 +137,7 @@ TEST_F(ServerLimitsTest, GivesAHeaderNoMoreTimeForComingByteByByte) {
 
 TEST_F(ServerLimitsTest, ClosesAConnectionThatNeverSpeaks) {
   options_.header_timeout = absl::Milliseconds(100);
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   EXPECT_EQ(peer.ReadToEnd(), "") << "without a word, as it asked nothing";
   EXPECT_EQ(Refused(Refusal::kHeaderTimeout), 1u);
@@ -145,7 +145,7 @@ TEST_F(ServerLimitsTest, ClosesAConnectionThatNeverSpeaks) {
 
 TEST_F(ServerLimitsTest, ClosesAConnectionThatIsIdleTooLong) {
   options_.idle_timeout = absl::Milliseconds(100);
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   EXPECT_EQ(peer.Ask(kGet).status, 200);
   EXPECT_EQ(peer.ReadToEnd(), "");
@@ -157,7 +157,7 @@ TEST_F(ServerLimitsTest, EndsABodyThatStopsComing) {
   options_.stall_timeout = absl::Milliseconds(100);
   Promise<absl::Status> read;
   Promise<bool> cancelled;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->OnCancel([&] { cancelled.Set(true); });
     Exchange& asked = *exchange;
     asked.ReadBody(1000, [&, exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
@@ -176,7 +176,7 @@ TEST_F(ServerLimitsTest, EndsABodyThatStopsComing) {
 
 TEST_F(ServerLimitsTest, TakesATrickleForAStall) {
   options_.stall_timeout = absl::Milliseconds(150);
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
   int sent = 0;
@@ -201,7 +201,8 @@ void CountUpload(std::shared_ptr<Exchange> exchange, size_t so_far) {
 TEST_F(ServerLimitsTest, DoesNotCutAnUploadThatMakesProgress) {
   options_.total_timeout = absl::Milliseconds(100);
   options_.stall_timeout = absl::Milliseconds(400);
-  Serve([](std::shared_ptr<Exchange> exchange) { CountUpload(std::move(exchange), 0); });
+  const Running running =
+      Serve([](std::shared_ptr<Exchange> exchange) { CountUpload(std::move(exchange), 0); });
   RawPeer peer(server_->address());
   peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 80000\r\n\r\n");
   // 20 pieces, 600 ms: six times the total time-out and more than one stall's.
@@ -213,7 +214,7 @@ TEST_F(ServerLimitsTest, DoesNotCutAnUploadThatMakesProgress) {
 }
 
 TEST_F(ServerLimitsTest, CutsAnUploadWhereTheRouteLimitsItsTime) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->LimitTime(absl::Milliseconds(150));
     CountUpload(std::move(exchange), 0);
   });
@@ -233,7 +234,7 @@ TEST_F(ServerLimitsTest, AnswersForAHandlerThatTakesTooLong) {
   options_.total_timeout = absl::Milliseconds(100);
   Promise<std::shared_ptr<Exchange>> kept;
   Promise<bool> cancelled;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->OnCancel([&] { cancelled.Set(true); });
     kept.Set(std::move(exchange));
   });
@@ -251,7 +252,7 @@ TEST_F(ServerLimitsTest, DoesNotCutAStreamThatIsSilent) {
   options_.total_timeout = options_.stall_timeout = absl::Milliseconds(80);
   options_.idle_timeout = options_.header_timeout = absl::Milliseconds(80);
   Promise<std::shared_ptr<Exchange>> kept;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->StartResponse(200, {});
     kept.Set(std::move(exchange));
   });
@@ -269,7 +270,7 @@ TEST_F(ServerLimitsTest, ClosesAPeerThatDoesNotReadItsAnswer) {
   options_.stall_timeout = absl::Milliseconds(100);
   Promise<absl::Status> written;
   Promise<bool> cancelled;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->OnCancel([&] { cancelled.Set(true); });
     exchange->StartResponse(200, {});
     exchange->Write(std::string(64 << 20, 'x'),
@@ -286,7 +287,7 @@ TEST_F(ServerLimitsTest, ClosesAPeerThatDoesNotReadItsAnswer) {
 
 TEST_F(ServerLimitsTest, ClosesAPeerThatDoesNotReadALastAnswer) {
   options_.stall_timeout = absl::Milliseconds(100);
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({.headers = {{"connection", "close"}}, .body = std::string(64 << 20, 'x')});
   });
   RawPeer peer(server_->address());
@@ -299,7 +300,7 @@ TEST_F(ServerLimitsTest, ClosesAPeerThatDoesNotReadALastAnswer) {
 
 TEST_F(ServerLimitsTest, TurnsAwayMoreConnectionsThanItTakes) {
   options_.max_connections = 3;
-  ServeEcho();
+  const Running running = ServeEcho();
   std::vector<std::unique_ptr<RawPeer>> peers;
   for (int i = 0; i < 3; ++i) {
     peers.push_back(std::make_unique<RawPeer>(server_->address()));
@@ -319,7 +320,7 @@ TEST_F(ServerLimitsTest, TurnsAwayMoreConnectionsThanItTakes) {
 
 TEST_F(ServerLimitsTest, TurnsAwayAnAddressThatHasTooMany) {
   options_.max_connections_per_address = 1;
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer first(server_->address());
   EXPECT_EQ(first.Ask(kGet).status, 200);
   EXPECT_EQ(RawPeer(server_->address()).Read().status, 503);
@@ -330,7 +331,7 @@ TEST_F(ServerLimitsTest, TurnsAwayAnAddressThatHasTooMany) {
 TEST_F(ServerLimitsTest, ShedsAThousandSlowConnectionsWhileItAnswersOthers) {
   options_.header_timeout = absl::Milliseconds(500);
   options_.stall_timeout = absl::Milliseconds(500);
-  ServeEcho();
+  const Running running = ServeEcho();
   std::vector<std::unique_ptr<RawPeer>> slow;
   for (int i = 0; i < 999; ++i) {
     slow.push_back(std::make_unique<RawPeer>(server_->address()));

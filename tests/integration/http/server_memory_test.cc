@@ -12,7 +12,12 @@
 namespace slipway::http {
 namespace {
 
-using ServerMemoryTest = ServerTest;
+class ServerMemoryTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    if (kSanitized) GTEST_SKIP() << "a sanitizer keeps what is freed";
+  }
+};
 
 uint64_t UploadBytes() {
   const char* const bytes = std::getenv("SLIPWAY_TEST_UPLOAD_BYTES");
@@ -54,7 +59,7 @@ TEST_F(ServerMemoryTest, TakesALongUploadInFlatMemory) {
       });
     }
   };
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->LimitBody(UploadBytes());
     auto upload = std::make_shared<Upload>();
     upload->exchange = std::move(exchange);
@@ -82,7 +87,7 @@ TEST_F(ServerMemoryTest, TakesALongUploadInFlatMemory) {
 
 TEST_F(ServerMemoryTest, TakesNothingOfAnUploadBeforeItIsAskedFor) {
   Promise<std::shared_ptr<Exchange>> held;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->LimitBody(UINT64_MAX);
     held.Set(std::move(exchange));
   });
@@ -125,7 +130,7 @@ TEST_F(ServerMemoryTest, SendsALongAnswerInFlatMemory) {
     }
   };
   Promise<uint64_t> growth;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     auto download = std::make_shared<Download>();
     exchange->StartResponse(200, {});
     download->exchange = std::move(exchange);
@@ -140,9 +145,8 @@ TEST_F(ServerMemoryTest, SendsALongAnswerInFlatMemory) {
 }
 
 TEST_F(ServerMemoryTest, HoldsLittleForAConnectionThatIsIdle) {
-  if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be counted";
   options_.max_connections_per_address = 10'000;
-  ServeEcho();
+  const Running running = ServeEcho();
   // Each connection has answered one small and one large request before it is idle.
   const std::string large =
       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + std::string(100'000, 'x');

@@ -22,7 +22,7 @@ using ServerRequestsTest = ServerTest;
 constexpr char kGet[] = "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n";
 
 TEST_F(ServerRequestsTest, AnswersWithLengthDateTypeAndItsOwnRequestId) {
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   const RawPeer::Answer answer = peer.Ask(
       "POST /p HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Length: 5\r\n\r\nhello");
@@ -37,7 +37,7 @@ TEST_F(ServerRequestsTest, AnswersWithLengthDateTypeAndItsOwnRequestId) {
 
 TEST_F(ServerRequestsTest, GivesTheHandlerTheHeadAsItWasSent) {
   Promise<std::string> seen;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     const RequestHead& head = exchange->head();
     seen.Set(head.method + "|" + std::string(head.path()) + "|" + std::string(head.query()) + "|" +
              std::string(head.headers.Get("X-A")) + "|" + head.peer_address + "|" +
@@ -51,7 +51,7 @@ TEST_F(ServerRequestsTest, GivesTheHandlerTheHeadAsItWasSent) {
 }
 
 TEST_F(ServerRequestsTest, SendsHeadAndBodyInOneSegment) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({.body = std::string(30'000, 'x')});
   });
   RawPeer peer(server_->address());
@@ -62,7 +62,7 @@ TEST_F(ServerRequestsTest, SendsHeadAndBodyInOneSegment) {
 }
 
 TEST_F(ServerRequestsTest, KeepsTheConnectionForTheNextRequest) {
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   for (int i = 0; i < 100; ++i) EXPECT_EQ(peer.Ask(kGet).body, "GET /a?b=c ");
   EXPECT_EQ(server_->stats().connections_accepted, 1u);
@@ -70,7 +70,7 @@ TEST_F(ServerRequestsTest, KeepsTheConnectionForTheNextRequest) {
 }
 
 TEST_F(ServerRequestsTest, ClosesAfterTheAnswerWhenEitherSideAsksForIt) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     Response response;
     if (exchange->head().target == "/close") response.headers.Add("Connection", "close");
     exchange->Respond(std::move(response));
@@ -93,7 +93,7 @@ TEST_F(ServerRequestsTest, ClosesAfterTheAnswerWhenEitherSideAsksForIt) {
 TEST_F(ServerRequestsTest, AnswersPipelinedRequestsInTheirOrder) {
   // The first is answered last: its exchange is kept until the third could have been answered.
   Promise<std::shared_ptr<Exchange>> first;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     if (exchange->head().target == "/1") {
       first.Set(std::move(exchange));
     } else {
@@ -114,7 +114,8 @@ TEST_F(ServerRequestsTest, AnswersPipelinedRequestsInTheirOrder) {
 
 TEST_F(ServerRequestsTest, TakesNoMoreOfAPipelineThanOneBuffer) {
   Promise<std::shared_ptr<Exchange>> first;
-  Serve([&](std::shared_ptr<Exchange> exchange) { first.Set(std::move(exchange)); });
+  const Running running =
+      Serve([&](std::shared_ptr<Exchange> exchange) { first.Set(std::move(exchange)); });
   RawPeer peer(server_->address());
   peer.Send(kGet);
   first.Wait();
@@ -133,7 +134,7 @@ TEST_F(ServerRequestsTest, TakesNoMoreOfAPipelineThanOneBuffer) {
 }
 
 TEST_F(ServerRequestsTest, ReadsARequestThatComesByteByByte) {
-  ServeEcho();
+  const Running running = ServeEcho();
   RawPeer peer(server_->address());
   const std::string request =
       "\r\nPOST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -144,7 +145,7 @@ TEST_F(ServerRequestsTest, ReadsARequestThatComesByteByByte) {
 }
 
 TEST_F(ServerRequestsTest, SendsContinueOnlyWhenTheBodyIsWanted) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     if (exchange->head().target == "/no") return exchange->Respond({.status = 403});
     Exchange& asked = *exchange;
     asked.ReadBody(100, [exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
@@ -165,7 +166,8 @@ TEST_F(ServerRequestsTest, SendsContinueOnlyWhenTheBodyIsWanted) {
 }
 
 TEST_F(ServerRequestsTest, ReadsOverASmallBodyThatNobodyWanted) {
-  Serve([](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 401}); });
+  const Running running =
+      Serve([](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 401}); });
   RawPeer peer(server_->address());
   // The body comes in pieces, the last of them with the next request behind it.
   EXPECT_EQ(peer.Ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab").status, 401);
@@ -179,7 +181,8 @@ TEST_F(ServerRequestsTest, ReadsOverASmallBodyThatNobodyWanted) {
 
 TEST_F(ServerRequestsTest, DeliversAnAnswerToAPeerThatIsStillSending) {
   // Closing with unread input resets the connection, and takes the answer along.
-  Serve([](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 401}); });
+  const Running running =
+      Serve([](std::shared_ptr<Exchange> exchange) { exchange->Respond({.status = 401}); });
   RawPeer peer(server_->address());
   peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n");
   EXPECT_TRUE(peer.Send(std::string(4'000'000, 'x')));
@@ -188,7 +191,8 @@ TEST_F(ServerRequestsTest, DeliversAnAnswerToAPeerThatIsStillSending) {
 }
 
 TEST_F(ServerRequestsTest, AnswersHeadWithoutABody) {
-  Serve([](std::shared_ptr<Exchange> exchange) { exchange->Respond({.body = "12345"}); });
+  const Running running =
+      Serve([](std::shared_ptr<Exchange> exchange) { exchange->Respond({.body = "12345"}); });
   RawPeer peer(server_->address());
   peer.Send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
   const RawPeer::Answer answer = peer.Read(/*to_head=*/true);
@@ -197,7 +201,7 @@ TEST_F(ServerRequestsTest, AnswersHeadWithoutABody) {
 }
 
 TEST_F(ServerRequestsTest, GivesNoLengthToAnAnswerThatHasNoBody) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({.status = 204, .body = "must not be sent"});
   });
   RawPeer peer(server_->address());
@@ -206,7 +210,7 @@ TEST_F(ServerRequestsTest, GivesNoLengthToAnAnswerThatHasNoBody) {
 }
 
 TEST_F(ServerRequestsTest, LetsNoValueStartAFieldOfItsOwn) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({.headers = {{"X-Name", "a\r\nSet-Cookie: evil\r\n\r\nbody"},
                                    {"Bad Name", "x"},
                                    {"Content-Length", "7"},
@@ -225,7 +229,7 @@ TEST_F(ServerRequestsTest, LetsNoValueStartAFieldOfItsOwn) {
 
 TEST_F(ServerRequestsTest, StreamsAnAnswerInChunksAsTheyAreMade) {
   Promise<std::shared_ptr<Exchange>> started;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     if (exchange->head().target == "/again") {
       exchange->Respond({.body = "again"});
     } else {
@@ -252,7 +256,7 @@ TEST_F(ServerRequestsTest, StreamsAnAnswerInChunksAsTheyAreMade) {
 }
 
 TEST_F(ServerRequestsTest, StreamsAnAnswerOfAKnownLength) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->StartResponse(200, {{"Content-Length", "6"}});
     exchange->Write("abc", nullptr);
     exchange->Write("def", nullptr);
@@ -264,7 +268,7 @@ TEST_F(ServerRequestsTest, StreamsAnAnswerOfAKnownLength) {
 }
 
 TEST_F(ServerRequestsTest, ShowsThePeerThatAStreamBrokeOff) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     const std::string target = exchange->head().target;
     if (target == "/too-few" || target == "/too-many") {
       exchange->StartResponse(200, {{"Content-Length", "4"}});
@@ -285,7 +289,7 @@ TEST_F(ServerRequestsTest, ShowsThePeerThatAStreamBrokeOff) {
 }
 
 TEST_F(ServerRequestsTest, EndsAStreamToAnOldPeerWithTheConnection) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->StartResponse(200, {});
     exchange->Write("abc", nullptr);
     exchange->Finish();
@@ -298,7 +302,7 @@ TEST_F(ServerRequestsTest, EndsAStreamToAnOldPeerWithTheConnection) {
 }
 
 TEST_F(ServerRequestsTest, AnswersAnExchangeThatWasDroppedWith500) {
-  Serve([](std::shared_ptr<Exchange>) {});
+  const Running running = Serve([](std::shared_ptr<Exchange>) {});
   RawPeer peer(server_->address());
   const RawPeer::Answer answer = peer.Ask(kGet);
   EXPECT_EQ(answer.status, 500);
@@ -314,13 +318,13 @@ TEST_F(ServerRequestsTest, LetsTheOwnerOfTheErrorFormRenderIt) {
     return Response{.status = error.status,
                     .body = std::string(error.code) + (error.head ? error.head->target : "-")};
   };
-  Serve([](std::shared_ptr<Exchange>) {});
+  const Running running = Serve([](std::shared_ptr<Exchange>) {});
   EXPECT_EQ(RawPeer(server_->address()).Ask(kGet).body, "internal/a?b=c");
   EXPECT_EQ(RawPeer(server_->address()).Ask("nonsense\r\n\r\n").body, "malformed-");
 }
 
 TEST_F(ServerRequestsTest, CountsOnlyTheFirstAnswer) {
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({.body = "first"});
     exchange->Respond({.body = "second"});
     exchange->StartResponse(200, {});
@@ -335,7 +339,7 @@ TEST_F(ServerRequestsTest, CountsOnlyTheFirstAnswer) {
 TEST_F(ServerRequestsTest, TellsAtOnceWhenTheKernelHasTheAnswer) {
   Promise<bool> taken;
   std::atomic<bool> called = false;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     taken.Set(exchange->Respond({.body = "small"}, [&](absl::Status) { called = true; }));
   });
   RawPeer peer(server_->address());
@@ -347,7 +351,7 @@ TEST_F(ServerRequestsTest, TellsAtOnceWhenTheKernelHasTheAnswer) {
 TEST_F(ServerRequestsTest, TellsLaterWhenThePeerHasToReadFirst) {
   Promise<absl::Status> later;
   Promise<bool> taken;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     taken.Set(exchange->Respond({.body = std::string(32 << 20, 'x')},
                                 [&](absl::Status status) { later.Set(std::move(status)); }));
   });
@@ -361,7 +365,7 @@ TEST_F(ServerRequestsTest, TellsLaterWhenThePeerHasToReadFirst) {
 
 TEST_F(ServerRequestsTest, TellsThatThePeerLeftBeforeTheEndOfItsAnswer) {
   Promise<absl::Status> later;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({.body = std::string(32 << 20, 'x')},
                       [&](absl::Status status) { later.Set(std::move(status)); });
   });
@@ -375,7 +379,8 @@ TEST_F(ServerRequestsTest, TellsThatThePeerLeftBeforeTheEndOfItsAnswer) {
 
 TEST_F(ServerRequestsTest, ReadsABodyPieceByPiece) {
   Promise<std::shared_ptr<Exchange>> started;
-  Serve([&](std::shared_ptr<Exchange> exchange) { started.Set(std::move(exchange)); });
+  const Running running =
+      Serve([&](std::shared_ptr<Exchange> exchange) { started.Set(std::move(exchange)); });
   RawPeer peer(server_->address());
   peer.Send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
   const std::shared_ptr<Exchange> exchange = started.Wait();
@@ -390,7 +395,7 @@ TEST_F(ServerRequestsTest, ReadsABodyPieceByPiece) {
 
 TEST_F(ServerRequestsTest, GivesTheReaderOfAnAnsweredExchangeItsCallback) {
   Promise<absl::Status> after;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->Respond({});
     exchange->ReadBody(10, [&](absl::StatusOr<std::string> body) { after.Set(body.status()); });
   });
@@ -412,7 +417,7 @@ TEST_F(ServerRequestsTest, SurvivesAnyNumberOfWritesFromTheirOwnCallbacks) {
       });
     }
   };
-  Serve([](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
     auto stream = std::make_shared<Stream>();
     exchange->StartResponse(200, {{"content-length", "200000"}});
     stream->exchange = std::move(exchange);
@@ -445,7 +450,7 @@ TEST_F(ServerRequestsTest, TakesAnswersFromAnyThreadWhileOthersComeIn) {
       if (body.ok()) exchange->Respond({.body = *body});
     }
   };
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     MutexLock lock(mutex);
     queue.push_back(std::move(exchange));
     changed.Signal();

@@ -20,7 +20,7 @@ class SmugglingTest : public ServerTest, public ::testing::WithParamInterface<Fo
 
 TEST_P(SmugglingTest, IsRefusedAndTheConnectionClosed) {
   int handled = 0;
-  Serve([&](std::shared_ptr<Exchange> exchange) {
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     if (exchange->head().target == "/smuggled") ++handled;
     Exchange& asked = *exchange;
     asked.ReadBody(1 << 20, [exchange = std::move(exchange)](absl::StatusOr<std::string> body) {
@@ -120,6 +120,7 @@ std::vector<Form> Forms() {
       {"ChunkEndWithBareFeed", Chunked("5\r\nhello\n0\r\n\r\n")},
       {"ChunkExtensionWithoutName", Chunked("5;\r\nhello\r\n0\r\n\r\n")},
       {"ChunkExtensionWithBareFeed", Chunked("5;a\nb\r\nhello\r\n0\r\n\r\n")},
+      {"ChunkExtensionWithBareFeedInQuotes", Chunked("5;a=\"b\nc\"\r\nhello\r\n0\r\n\r\n")},
       {"FoldedTrailer", Chunked("0\r\nX: a\r\n b\r\n\r\n")},
       {"TrailerWithLength", Chunked("0\r\nContent-Length: 5\r\n\r\n")},
       {"TrailerWithBareFeed", Chunked("0\r\nX: a\n\r\n\r\n")},
