@@ -45,7 +45,7 @@ grpc::ChannelArguments Arguments(const ChannelOptions& options) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel(const ChannelOptions& options) {
-  RouteLibraryLogs();
+  PrepareLibraries();
   ASSIGN_OR_RETURN(const Address address, Address::Parse(options.address));
   RETURN_IF_ERROR(CheckTransport(address, options.tls));
   if (address.is_unix()) {

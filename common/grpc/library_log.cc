@@ -1,6 +1,7 @@
 #include "common/grpc/transport.h"
 #include "common/log/log.h"
 #include "google/protobuf/stubs/logging.h"
+#include "grpc/grpc.h"
 #include "grpc/support/log.h"
 
 namespace slipway {
@@ -23,10 +24,13 @@ void LogFromProtobuf(google::protobuf::LogLevel level, const char* file, int lin
 
 }  // namespace
 
-void RouteLibraryLogs() {
+void PrepareLibraries() {
   static const bool once = [] {
     gpr_set_log_function(LogFromGrpc);
     google::protobuf::SetLogHandler(LogFromProtobuf);
+    // For good: grpc_shutdown(), in the last destructor that uses the library, joins a poller that
+    // may sleep for 10 s yet (gRPC 1.51, measured), and a service's end would take as long.
+    grpc_init();
     return true;
   }();
   static_cast<void>(once);

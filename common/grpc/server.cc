@@ -126,7 +126,7 @@ GrpcServer::~GrpcServer() { Drain(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
-  RouteLibraryLogs();
+  PrepareLibraries();
   EnablePlugins();
   ASSIGN_OR_RETURN(Address address, Address::Parse(options.address));
   RETURN_IF_ERROR(CheckTransport(address, options.tls));

@@ -13,8 +13,9 @@ inline constexpr int kKeepaliveTimeoutMilliseconds = 10'000;
 /// How often the files of TLS are looked at.
 inline constexpr unsigned kTlsRefreshSeconds = 60;
 
-/// Sends what gRPC and protobuf have to say to the log; once per program is enough.
-void RouteLibraryLogs();
+/// Sends what gRPC and protobuf have to say to the log, and keeps gRPC ready to the program's end;
+/// once per program is enough.
+void PrepareLibraries();
 
 }  // namespace slipway
 
