@@ -1,4 +1,6 @@
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/crypto/encoding.h"
@@ -251,6 +253,34 @@ TEST_F(TokenVerifierTest, KeepsItsKeysWhileTheFolderCannotBeRead) {
   ASSERT_TRUE(WriteFileAtomically(trust_.folder() + "/gateway.pub", "half a k").ok());
   clock_.Advance(absl::Minutes(2));
   EXPECT_EQ(ErrorOf(token), "");
+}
+
+TEST_F(TokenVerifierTest, AnswersManyThreadsWhileKeysChange) {
+  TokenIssuer issuer(ServiceId::kGateway, trust_.key(ServiceId::kGateway), clock_);
+  const std::string pem = *ReadFile(trust_.folder() + "/gateway.pub");
+  const std::string more = pem + Ed25519PrivateKey::Generate().public_key().ToPem();
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 300; ++i) {
+          Principal principal = owner_;
+          principal.tenant = "t" + std::to_string(i % 7);
+          const auto token = issuer.Issue(principal, ServiceId::kRegistry);
+          const auto who = registry_->Verify(*token);
+          if (!who.ok() || (*who)->tenant != principal.tenant) ++wrong;
+          if (registry_->Verify(*token + "A").ok()) ++wrong;
+          if (t == 0 && i % 30 == 0) clock_.Advance(absl::Minutes(1));
+          if (t == 1 && i % 50 == 0) {
+            WriteFileAtomically(trust_.folder() + "/gateway.pub", i % 100 == 0 ? more : pem)
+                .IgnoreError();
+          }
+        }
+      });
+    }
+  }
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(TokenVerifierTest, RefusesAFolderWithAFileThatIsNoKey) {

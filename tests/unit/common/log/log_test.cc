@@ -3,7 +3,9 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -140,6 +142,29 @@ TEST_F(LogTest, PutsAFileAsideAtItsSizeAndKeepsAFew) {
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("registry.jsonl", "registry.1.jsonl",
                                                      "registry.2.jsonl"));
   EXPECT_EQ(Lines().back()["i"], 199);
+}
+
+TEST_F(LogTest, KeepsLinesWholeFromManyThreads) {
+  Init();
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([t] {
+        for (int i = 0; i < 250; ++i) {
+          Log(Severity::kInfo, "step_done", {{"thread", t}, {"text", std::string(200, 'x')}});
+        }
+      });
+    }
+  }
+  EXPECT_EQ(Lines().size(), 1000u);
+}
+
+TEST_F(LogTest, MayBeSetUpAgainWhileOthersWrite) {
+  Init();
+  std::jthread writer([](std::stop_token stop) {
+    while (!stop.stop_requested()) Log(Severity::kInfo, "step_done");
+  });
+  for (int i = 0; i < 20; ++i) Init();
 }
 
 TEST_F(LogTest, RefusesAnUnknownLevelAndAFileThatCannotBe) {
