@@ -14,6 +14,18 @@ foreach(_folder IN LISTS _licenses)
 endforeach()
 install(FILES LICENSE NOTICE THIRD_PARTY_NOTICES.md DESTINATION share/doc/slipway)
 
+# The shells' completions, which the program makes from its own commands.
+set(_completions "${PROJECT_BINARY_DIR}/completions")
+file(MAKE_DIRECTORY "${_completions}")
+add_custom_command(OUTPUT "${_completions}/slipway" "${_completions}/_slipway"
+  COMMAND slipway completion bash > "${_completions}/slipway"
+  COMMAND slipway completion zsh > "${_completions}/_slipway"
+  DEPENDS slipway VERBATIM)
+add_custom_target(completions DEPENDS "${_completions}/slipway" "${_completions}/_slipway")
+add_dependencies(programs completions)
+install(FILES "${_completions}/slipway" DESTINATION share/bash-completion/completions)
+install(FILES "${_completions}/_slipway" DESTINATION share/zsh/vendor-completions)
+
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME slipway)
 set(CPACK_PACKAGE_VENDOR "The Slipway authors")
