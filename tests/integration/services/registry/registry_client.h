@@ -10,6 +10,7 @@
 #include "common/grpc/client.h"
 #include "common/grpc/status.h"
 #include "common/names/names.h"
+#include "common/time/clock.h"
 #include "grpcpp/grpcpp.h"
 #include "slipway/registry/v1/registry.grpc.pb.h"
 
@@ -28,10 +29,11 @@ class RegistryClient {
 
   std::unique_ptr<grpc::ClientContext> Context() const {
     auto context = std::make_unique<grpc::ClientContext>();
-    PrepareContext(*context, {.token = token_});
     // A registry that was just started may not listen yet.
-    context->set_wait_for_ready(wait_for_ready_);
-    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    PrepareContext(*context, {.token = token_,
+                              .request_id = "",
+                              .deadline = Clock::Real().Now() + absl::Seconds(60),
+                              .wait_for_ready = wait_for_ready_});
     return context;
   }
   void FailAtOnce() { wait_for_ready_ = false; }

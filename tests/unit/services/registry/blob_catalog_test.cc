@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include "tests/unit/services/registry/registry_fixture.h"
@@ -28,6 +29,68 @@ class BlobCatalogTest : public RegistryFixture {
     return *garbage;
   }
 };
+
+/// A blob store in which something happens between a blob's arrival and its row.
+class EventfulBlobStore final : public BlobStore {
+ public:
+  EventfulBlobStore(BlobStore& blobs, std::function<void()> event)
+      : blobs_(blobs), event_(std::move(event)) {}
+
+  absl::StatusOr<std::unique_ptr<BlobWriter>> NewWriter(std::string_view tenant) override {
+    ASSIGN_OR_RETURN(auto writer, blobs_.NewWriter(tenant));
+    return std::make_unique<Writer>(std::move(writer), event_);
+  }
+  absl::StatusOr<BlobInfo> Stat(std::string_view tenant, const Digest& digest) override {
+    return blobs_.Stat(tenant, digest);
+  }
+  absl::StatusOr<std::unique_ptr<BlobReader>> OpenReader(std::string_view tenant,
+                                                         const Digest& digest,
+                                                         int64_t offset_bytes) override {
+    return blobs_.OpenReader(tenant, digest, offset_bytes);
+  }
+  absl::Status Delete(std::string_view tenant, const Digest& digest) override {
+    return blobs_.Delete(tenant, digest);
+  }
+
+ private:
+  class Writer final : public BlobWriter {
+   public:
+    Writer(std::unique_ptr<BlobWriter> writer, std::function<void()> event)
+        : writer_(std::move(writer)), event_(std::move(event)) {}
+    absl::Status Append(std::string_view bytes) override { return writer_->Append(bytes); }
+    int64_t size_bytes() const override { return writer_->size_bytes(); }
+    absl::StatusOr<BlobInfo> Commit(const std::optional<Digest>& expected) override {
+      auto committed = writer_->Commit(expected);
+      event_();
+      return committed;
+    }
+
+   private:
+    const std::unique_ptr<BlobWriter> writer_;
+    const std::function<void()> event_;
+  };
+
+  BlobStore& blobs_;
+  const std::function<void()> event_;
+};
+
+TEST_F(BlobCatalogTest, ABlobThatTheCollectorTakesAsItArrivesIsRefusedNotLeftDangling) {
+  ASSERT_TRUE(Upload(Of("acme"), "acme", "again").ok());
+  clock_.Advance(options_.unused_ttl + absl::Seconds(1));
+  bool collect = true;
+  EventfulBlobStore blobs(*blobs_, [&] {
+    if (std::exchange(collect, false)) {
+      EXPECT_EQ(Collect().blobs, 1);
+    }
+  });
+  catalog_ = std::make_unique<BlobCatalog>(*store_, blobs, clock_, options_);
+  const absl::Status refused = Upload(Of("acme"), "acme", "again").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable) << refused;
+  EXPECT_FALSE(Exists(DigestOfBytes("again")));
+  EXPECT_TRUE(Upload(Of("acme"), "acme", "again").ok());
+  EXPECT_TRUE(Exists(DigestOfBytes("again")));
+  catalog_ = nullptr;
+}
 
 TEST_F(BlobCatalogTest, KeepsBytesUnderTheirDigest) {
   const auto blob = Upload(Of("acme"), "acme", "0123456789", DigestOfBytes("0123456789"));
