@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 #include <utility>
 
 #include "common/crypto/hash.h"
@@ -35,6 +36,11 @@ absl::StatusOr<FolderAttemptHost> FolderAttemptHost::Create(std::string data_dir
   std::error_code error;
   fs::create_directories(output_dir, error);
   if (error) return FromErrno(error.value(), "cannot create", output_dir);
+  // Of an earlier attempt.
+  for (const std::string_view verdict : {"result.json", "failure.json"}) {
+    fs::remove(fmt::format("{}/{}", output_dir, verdict), error);
+    if (error) return FromErrno(error.value(), "cannot clear", output_dir);
+  }
   return FolderAttemptHost(std::move(data_dir), std::move(output_dir));
 }
 

@@ -19,6 +19,7 @@
 #include "services/training/spec/spec.h"
 #include "services/training/spec/trainer_exit.h"
 #include "services/training/trainer/folder_attempt_host.h"
+#include "services/training/trainer/grpc_attempt_host.h"
 #include "services/training/trainer/torch_learner.h"
 #include "services/training/trainer/training_run.h"
 
@@ -80,45 +81,77 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, AttemptHo
   return RunTraining(options, host, make_learner, Clock::Real());
 }
 
+struct Arguments {
+  std::string attempt_file;
+  std::string data_dir;  // empty: with the platform
+  std::string output_dir;
+  TlsFiles tls;
+};
+
+absl::StatusOr<std::unique_ptr<AttemptHost>> OpenHost(const Arguments& arguments,
+                                                      const training::v1::Attempt& attempt) {
+  if (!arguments.data_dir.empty()) {
+    ASSIGN_OR_RETURN(auto host,
+                     FolderAttemptHost::Create(arguments.data_dir, arguments.output_dir));
+    return std::make_unique<FolderAttemptHost>(std::move(host));
+  }
+  GrpcAttemptHostOptions options;
+  options.attempt = attempt;
+  options.tls = arguments.tls;
+  return GrpcAttemptHost::Create(std::move(options), Clock::Real());
+}
+
+// Tells how it went, and says so by the exit code too.
+int Conclude(const absl::StatusOr<RunOutcome>& outcome, const std::string& job, AttemptHost& host) {
+  if (outcome.ok()) {
+    Log(Severity::kInfo, "attempt_ended", {{"job", job}});
+    return *outcome == RunOutcome::kInterrupted ? training::kTrainerInterrupted
+                                                : training::kTrainerDone;
+  }
+  Log(Severity::kError, "attempt_failed", {{"job", job}, {"error", outcome.status()}});
+  const absl::Status told =
+      host.Fail(std::string(outcome.status().message()), !IsTheJobsOwn(outcome.status()));
+  // Another attempt runs, or the job is gone: nobody waits for a verdict.
+  if (told.ok() || absl::IsAborted(told) || absl::IsNotFound(told)) return training::kTrainerDone;
+  Log(Severity::kError, "verdict_not_told", {{"job", job}, {"error", told}});
+  return training::kTrainerUnavailable;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Runs one attempt of a training job.");
-  std::string attempt_file;
-  std::string data_dir;
-  std::string output_dir;
-  app.add_option("--attempt", attempt_file, "The attempt, as JSON")->required();
-  auto* data = app.add_option("--data", data_dir, "Train from this folder, without a platform");
-  auto* output = app.add_option("--output", output_dir, "Where the result then goes");
+  Arguments arguments;
+  app.add_option("--attempt", arguments.attempt_file, "The attempt, as JSON")->required();
+  auto* data =
+      app.add_option("--data", arguments.data_dir, "Train from this folder, without a platform");
+  auto* output = app.add_option("--output", arguments.output_dir, "Where the result then goes");
   data->needs(output);
   output->needs(data);
-  CLI11_PARSE(app, argc, argv);
+  app.add_option("--certificate-file", arguments.tls.certificate_file, "For calls by mutual TLS");
+  app.add_option("--key-file", arguments.tls.key_file, "For calls by mutual TLS");
+  app.add_option("--ca-file", arguments.tls.ca_file, "For calls by mutual TLS");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : training::kTrainerBadAttempt;  // 0: --help
+  }
   SleepWhereOpenMpWouldSpin(argv);
-
   KeepFreedMemory();
+
   ShutdownSignal shutdown;
-  const auto attempt = ReadAttempt(attempt_file);
+  const auto attempt = ReadAttempt(arguments.attempt_file);
   if (!attempt.ok()) {
     Log(Severity::kError, "attempt_refused", {{"error", attempt.status()}});
     return training::kTrainerBadAttempt;
   }
-  auto host = FolderAttemptHost::Create(data_dir, output_dir);
+  const auto host = OpenHost(arguments, *attempt);
   if (!host.ok()) {
-    Log(Severity::kError, "host_not_opened", {{"error", host.status()}});
+    Log(Severity::kError, "attempt_refused", {{"error", host.status()}});
     return training::kTrainerBadAttempt;
   }
-  const auto outcome = Train(*attempt, *host, shutdown);
-  if (outcome.ok()) {
-    Log(Severity::kInfo, "attempt_ended", {{"job", attempt->job()}});
-    return *outcome == RunOutcome::kInterrupted ? training::kTrainerInterrupted
-                                                : training::kTrainerDone;
-  }
-  Log(Severity::kError, "attempt_failed", {{"job", attempt->job()}, {"error", outcome.status()}});
-  const absl::Status told =
-      host->Fail(std::string(outcome.status().message()), !IsTheJobsOwn(outcome.status()));
-  if (!told.ok()) {
-    Log(Severity::kError, "failure_not_told", {{"error", told}});
-    return training::kTrainerUnavailable;
-  }
-  return 1;
+  const auto outcome = Train(*attempt, **host, shutdown);
+  const int code = Conclude(outcome, attempt->job(), **host);
+  // A person who trains from a folder reads the exit code, not a verdict.
+  return outcome.ok() || arguments.data_dir.empty() ? code : EXIT_FAILURE;
 }
 
 }  // namespace

@@ -1,0 +1,154 @@
+// slipway-trainer as a process: killed, stopped, given nonsense.
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "common/files/files.h"
+#include "common/process/local_process_launcher.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "services/training/spec/trainer_exit.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/services/training/trainer/data_files.h"
+
+namespace slipway::trainer {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Dropout, batch norm, momentum and clipping: all that carries state from step to step.
+constexpr char kSpec[] = R"({
+  "model": "m", "dataset": "d",
+  "data": {"format": "idx", "train": {"inputs": "images", "targets": "labels"},
+           "test_fraction": 0.1, "validation_fraction": 0.1, "scale": 255, "standardize": true},
+  "architecture": {"type": "cnn", "channels": [4, 8], "hidden": [16], "dropout": 0.2},
+  "loss": {"type": "cross_entropy"},
+  "optimizer": {"type": "adam", "learning_rate": 0.01},
+  "schedule": {"type": "cosine"},
+  "training": {"epochs": 2, "batch_size": 8, "seed": 5, "clip_norm": 1},
+  "checkpoint": {"every_steps": 25},
+  "resources": {"threads": 2}
+})";
+
+class TrainerProcessTest : public ::testing::Test {
+ protected:
+  TrainerProcessTest() {
+    constexpr int kRows = 2400;
+    std::string pixels;
+    std::string labels;
+    for (int row = 0; row < kRows; ++row) {
+      const int label = row * 7 % 4;
+      for (int p = 0; p < 256; ++p) {
+        const int noise = (row * 17 + p * 13) % 60;
+        pixels += static_cast<char>(p / 64 == label ? 150 + noise : noise);
+      }
+      labels += static_cast<char>(label);
+    }
+    std::filesystem::create_directory(folder_ / "data");
+    WriteFile(folder_ / "data/images", Gzip(Idx({kRows, 16, 16}, pixels)));
+    WriteFile(folder_ / "data/labels", Idx({kRows}, labels));
+  }
+
+  // Starts the run `name`: its own checkpoints, its own output.
+  std::unique_ptr<Process> Start(const std::string& name, const std::string& spec = kSpec) {
+    WriteFile(folder_ / (name + ".json"),
+              R"({"job":"tenants/t/jobs/j","attempt":1,"dataset":{"digest":"sha256:1"},)"
+              R"("checkpoint_dir":")" +
+                  folder_ / (name + "-checkpoints") + R"(","spec":)" + spec + "}");
+    ProcessSpec process;
+    process.program = std::string(SLIPWAY_BIN_DIR) + "/slipway-trainer";
+    process.args = {"--attempt", folder_ / (name + ".json"),  "--data", folder_ / "data",
+                    "--output",  folder_ / (name + "-output")};
+    process.log_file = folder_ / (name + ".log");
+    return launcher_.Launch(process).value();
+  }
+  std::string Output(const std::string& name, const std::string& file) const {
+    return folder_ / (name + "-output/" + file);
+  }
+  std::string Log(const std::string& name) const {
+    return ReadFile(folder_ / (name + ".log")).value_or("");
+  }
+  int CheckpointsTold(const std::string& name) const {
+    std::ifstream events(Output(name, "events.jsonl"));
+    int count = 0;
+    for (std::string line; std::getline(events, line);) {
+      count += line.find("\"checkpoint\":{") != line.npos;
+    }
+    return count;
+  }
+  // Waits until the run has told of `count` checkpoints; false when it ended before.
+  bool WaitForCheckpoints(Process& process, const std::string& name, int count) {
+    while (CheckpointsTold(name) < count) {
+      if (process.Wait(absl::Milliseconds(5)).ok()) return false;
+    }
+    return true;
+  }
+  void ExpectDone(Process& process, const std::string& name) {
+    const ProcessExit exit = process.Wait(absl::Seconds(100)).value();
+    EXPECT_TRUE(exit.ok()) << exit.ToString() << "\n" << Log(name);
+  }
+
+  TempDir folder_;
+  LocalProcessLauncher launcher_;
+};
+
+TEST_F(TrainerProcessTest, AKilledTrainerEndsWithTheSameWeightsAsOneThatWasNot) {
+  ExpectDone(*Start("whole"), "whole");
+  const std::string expected = ReadFile(Output("whole", "model.safetensors")).value();
+  for (const int checkpoints : {1, 4, 9}) {
+    const std::string name = "killed-" + std::to_string(checkpoints);
+    auto first = Start(name);
+    ASSERT_TRUE(WaitForCheckpoints(*first, name, checkpoints)) << Log(name);
+    first->Kill();
+    EXPECT_EQ(first->Wait(absl::Seconds(10))->signal, SIGKILL);
+    ASSERT_FALSE(std::filesystem::exists(Output(name, "result.json")));
+    ExpectDone(*Start(name), name);
+    EXPECT_EQ(ReadFile(Output(name, "model.safetensors")).value(), expected);
+    EXPECT_THAT(ReadFile(Output(name, "events.jsonl")).value(),
+                HasSubstr("goes on from the checkpoint of step"));
+  }
+}
+
+TEST_F(TrainerProcessTest, SigtermWritesACheckpointAndSaysSo) {
+  ExpectDone(*Start("whole"), "whole");
+  auto first = Start("stopped");
+  ASSERT_TRUE(WaitForCheckpoints(*first, "stopped", 2)) << Log("stopped");
+  ASSERT_TRUE(first->Signal(SIGTERM).ok());
+  EXPECT_EQ(first->Wait(absl::Seconds(30))->code, training::kTrainerInterrupted) << Log("stopped");
+  EXPECT_FALSE(std::filesystem::exists(Output("stopped", "result.json")));
+  ExpectDone(*Start("stopped"), "stopped");
+  EXPECT_EQ(ReadFile(Output("stopped", "model.safetensors")).value(),
+            ReadFile(Output("whole", "model.safetensors")).value());
+}
+
+TEST_F(TrainerProcessTest, BadDataEndsWithAVerdict) {
+  WriteFile(folder_ / "data/labels", "nonsense");
+  const ProcessExit exit = Start("bad")->Wait(absl::Seconds(60)).value();
+  EXPECT_EQ(exit.code, EXIT_FAILURE);
+  const std::string failure = ReadFile(Output("bad", "failure.json")).value();
+  EXPECT_THAT(failure, HasSubstr("spec.data.train.targets: labels is no IDX file"));
+  EXPECT_THAT(failure, ::testing::Not(HasSubstr("\"retryable\":true")));
+}
+
+TEST_F(TrainerProcessTest, ABadSpecEndsWithAVerdictThatNamesEachField) {
+  std::string spec = kSpec;
+  spec.replace(spec.find("\"epochs\": 2"), 11, "\"epochs\": 0");
+  spec.replace(spec.find("\"learning_rate\": 0.01"), 21, "\"learning_rate\": -1");
+  EXPECT_EQ(Start("bad", spec)->Wait(absl::Seconds(60))->code, EXIT_FAILURE);
+  const std::string failure = ReadFile(Output("bad", "failure.json")).value();
+  EXPECT_THAT(failure, HasSubstr("spec.training.epochs: must be"));
+  EXPECT_THAT(failure, HasSubstr("spec.optimizer.learning_rate: must be"));
+}
+
+TEST_F(TrainerProcessTest, AnAttemptThatCannotBeReadIsRefused) {
+  EXPECT_EQ(Start("bad", "{\"epochz\": 1}")->Wait(absl::Seconds(60))->code,
+            training::kTrainerBadAttempt);
+  EXPECT_EQ(Start("bad", "{")->Wait(absl::Seconds(60))->code, training::kTrainerBadAttempt);
+  EXPECT_THAT(Log("bad"), HasSubstr("attempt_refused"));
+}
+
+}  // namespace
+}  // namespace slipway::trainer
