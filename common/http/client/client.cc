@@ -1,19 +1,20 @@
 #include "common/http/client/client.h"
 
-// cpprest would define a macro U, which other libraries use as a name.
-#define _TURN_OFF_PLATFORM_STRING
-#include <boost/asio/ssl/context.hpp>
 #include <cpprest/http_client.h>
-#include <cpprest/interopstream.h>
+#include <pplx/threadpool.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <future>
 #include <system_error>
 #include <utility>
 
+#include <boost/asio/ssl/context.hpp>
+
+#include "absl/cleanup/cleanup.h"
 #include "common/http/client/sink_buffer.h"
-#include "common/sync/mutex.h"
+#include "common/http/client/source_buffer.h"
+#include "common/http/client/transfer.h"
 #include "fmt/format.h"
 
 namespace slipway::http {
@@ -21,7 +22,10 @@ namespace {
 
 namespace rest = web::http;
 
-constexpr size_t kMaxErrorBody = 1 << 20;
+constexpr size_t kThreads = 8;
+constexpr size_t kChunk = 256 << 10;
+constexpr uint64_t kMaxUploadAnswer = 16 << 20;
+constexpr uint64_t kMaxLine = 16 << 20;
 // cpprest has no "never"; an event stream may be silent this long.
 constexpr absl::Duration kSilence = absl::Hours(24 * 30);
 
@@ -42,47 +46,33 @@ absl::Status FromException(const std::exception_ptr& error, const std::string& w
   }
 }
 
-// Where an answer's body goes once its status is known: pieces wait for that.
-class BodyGate {
- public:
-  explicit BodyGate(const Client::Sink& sink) : sink_(sink) {}
-
-  void SetStatus(int status) {
-    MutexLock lock(mutex_);
-    status_ = status;
-    known_.SignalAll();
-  }
-
-  // On a thread of cpprest's.
-  absl::Status Take(std::string_view piece) {
-    MutexLock lock(mutex_);
-    while (status_ == 0) known_.Wait(mutex_);
-    if (!error_.ok()) return error_;
-    if (status_ >= 200 && status_ < 300) {
-      error_ = sink_(piece);
-    } else if (failure_.size() < kMaxErrorBody) {
-      failure_.append(piece.substr(0, kMaxErrorBody - failure_.size()));
+// cpprest starts 40 threads by default; all that they do here is to move bytes.
+void StartThreads() {
+  static const bool once = [] {
+    try {
+      crossplat::threadpool::initialize_with_threads(kThreads);
+    } catch (const std::exception&) {
+      // Someone in this program was first; then it is theirs to say how many.
     }
-    return error_;
-  }
+    return true;
+  }();
+  static_cast<void>(once);
+}
 
-  absl::Status error() {
-    MutexLock lock(mutex_);
-    return error_;
+// Every exception of cpprest's ends here.
+template <typename Call>
+absl::StatusOr<Response> Guard(const std::string& what, Call call) {
+  try {
+    return call();
+  } catch (...) {
+    return FromException(std::current_exception(), what);
   }
-  std::string failure() {
-    MutexLock lock(mutex_);
-    return std::move(failure_);
-  }
+}
 
- private:
-  const Client::Sink& sink_;
-  Mutex mutex_;
-  CondVar known_;
-  int status_ GUARDED_BY(mutex_) = 0;
-  absl::Status error_ GUARDED_BY(mutex_);
-  std::string failure_ GUARDED_BY(mutex_);
-};
+std::string ContentType(const Request& request) {
+  const auto type = request.headers.Find("Content-Type");
+  return type ? std::string(*type) : std::string("application/octet-stream");
+}
 
 }  // namespace
 
@@ -95,9 +85,11 @@ struct Client::Impl {
 
   rest::client::http_client_config Config(absl::Duration timeout) const {
     rest::client::http_client_config config;
-    config.set_timeout(std::chrono::duration_cast<std::chrono::milliseconds>(
-        absl::ToChronoNanoseconds(timeout)));
-    config.set_chunksize(256 << 10);
+    config.set_timeout(
+        std::chrono::duration_cast<std::chrono::milliseconds>(absl::ToChronoNanoseconds(timeout)));
+    config.set_chunksize(kChunk);
+    // An answer that points elsewhere is the caller's to follow: it would take the key along.
+    config.set_max_redirects(0);
     if (!options.ca_file.empty()) {
       config.set_ssl_context_callback([file = options.ca_file](boost::asio::ssl::context& context) {
         context.set_default_verify_paths();
@@ -123,60 +115,55 @@ struct Client::Impl {
                        request.target.substr(0, request.target.find('?')));
   }
 
-  // Sends `made`, hands the body of a 2xx answer to `sink`; another answer's body is in the
-  // result. With `stop` the answer may be silent for ever once it has begun.
+  // Sends `made`, hands the body of a 2xx answer to the transfer's sink; another answer's body is
+  // in the result. With `stop` the answer may be silent for as long as it likes once it has begun.
   absl::StatusOr<Response> Exchange(const Request& request, rest::http_request made,
-                                    const Sink& sink, const std::stop_token* stop) const {
-    BodyGate gate(sink);
-    const auto buffer =
-        std::make_shared<SinkBuffer>([&gate](std::string_view piece) { return gate.Take(piece); });
+                                    const std::shared_ptr<Transfer>& transfer,
+                                    const std::stop_token* stop) const {
+    const auto buffer = std::make_shared<SinkBuffer>(
+        [transfer](std::string_view piece) { return transfer->TakePiece(piece); });
     made.set_response_stream(
         concurrency::streams::ostream(concurrency::streams::streambuf<uint8_t>(buffer)));
     pplx::cancellation_token_source cancel;
     std::optional<std::stop_callback<std::function<void()>>> on_stop;
     if (stop != nullptr) on_stop.emplace(*stop, [&cancel] { cancel.cancel(); });
+    // Whatever the end, from then on nothing of the caller's is touched.
+    const absl::Cleanup close = [&transfer] { transfer->Close(); };
 
-    // The head comes first; only then may the sink be called.
-    auto promise = std::make_shared<std::promise<rest::http_response>>();
-    std::future<rest::http_response> head = promise->get_future();
-    const rest::client::http_client& chosen = stop == nullptr ? client : patient_client;
-    const auto task =
-        const_cast<rest::client::http_client&>(chosen)
-            .request(made, cancel.get_token())
-            .then([promise, &gate](pplx::task<rest::http_response> got) {
-              try {
-                rest::http_response response = got.get();
-                gate.SetStatus(response.status_code());
-                promise->set_value(std::move(response));
-              } catch (...) {
-                gate.SetStatus(rest::status_codes::InternalError);
-                promise->set_exception(std::current_exception());
-              }
-            });
+    rest::client::http_client to = stop == nullptr ? client : patient_client;
     bool late = false;
-    if (stop != nullptr && head.wait_for(std::chrono::duration_cast<std::chrono::milliseconds>(
-                               absl::ToChronoNanoseconds(options.timeout))) ==
-                               std::future_status::timeout) {
-      late = true;
-      cancel.cancel();
-    }
     Response response;
     try {
-      task.wait();
-      const rest::http_response got = head.get();
-      response.status = got.status_code();
-      for (const auto& [name, value] : got.headers()) response.headers.Add(name, value);
-      got.content_ready().wait();
+      to.request(made, cancel.get_token()).then([transfer](pplx::task<rest::http_response> head) {
+        try {
+          transfer->Begin(head.get());
+        } catch (...) {
+          transfer->Fail(std::current_exception());
+        }
+      });
+      // cpprest keeps the time itself, but for the client that is patient.
+      std::optional<rest::http_response> got =
+          transfer->WaitForHead(stop == nullptr ? absl::InfiniteDuration() : options.timeout);
+      if (!got.has_value()) {
+        late = true;
+        cancel.cancel();
+        got = transfer->WaitForHead(absl::InfiniteDuration());
+      }
+      got->content_ready().wait();
+      response.status = got->status_code();
+      for (const auto& [name, value] : got->headers()) response.headers.Add(name, value);
     } catch (...) {
-      RETURN_IF_ERROR(gate.error());
+      if (const absl::Status error = transfer->error(); !error.ok()) {
+        return error;
+      }
       if (late) return absl::DeadlineExceededError(What(request) + ": no answer in time");
       if (stop != nullptr && stop->stop_requested()) {
         return absl::CancelledError(What(request) + ": was stopped");
       }
       return FromException(std::current_exception(), What(request));
     }
-    RETURN_IF_ERROR(gate.error());
-    response.body = gate.failure();
+    RETURN_IF_ERROR(transfer->error());
+    response.body = transfer->TakeFailure();
     return response;
   }
 
@@ -191,6 +178,10 @@ absl::StatusOr<Client> Client::Create(std::string_view base_url, ClientOptions o
   if (!url.starts_with("http://") && !url.starts_with("https://")) {
     return InvalidField("url", fmt::format("must start with http:// or https://, got \"{}\"", url));
   }
+  if (!options.ca_file.empty() && ::access(options.ca_file.c_str(), R_OK) != 0) {
+    return InvalidField("ca_file", fmt::format("\"{}\" cannot be read", options.ca_file));
+  }
+  StartThreads();
   try {
     return Client(std::make_unique<Impl>(url, std::move(options)));
   } catch (const std::exception& e) {
@@ -204,91 +195,86 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 absl::StatusOr<Response> Client::Send(const Request& request, uint64_t max_bytes) const {
-  std::string body;
-  const Sink collect = [&](std::string_view piece) -> absl::Status {
-    if (body.size() + piece.size() > max_bytes) {
-      return TooLarge("the answer of " + impl_->What(request), max_bytes);
-    }
-    body.append(piece);
-    return absl::OkStatus();
-  };
-  try {
+  const std::string what = impl_->What(request);
+  return Guard(what, [&]() -> absl::StatusOr<Response> {
+    std::string body;
+    const Sink collect = [&](std::string_view piece) -> absl::Status {
+      if (piece.size() > max_bytes - body.size())
+        return TooLarge("the answer of " + what, max_bytes);
+      body.append(piece);
+      return absl::OkStatus();
+    };
     rest::http_request made = impl_->MakeRequest(request);
-    if (!request.body.empty()) {
-      const auto type = request.headers.Find("Content-Type");
-      made.set_body(request.body,
-                    type ? std::string(*type) : std::string("application/octet-stream"));
-    }
-    ASSIGN_OR_RETURN(Response response, impl_->Exchange(request, made, collect, nullptr));
+    if (!request.body.empty()) made.set_body(request.body, ContentType(request));
+    ASSIGN_OR_RETURN(Response response,
+                     impl_->Exchange(request, std::move(made), std::make_shared<Transfer>(collect),
+                                     /*stop=*/nullptr));
     if (response.body.empty()) response.body = std::move(body);
     return response;
-  } catch (...) {
-    return FromException(std::current_exception(), impl_->What(request));
-  }
+  });
 }
 
 absl::StatusOr<Response> Client::Upload(const Request& request, std::istream& body,
                                         std::optional<uint64_t> length,
                                         const Progress& progress) const {
-  std::string answer;
-  const Sink collect = [&](std::string_view piece) -> absl::Status {
-    answer.append(piece.substr(0, kMaxErrorBody - std::min(kMaxErrorBody, answer.size())));
-    return absl::OkStatus();
-  };
-  try {
+  const std::string what = impl_->What(request);
+  return Guard(what, [&]() -> absl::StatusOr<Response> {
+    std::string answer;
+    const Sink collect = [&](std::string_view piece) -> absl::Status {
+      if (piece.size() > kMaxUploadAnswer - answer.size()) {
+        return TooLarge("the answer of " + what, kMaxUploadAnswer);
+      }
+      answer.append(piece);
+      return absl::OkStatus();
+    };
+    const auto transfer = std::make_shared<Transfer>(collect);
+    transfer->SetSource(body, length, progress);
+    const auto source = std::make_shared<SourceBuffer>(
+        [transfer](char* into, size_t most) { return transfer->ReadSource(into, most); });
+    const concurrency::streams::istream stream{concurrency::streams::streambuf<uint8_t>(source)};
     rest::http_request made = impl_->MakeRequest(request);
-    const concurrency::streams::stdio_istream<uint8_t> stream(body);
-    const auto type = request.headers.Find("Content-Type");
-    const std::string content_type =
-        type ? std::string(*type) : std::string("application/octet-stream");
-    if (length) {
-      made.set_body(stream, *length, content_type);
+    if (length.has_value()) {
+      made.set_body(stream, *length, ContentType(request));
     } else {
-      made.set_body(stream, content_type);
+      made.set_body(stream, ContentType(request));
     }
-    if (progress) {
-      made.set_progress_handler([progress](rest::message_direction::direction direction,
-                                           utility::size64_t bytes) {
-        if (direction == rest::message_direction::upload) progress(bytes);
-      });
-    }
-    ASSIGN_OR_RETURN(Response response, impl_->Exchange(request, made, collect, nullptr));
+    ASSIGN_OR_RETURN(Response response, impl_->Exchange(request, std::move(made), transfer,
+                                                        /*stop=*/nullptr));
+    if (progress) progress(transfer->sent());
     if (response.body.empty()) response.body = std::move(answer);
     return response;
-  } catch (...) {
-    return FromException(std::current_exception(), impl_->What(request));
-  }
+  });
 }
 
 absl::StatusOr<Response> Client::Download(const Request& request, const Sink& sink) const {
-  try {
-    return impl_->Exchange(request, impl_->MakeRequest(request), sink, nullptr);
-  } catch (...) {
-    return FromException(std::current_exception(), impl_->What(request));
-  }
+  return Guard(impl_->What(request), [&] {
+    return impl_->Exchange(request, impl_->MakeRequest(request), std::make_shared<Transfer>(sink),
+                           /*stop=*/nullptr);
+  });
 }
 
 absl::StatusOr<Response> Client::ReadLines(const Request& request, const Sink& line,
                                            std::stop_token cancel) const {
-  std::string rest_of_line;
-  const Sink split = [&](std::string_view piece) -> absl::Status {
-    for (size_t end; (end = piece.find('\n')) != std::string_view::npos;
-         piece.remove_prefix(end + 1)) {
-      rest_of_line.append(piece.substr(0, end));
-      RETURN_IF_ERROR(line(rest_of_line));
-      rest_of_line.clear();
-    }
-    rest_of_line.append(piece);
-    return absl::OkStatus();
-  };
-  try {
+  const std::string what = impl_->What(request);
+  return Guard(what, [&]() -> absl::StatusOr<Response> {
+    std::string begun;  // a line whose end has not come
+    const Sink split = [&](std::string_view piece) -> absl::Status {
+      for (size_t end; (end = piece.find('\n')) != std::string_view::npos;
+           piece.remove_prefix(end + 1)) {
+        begun.append(piece.substr(0, end));
+        RETURN_IF_ERROR(line(begun));
+        begun.clear();
+      }
+      if (begun.size() + piece.size() > kMaxLine) return TooLarge("a line of " + what, kMaxLine);
+      begun.append(piece);
+      return absl::OkStatus();
+    };
     ASSIGN_OR_RETURN(Response response,
-                     impl_->Exchange(request, impl_->MakeRequest(request), split, &cancel));
-    if (!rest_of_line.empty()) RETURN_IF_ERROR(line(rest_of_line));
+                     impl_->Exchange(request, impl_->MakeRequest(request),
+                                     std::make_shared<Transfer>(split), &cancel));
+    if (!begun.empty()) RETURN_IF_ERROR(line(begun));
     return response;
-  } catch (...) {
-    return FromException(std::current_exception(), impl_->What(request));
-  }
+  });
 }
 
 }  // namespace slipway::http

@@ -20,15 +20,15 @@ namespace slipway::http {
 struct Request {
   std::string method = "GET";
   std::string target = "/";  ///< Path and query, percent-encoded.
-  Headers headers;
-  std::string body;
+  Headers headers = {};
+  std::string body = {};
 };
 
 struct ClientOptions {
   /// From the start of a call to its answer's head, and then the longest pause in its body.
   absl::Duration timeout = absl::Seconds(30);
-  Headers headers;      ///< Sent with every request (Authorization, User-Agent...).
-  std::string ca_file;  ///< PEM; trusted besides the system's. "" for the system's only.
+  Headers headers = {};      ///< Sent with every request (Authorization, User-Agent...).
+  std::string ca_file = {};  ///< PEM; trusted besides the system's. "" for the system's only.
 };
 
 /// Calls to one HTTP server over kept-alive connections. Blocking; any number of threads at once.

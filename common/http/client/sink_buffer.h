@@ -20,7 +20,8 @@ class SinkBuffer final : public concurrency::streams::details::streambuf_state_m
  public:
   using Sink = std::function<absl::Status(std::string_view)>;
 
-  explicit SinkBuffer(Sink sink) : streambuf_state_manager(std::ios_base::out), sink_(std::move(sink)) {}
+  explicit SinkBuffer(Sink sink)
+      : streambuf_state_manager(std::ios_base::out), sink_(std::move(sink)) {}
 
   bool can_seek() const override { return false; }
   bool has_size() const override { return false; }
@@ -47,8 +48,7 @@ class SinkBuffer final : public concurrency::streams::details::streambuf_state_m
     return _putn(data, count);
   }
   pplx::task<size_t> _putn(const uint8_t* data, size_t count) override {
-    const absl::Status status =
-        sink_(std::string_view(reinterpret_cast<const char*>(data), count));
+    const absl::Status status = sink_(std::string_view(reinterpret_cast<const char*>(data), count));
     if (!status.ok()) {
       return pplx::task_from_exception<size_t>(std::runtime_error("the sink takes no more"));
     }
