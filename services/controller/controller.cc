@@ -291,12 +291,15 @@ bool Controller::Step() {
     if (!Act(action)) failing.insert(ToString(action));
   }
   failing_ = std::move(failing);
-  PublishRoutes();
   const bool settled = actions.empty() && Settled(desired, observed);
   observed.routes = routes_;
   Measure(desired, observed);
-  MutexLock lock(mutex_);
-  observed_ = std::move(observed);
+  {
+    MutexLock lock(mutex_);
+    observed_ = std::move(observed);
+  }
+  // Last, so that whoever sees the new routes sees the state that belongs to them.
+  PublishRoutes();
   return settled;
 }
 

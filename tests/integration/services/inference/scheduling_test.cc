@@ -95,7 +95,9 @@ TEST_F(SchedulingTest, ACallWhoseDeadlinePassesWhileItWaitsNeverRuns) {
   const auto running = Start();
   runtime_.run_gate.AwaitWaiting(1);
   const auto late = Start(absl::Milliseconds(50));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(late->Await()));
+  const absl::Status status = late->Await();
+  // gRPC says CANCELLED where the server's timer fires before the client's.
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status) || absl::IsCancelled(status)) << status;
   runtime_.run_gate.Open();
   EXPECT_TRUE(running->Await().ok());
   // The next call runs after whatever waited.
