@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -21,17 +20,10 @@ std::string FolderOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// A fresh file beside `path`, with its name in `temporary`. By open() and not by mkstemp(), so that
-// the kernel takes the umask off `mode`: a program can read its umask only by changing it.
-int CreateBeside(const std::string& path, unsigned mode, std::string& temporary) {
-  static std::atomic<uint64_t> next = 0;
-  const std::string base = path.substr(path.rfind('/') + 1).substr(0, 128);
-  for (;;) {
-    temporary = fmt::format("{}/.{}.{}-{}", FolderOf(path), base, ::getpid(), next++);
-    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    // One of that name may be left from a process that was killed and had the same id.
-    if (fd >= 0 || errno != EEXIST) return fd;
-  }
+unsigned CurrentUmask() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return mask;
 }
 
 }  // namespace
@@ -64,10 +56,15 @@ void AtomicFile::Discard() {
 }
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, unsigned mode) {
-  std::string temporary;
-  const int fd = CreateBeside(path, mode, temporary);
+  std::string temporary =
+      fmt::format("{}/.{}.XXXXXX", FolderOf(path), path.substr(path.rfind('/') + 1).substr(0, 128));
+  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
   if (fd < 0) return FromErrno(errno, "cannot create", path);
-  return AtomicFile(path, std::move(temporary), fd);
+  AtomicFile file(path, std::move(temporary), fd);
+  // Once: umask() can only be read by setting it, which other threads would see.
+  static const unsigned mask = CurrentUmask();
+  if (::fchmod(fd, mode & ~mask) != 0) return FromErrno(errno, "cannot set the mode of", path);
+  return file;
 }
 
 absl::Status AtomicFile::Append(std::string_view bytes) {

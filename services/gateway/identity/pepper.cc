@@ -38,13 +38,16 @@ absl::StatusOr<Peppers> Peppers::Load(const std::string& path) {
     const size_t last = line.find_last_not_of(" \t\r");
     if (last == std::string_view::npos) continue;
     line = line.substr(0, last + 1);
-    int64_t version = 0;
-    const auto [after, error] = std::from_chars(line.data(), line.data() + line.size(), version);
-    const std::string_view digits =
-        line.substr(std::min(line.size(), static_cast<size_t>(after - line.data()) + 1));
-    const auto bytes = HexDecode(digits);
-    if (error != std::errc() || version < 1 || after == line.data() + line.size() ||
-        *after != ' ' || !bytes) {
+    int64_t version = 1;
+    const size_t space = line.find(' ');
+    bool good = true;
+    if (space != std::string_view::npos) {
+      const auto [after, error] = std::from_chars(line.data(), line.data() + space, version);
+      good = error == std::errc() && after == line.data() + space && version >= 1;
+      line.remove_prefix(space + 1);
+    }
+    const auto bytes = HexDecode(line);
+    if (!good || !bytes || bytes->empty()) {
       return Wrong(path, fmt::format("line {} is not \"<number> <hex digits>\"", line_number));
     }
     if (bytes->size() < kMinBytes) {

@@ -15,8 +15,8 @@ namespace slipway::gateway {
 /// The keys under which API keys are stored: the database holds HMAC-SHA-256(pepper, key) only,
 /// and the peppers live in a file outside of it, so that neither alone lets anybody guess.
 ///
-/// The file has one line a version, "<number> <hex digits, 32 bytes or more>"; '#' starts a
-/// comment. New keys take the highest version; older ones stay for the keys that were made under
+/// The file has one line a version, "<number> <hex digits, 32 bytes or more>"; hex digits alone are
+/// version 1; '#' starts a comment. New keys take the highest version; older ones stay for the keys that were made under
 /// them. Immutable; any thread.
 class Peppers {
  public:

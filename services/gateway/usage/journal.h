@@ -43,13 +43,13 @@ struct JournalPosition {
 /// does not check is the segment's end, so that a torn tail and what an earlier turn of the ring
 /// left are never read as records. Each process starts a segment of its own.
 ///
-/// Any thread. One journal a folder: the caller sees to it.
+/// Any thread. One journal a folder: a second one, also of another process, is refused.
 class Journal {
  public:
   static constexpr size_t kMaxRecordBytes = 1024;
 
   /// Makes the files where they are absent or short. Errors: StorageFull, kInvalidArgument
-  /// (options), what the system calls say.
+  /// (options), kFailedPrecondition (the folder is in use), what the system calls say.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const JournalOptions& options);
 
   /// Syncs.
@@ -132,6 +132,7 @@ class Journal {
 
   const JournalOptions options_;
   std::string id_;
+  int lock_ = -1;
   int64_t first_segment_ = 0;
 
   mutable Mutex mutex_;

@@ -37,11 +37,17 @@ TEST_F(PeppersTest, NewKeysTakeTheHighestVersionAndOldKeysKeepTheirs) {
   EXPECT_FALSE(one->Mac(2, "key").has_value());
 }
 
+TEST_F(PeppersTest, HexDigitsAloneAreTheFirstVersion) {
+  const auto bare = Load(kOne + "\n");
+  ASSERT_TRUE(bare.ok()) << bare.status();
+  EXPECT_EQ(bare->Mac(1, "key"), Load("1 " + kOne)->Mac(1, "key"));
+}
+
 TEST_F(PeppersTest, RefusesWhatIsNoPepper) {
   for (const std::string& text :
        {std::string(), std::string("# nothing\n"), "1 " + kOne.substr(2), std::string("1 \n"),
         std::string("1\n"), "x " + kOne, "0 " + kOne, "-1 " + kOne, "1 " + kOne + "\n1 " + kTwo,
-        "1 " + std::string(64, 'x'), kOne}) {
+        "1 " + std::string(64, 'x'), kOne + "\n1 " + kTwo, kOne + kOne.substr(1)}) {
     const auto peppers = Load(text);
     EXPECT_FALSE(peppers.ok()) << text;
     EXPECT_THAT(std::string(peppers.status().message()), ::testing::HasSubstr("pepper file"));

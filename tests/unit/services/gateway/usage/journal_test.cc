@@ -148,7 +148,7 @@ TEST_F(JournalTest, SpaceThatWasReleasedIsUsedAgainAndOldRecordsNeverComeBack) {
     journal->Release(at);
   }
   EXPECT_EQ(read, 500);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "journal"), {}), 5);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "journal"), {}), 6);
 }
 
 TEST_F(JournalTest, AFullJournalSaysSoBeforeTheWorkAndRecovers) {
@@ -208,6 +208,13 @@ TEST_F(JournalTest, EachProcessStartsASegmentOfItsOwn) {
   EXPECT_LT(journal->end().segment, journal->first_segment());
   ASSERT_TRUE(Write(*journal, "mine").ok());
   EXPECT_EQ(journal->end().segment, journal->first_segment());
+}
+
+TEST_F(JournalTest, AFolderHasOneJournalAtATime) {
+  auto journal = Open();
+  EXPECT_TRUE(absl::IsFailedPrecondition(Journal::Open(Options()).status()));
+  journal.reset();
+  EXPECT_TRUE(Journal::Open(Options()).ok());
 }
 
 TEST_F(JournalTest, ItsIdStays) {

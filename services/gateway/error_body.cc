@@ -1,0 +1,144 @@
+#include "services/gateway/error_body.h"
+
+#include <utility>
+
+#include "fmt/format.h"
+#include "services/gateway/oip/infer_json.h"
+
+namespace slipway::gateway {
+namespace {
+
+bool IsProtocolPath(std::string_view path) {
+  return path == "/v2" || path.substr(0, 4) == "/v2/";
+}
+
+std::string Quoted(std::string_view text) {
+  std::string out;
+  if (AppendJsonString(text, out)) return out;
+  // Bytes of a caller that are no text: shown as far as they are.
+  std::string ascii;
+  for (const char c : text) ascii += static_cast<unsigned char>(c) < 0x80 ? c : '?';
+  out.clear();
+  AppendJsonString(ascii, out);
+  return out;
+}
+
+std::string ApiJson(std::string_view code, std::string_view message, std::string_view field,
+                    std::string_view request_id) {
+  return fmt::format(R"({{"error":{{"code":"{}","message":{},"field":{},"requestId":{}}}}})", code,
+                     Quoted(message), Quoted(field), Quoted(request_id));
+}
+
+http::Response JsonResponse(int status, std::string body) {
+  http::Response response;
+  response.status = status;
+  response.headers.Add("content-type", "application/json");
+  // Ours to recover from, or the caller's to slow down.
+  if (status == 503 || status == 429) response.headers.Add("retry-after", "1");
+  if (status == 401) response.headers.Add("www-authenticate", "Bearer realm=\"slipway\"");
+  response.body = std::move(body);
+  return response;
+}
+
+}  // namespace
+
+std::string_view ErrorCode(const absl::Status& status) {
+  switch (ToHttpCode(status)) {
+    case 507:
+      return "STORAGE_FULL";
+    case 413:
+      return "TOO_LARGE";
+    default:
+      break;
+  }
+  switch (status.code()) {
+    case absl::StatusCode::kCancelled:
+      return "CANCELLED";
+    case absl::StatusCode::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case absl::StatusCode::kNotFound:
+      return "NOT_FOUND";
+    case absl::StatusCode::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case absl::StatusCode::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case absl::StatusCode::kUnauthenticated:
+      return "UNAUTHENTICATED";
+    case absl::StatusCode::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case absl::StatusCode::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    case absl::StatusCode::kAborted:
+      return "ABORTED";
+    case absl::StatusCode::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case absl::StatusCode::kUnimplemented:
+      return "UNIMPLEMENTED";
+    case absl::StatusCode::kUnavailable:
+      return "UNAVAILABLE";
+    default:
+      return "INTERNAL";
+  }
+}
+
+std::string CallersMessage(const absl::Status& status) {
+  if (ToHttpCode(status) == 500) return "the platform failed; its log has this request id";
+  return std::string(status.message());
+}
+
+std::string ApiErrorJson(const absl::Status& status, std::string_view request_id) {
+  return ApiJson(ErrorCode(status), CallersMessage(status), FieldOf(status), request_id);
+}
+
+http::Response ApiError(const absl::Status& status, std::string_view request_id) {
+  return JsonResponse(ToHttpCode(status), ApiErrorJson(status, request_id));
+}
+
+int ProtocolCode(const absl::Status& status) {
+  const int code = ToHttpCode(status);
+  if (status.code() == absl::StatusCode::kResourceExhausted && code == 429) return 503;
+  switch (code) {
+    case 409:
+      return 400;
+    case 500:
+      return 500;
+    default:
+      return code;
+  }
+}
+
+http::Response ProtocolError(const absl::Status& status, std::string_view request_id) {
+  const int code = ProtocolCode(status);
+  std::string message = CallersMessage(status);
+  if (code == 500) message += fmt::format(" ({})", request_id);
+  return JsonResponse(code, fmt::format(R"({{"error":{}}})", Quoted(message)));
+}
+
+http::Response ErrorFor(std::string_view path, const absl::Status& status,
+                        std::string_view request_id) {
+  return IsProtocolPath(path) ? ProtocolError(status, request_id) : ApiError(status, request_id);
+}
+
+http::Response MethodNotAllowed(std::string_view path, std::string_view allow,
+                                std::string_view request_id) {
+  const std::string message = fmt::format("this path takes {}", allow);
+  http::Response response = JsonResponse(
+      405, IsProtocolPath(path) ? fmt::format(R"({{"error":{}}})", Quoted(message))
+                                : ApiJson("METHOD_NOT_ALLOWED", message, "", request_id));
+  response.headers.Add("allow", allow);
+  return response;
+}
+
+http::Response ListenerError(const http::ServerError& error) {
+  const std::string_view path = error.head != nullptr ? error.head->path() : "";
+  if (IsProtocolPath(path)) {
+    return JsonResponse(error.status, fmt::format(R"({{"error":{}}})", Quoted(error.message)));
+  }
+  std::string code = error.status == 413 ? "TOO_LARGE" : "";
+  for (const char c : code.empty() ? error.code : std::string_view()) code += c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+  return JsonResponse(error.status, ApiJson(code, error.message, "", error.request_id));
+}
+
+}  // namespace slipway::gateway

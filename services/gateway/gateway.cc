@@ -1,0 +1,421 @@
+#include "services/gateway/gateway.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "common/config/version.h"
+#include "common/crypto/ed25519.h"
+#include "common/files/files.h"
+#include "common/grpc/client.h"
+#include "common/http/server/server.h"
+#include "common/identity/token.h"
+#include "common/log/log.h"
+#include "common/sql/database.h"
+#include "fmt/format.h"
+#include "grpcpp/channel.h"
+#include "prometheus/gauge.h"
+#include "services/gateway/api/api_handler.h"
+#include "services/gateway/api/descriptor_set.h"
+#include "services/gateway/api/openapi.h"
+#include "services/gateway/error_body.h"
+#include "services/gateway/identity/identity_service.h"
+#include "services/gateway/identity/key_feed.h"
+#include "services/gateway/identity/key_table.h"
+#include "services/gateway/identity/request_key.h"
+#include "services/gateway/identity/sql_identity_store.h"
+#include "services/gateway/oip/oip_handler.h"
+#include "services/gateway/routing/grpc_worker_client.h"
+#include "services/gateway/routing/route_watcher_client.h"
+#include "services/gateway/schema.h"
+#include "services/gateway/usage/ledger_feed.h"
+#include "services/gateway/usage/outbox_feed.h"
+#include "services/gateway/usage/training_outbox_client.h"
+#include "services/gateway/usage/usage_service.h"
+
+namespace slipway::gateway {
+namespace {
+
+constexpr int64_t kSegmentBytes = 2 << 20;
+constexpr absl::Duration kGaugeInterval = absl::Seconds(1);
+// So long a connection without a request stays open while the listener drains.
+constexpr absl::Duration kIdleGrace = absl::Milliseconds(200);
+
+absl::StatusOr<std::unique_ptr<sql::Database>> OpenDatabase(const GatewayConfig& config) {
+  ASSIGN_OR_RETURN(auto database, sql::Database::Open(config.database));
+  RETURN_IF_ERROR(database->Migrate(Schema()));
+  return database;
+}
+
+// The pepper is made at the first start. Later its loss must not be papered over with a new one:
+// every key would be refused.
+absl::StatusOr<Peppers> OpenPeppers(const GatewayConfig& config, SqlIdentityStore& store) {
+  struct stat info;
+  if (::stat(config.pepper_file.c_str(), &info) != 0 && errno == ENOENT) {
+    ASSIGN_OR_RETURN(const bool has_keys, store.HasKeys());
+    if (has_keys) {
+      return absl::FailedPreconditionError(
+          fmt::format("{} is missing, and without it no key of this database can be checked",
+                      config.pepper_file));
+    }
+    RETURN_IF_ERROR(Peppers::Create(config.pepper_file));
+  }
+  return Peppers::Load(config.pepper_file);
+}
+
+// Services that hold another public key would refuse every call, one by one and without saying
+// why: better to say it once, here.
+absl::Status CheckTrust(const GatewayConfig& config, const Ed25519PrivateKey& key) {
+  const std::string path = config.trust_dir + "/gateway.pub";
+  ASSIGN_OR_RETURN(const std::string pem, ReadFile(path, 1 << 20));
+  ASSIGN_OR_RETURN(const auto trusted, Ed25519PublicKey::AllFromPem(pem, path));
+  const std::string own = key.public_key().ToRaw();
+  if (std::any_of(trusted.begin(), trusted.end(),
+                  [&](const Ed25519PublicKey& each) { return each.ToRaw() == own; })) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      fmt::format("{} does not hold the public key of {}", path, config.identity_key));
+}
+
+}  // namespace
+
+class Gateway::Impl : public http::Handler {
+ public:
+  Impl(const GatewayConfig& config, Metrics& metrics, const Clock& clock)
+      : config_(config), clock_(clock), metrics_(metrics) {}
+
+  ~Impl() override {
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.SignalAll();
+  }
+
+  absl::Status Start() {
+    RETURN_IF_ERROR(OpenState());
+    RETURN_IF_ERROR(OpenBackends());
+    RETURN_IF_ERROR(OpenDoors());
+    key_feed_->Start();
+    ledger_feed_->Start();
+    outbox_->Start();
+    watcher_->Start();
+    gauges_ = std::jthread([this] { KeepGauges(); });
+    return Listen();
+  }
+
+  void Handle(std::shared_ptr<http::Exchange> exchange) override {
+    const http::RequestHead& head = exchange->head();
+    const std::string_view path = head.path();
+    const bool protocol = path == "/v2" || path.starts_with("/v2/");
+    if (protocol && oip_->HandleAnonymous(exchange)) return;
+    if (path == "/openapi.json") return SendOpenApi(*exchange);
+
+    auto key = Authenticate(head.headers);
+    if (!key.ok()) return Refuse(*exchange, key.status());
+    // A body in another coding would be read as what it is not.
+    if (const auto coding = head.headers.Find("content-encoding");
+        coding && !http::EqualsIgnoringCase(*coding, "identity")) {
+      http::Response response = ErrorFor(
+          path, InvalidField("content-encoding", "is not taken here; send the body as it is"),
+          head.request_id);
+      response.status = 415;
+      return Send(*exchange, std::move(response));
+    }
+    if (protocol) return oip_->Handle(std::move(exchange), *std::move(key));
+    if (path.starts_with("/api/")) return api_->Handle(std::move(exchange), *std::move(key));
+    Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
+  }
+
+  bool ready() const {
+    return !draining_ && routes_.known() && table_->age() < config_.keys_stale;
+  }
+
+  int Drain() {
+    draining_ = true;
+    if (config_.drain_delay > absl::ZeroDuration()) clock_.SleepFor(config_.drain_delay);
+    api_->EndWatches();
+    return server_->Drain(config_.drain_timeout, kIdleGrace);
+  }
+
+  const http::Server& server() const { return *server_; }
+
+ private:
+  absl::Status OpenState() {
+    ASSIGN_OR_RETURN(database_, OpenDatabase(config_));
+    store_ = std::make_unique<SqlIdentityStore>(*database_);
+    ASSIGN_OR_RETURN(Peppers peppers, OpenPeppers(config_, *store_));
+    if (!config_.admin_key_file.empty()) {
+      RETURN_IF_ERROR(CreateFirstOperatorKey(*store_, peppers, config_.key_environment,
+                                             config_.admin_key_file, clock_.Now())
+                          .status());
+    }
+    table_ = std::make_unique<KeyTable>(
+        std::move(peppers),
+        KeyTable::Limits{.unknown = std::max(absl::Seconds(2), 4 * config_.keys_poll),
+                         .known = config_.keys_stale},
+        clock_);
+    key_feed_ = std::make_unique<KeyFeed>(*store_, *table_, config_.keys_poll, clock_);
+    RETURN_IF_ERROR(key_feed_->Refresh());
+    if (table_->key_count() == 0) {
+      Log(Severity::kWarning, "no_key_found",
+          {{"hint", "slipway-gateway --set recover_admin_key=true makes an operator's key"}});
+    }
+    JournalOptions journal;
+    journal.folder = config_.data_dir + "/journal";
+    journal.segments = static_cast<int>(std::max<int64_t>(
+        2, (config_.journal_bytes + kSegmentBytes - 1) / kSegmentBytes));
+    journal.segment_bytes = std::min(kSegmentBytes, config_.journal_bytes / journal.segments);
+    ASSIGN_OR_RETURN(journal_, Journal::Open(journal));
+    recorder_ = std::make_unique<Recorder>(*journal_, clock_);
+    ledger_ = std::make_unique<Ledger>(*database_);
+    ledger_feed_ =
+        std::make_unique<LedgerFeed>(*journal_, *ledger_, config_.ledger_interval, clock_);
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenBackends() {
+    ASSIGN_OR_RETURN(Ed25519PrivateKey key, Ed25519PrivateKey::Load(config_.identity_key));
+    RETURN_IF_ERROR(CheckTrust(config_, key));
+    tokens_ = std::make_unique<TokenIssuer>(ServiceId::kGateway, std::move(key), clock_);
+    backends_ = std::make_unique<Backends>(*tokens_);
+    for (const auto& [name, address] : {std::pair("registry", config_.registry),
+                                        std::pair("training", config_.training),
+                                        std::pair("controller", config_.controller)}) {
+      ChannelOptions options;
+      options.address = address;
+      options.tls = config_.tls;
+      absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = OpenChannel(options);
+      if (!channel.ok()) return Annotate(channel.status(), name);
+      backends_->Add(name, *channel);
+      channels_[name] = *std::move(channel);
+    }
+    workers_ = std::make_unique<WorkerDirectory>(config_.tls);
+    watcher_ = std::make_unique<RouteWatcher>(
+        channels_["controller"],
+        [this] { return tokens_->Issue(Principal(), ServiceId::kController); },
+        [this](const std::string& address) { return workers_->Get(address); }, routes_, metrics_,
+        RouteWatcher::Options());
+    outbox_ = std::make_unique<OutboxFeed>(
+        "training", TrainingOutbox(channels_["training"], *tokens_, clock_), *ledger_,
+        config_.usage_poll);
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenDoors() {
+    identity_ = std::make_unique<IdentityService>(*store_, *key_feed_, table_->peppers(),
+                                                  config_.key_environment, clock_);
+    identity_->AddTo(local_);
+    usage_ = std::make_unique<UsageService>(*ledger_, *ledger_feed_);
+    usage_->AddTo(local_);
+    local_.Add<v1::GetPlatformRequest, v1::Platform>(
+        "slipway.gateway.v1.PlatformService/GetPlatform",
+        [this](const Principal& who, const auto&) { return GetPlatform(who); });
+    ASSIGN_OR_RETURN(MethodTable methods, MethodTable::Build(PublicServices(), local_.names()));
+    methods_ = std::make_unique<MethodTable>(std::move(methods));
+    for (const PublicMethod& method : methods_->methods()) {
+      if (!method.backend.empty() && !backends_->Has(method.backend)) {
+        return absl::FailedPreconditionError(
+            fmt::format("{} forwards to {}, of which no address is known", method.name,
+                        method.backend));
+      }
+    }
+    ASSIGN_OR_RETURN(open_api_,
+                     OpenApiDocument(*methods_, DescriptorSetWithComments(), Version()));
+    pool_ = std::make_unique<WorkPool>(config_.pool_threads,
+                                       static_cast<size_t>(config_.pool_queue));
+    ApiOptions api;
+    api.max_body_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
+    api.max_upload_bytes = static_cast<uint64_t>(config_.limits.max_upload_bytes);
+    api.timeout = config_.timeouts.api;
+    api.max_streams = config_.limits.max_streams;
+    api_ = std::make_unique<ApiHandler>(api, ApiParts{*methods_, local_, *backends_, *table_,
+                                                      *recorder_, *pool_, metrics_, clock_});
+    OipHandler::Options oip;
+    oip.server_name = config_.server_name;
+    oip.version = Version();
+    oip.max_body_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
+    oip.timeout = config_.timeouts.infer;
+    oip_ = std::make_unique<OipHandler>(
+        oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *pool_, metrics_, clock_,
+                               [this] { return ready(); }});
+    return absl::OkStatus();
+  }
+
+  absl::Status Listen() {
+    http::ServerOptions options;
+    options.address = config_.listen;
+    options.threads = config_.io_threads;
+    options.max_header_bytes = static_cast<size_t>(config_.limits.max_header_bytes);
+    options.max_body_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
+    options.max_connections = config_.limits.max_connections;
+    options.max_connections_per_address = config_.limits.max_connections_per_address;
+    options.header_timeout = config_.timeouts.header;
+    options.stall_timeout = config_.timeouts.stall;
+    options.idle_timeout = config_.timeouts.idle;
+    options.total_timeout = config_.timeouts.total;
+    options.render_error = ListenerError;
+    options.clock = &clock_;
+    ASSIGN_OR_RETURN(server_, http::Server::Start(options, *this));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(const http::Headers& headers) {
+    const auto text = RequestKey(headers);
+    if (!text.ok()) {
+      metrics_.CountRefusal("no_key");
+      return text.status();
+    }
+    auto key = table_->Authenticate(*text);
+    if (!key.ok()) {
+      metrics_.CountRefusal(absl::IsUnavailable(key.status()) ? "keys_unavailable" : "bad_key");
+    }
+    return key;
+  }
+
+  void Send(http::Exchange& exchange, http::Response response) {
+    metrics_.Method("other").Observe(response.status, absl::ZeroDuration());
+    exchange.Respond(std::move(response));
+  }
+
+  void Refuse(http::Exchange& exchange, const absl::Status& status) {
+    const http::RequestHead& head = exchange.head();
+    Send(exchange, ErrorFor(head.path(), status, head.request_id));
+  }
+
+  void SendOpenApi(http::Exchange& exchange) {
+    const http::RequestHead& head = exchange.head();
+    if (head.method != "GET") {
+      return Send(exchange, MethodNotAllowed(head.path(), "GET", head.request_id));
+    }
+    http::Response response;
+    response.headers.Add("content-type", "application/json");
+    response.body = open_api_;
+    Send(exchange, std::move(response));
+  }
+
+  absl::StatusOr<v1::Platform> GetPlatform(const Principal& who) {
+    v1::Platform platform;
+    platform.set_version(std::string(Version()));
+    if (!who.tenant.empty()) platform.set_tenant("tenants/" + who.tenant);
+    platform.set_role(static_cast<options::v1::Role>(who.role));
+    for (const auto& [name, channel] : channels_) {
+      v1::Platform::Component& component = *platform.add_components();
+      component.set_service(name);
+      component.set_ready(WaitForReady(*channel, absl::Milliseconds(200)).ok());
+    }
+    return platform;
+  }
+
+  void KeepGauges() {
+    Metrics& metrics = metrics_.metrics();
+    auto& connections =
+        metrics.Gauge("http_connections_open", "Connections of the public listener");
+    auto& abandoned =
+        metrics.Gauge("http_requests_abandoned", "Requests whose caller left before the answer");
+    auto& journal = metrics.Gauge("journal_free_bytes", "Room for usage that is not in SQL yet");
+    auto& failures = metrics.Gauge("ledger_failures", "Batches of usage that SQL refused so far");
+    auto& keys = metrics.Gauge("keys", "Keys in the table, dead ones too");
+    auto& age = metrics.Gauge("keys_age_seconds", "Since keys were last read from the database");
+    std::map<std::string, prometheus::Gauge*> refused;
+    for (int i = 0; i < static_cast<int>(http::Refusal::kCount); ++i) {
+      const std::string name(http::RefusalName(static_cast<http::Refusal>(i)));
+      refused[name] = &metrics.Gauge("http_refusals", "What the listener turned away so far",
+                                     {{"reason", name}});
+    }
+    for (;;) {
+      {
+        MutexLock lock(mutex_);
+        if (!stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(kGaugeInterval));
+        if (stopping_) return;
+      }
+      const http::ServerStats stats = server_->stats();
+      connections.Set(static_cast<double>(stats.connections_open));
+      abandoned.Set(static_cast<double>(stats.requests_abandoned));
+      journal.Set(static_cast<double>(journal_->free_bytes()));
+      failures.Set(static_cast<double>(ledger_feed_->failures()));
+      keys.Set(static_cast<double>(table_->key_count()));
+      age.Set(absl::ToDoubleSeconds(table_->age()));
+      for (int i = 0; i < static_cast<int>(http::Refusal::kCount); ++i) {
+        refused[std::string(http::RefusalName(static_cast<http::Refusal>(i)))]->Set(
+            static_cast<double>(stats.refused[i]));
+      }
+    }
+  }
+
+  const GatewayConfig config_;
+  const Clock& clock_;
+  GatewayMetrics metrics_;
+  std::atomic<bool> draining_ = false;
+
+  // In the order of their making; they end in reverse, the listener first.
+  std::unique_ptr<sql::Database> database_;
+  std::unique_ptr<SqlIdentityStore> store_;
+  std::unique_ptr<KeyTable> table_;
+  std::unique_ptr<KeyFeed> key_feed_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<LedgerFeed> ledger_feed_;
+  std::unique_ptr<TokenIssuer> tokens_;
+  std::unique_ptr<Backends> backends_;
+  std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
+  Routes routes_;
+  std::unique_ptr<WorkerDirectory> workers_;
+  std::unique_ptr<RouteWatcher> watcher_;
+  std::unique_ptr<OutboxFeed> outbox_;
+  std::unique_ptr<IdentityService> identity_;
+  std::unique_ptr<UsageService> usage_;
+  LocalMethods local_;
+  std::unique_ptr<MethodTable> methods_;
+  std::string open_api_;
+  std::unique_ptr<WorkPool> pool_;
+  std::unique_ptr<ApiHandler> api_;
+  std::unique_ptr<OipHandler> oip_;
+  std::unique_ptr<http::Server> server_;
+
+  Mutex mutex_;
+  CondVar wake_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::jthread gauges_;
+};
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& config,
+                                                        Metrics& metrics, const Clock& clock) {
+  auto impl = std::make_unique<Impl>(config, metrics, clock);
+  RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<Gateway>(new Gateway(std::move(impl)));
+}
+
+Gateway::Gateway(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Gateway::~Gateway() = default;
+std::string Gateway::address() const { return impl_->server().address(); }
+int Gateway::port() const { return impl_->server().port(); }
+bool Gateway::ready() const { return impl_->ready(); }
+int Gateway::Drain() { return impl_->Drain(); }
+
+absl::Status RecoverAdminKey(const GatewayConfig& config, const Clock& clock) {
+  ASSIGN_OR_RETURN(const auto database, OpenDatabase(config));
+  SqlIdentityStore store(*database);
+  ASSIGN_OR_RETURN(const Peppers peppers, OpenPeppers(config, store));
+  const OperatorKey key =
+      MakeOperatorKey(peppers, config.key_environment, "recovered operator key", clock.Now());
+  RETURN_IF_ERROR(store.CreateOperatorKey(key.record));
+  Log(Severity::kWarning, "operator_key_recovered", {{"key", key.record.id}});
+  if (!config.admin_key_file.empty()) {
+    return WriteFileAtomically(config.admin_key_file, key.text.Reveal(), 0600);
+  }
+  const std::string line = std::string(key.text.Reveal()) + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size()) {
+    return absl::InternalError("the key could not be written to standard output");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace slipway::gateway

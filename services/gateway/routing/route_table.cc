@@ -1,0 +1,114 @@
+#include "services/gateway/routing/route_table.h"
+
+#include <limits>
+#include <utility>
+
+#include "absl/strings/string_view.h"
+#include "common/log/log.h"
+#include "common/names/names.h"
+#include "slipway/controller/v1/controller.pb.h"
+
+namespace slipway::gateway {
+namespace {
+
+// Tenants and endpoints are slugs, which hold no '/'.
+std::string KeyOf(std::string_view tenant, std::string_view endpoint) {
+  std::string key;
+  key.reserve(tenant.size() + 1 + endpoint.size());
+  key.append(tenant).append(1, '/').append(endpoint);
+  return key;
+}
+
+// A 64-bit number to a place below `size`, without the bias of a remainder that could be seen.
+uint64_t Below(uint64_t size, uint64_t random) {
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(random) * size) >> 64);
+}
+
+}  // namespace
+
+const Target* Endpoint::Choose(std::string_view version, uint64_t random) const {
+  if (!version.empty()) {
+    for (const Target& target : targets) {
+      if (target.version == version) return &target;
+    }
+    return nullptr;
+  }
+  uint64_t total = 0;
+  for (const Target& target : targets) total += static_cast<uint64_t>(target.weight);
+  if (total == 0) return nullptr;
+  uint64_t place = Below(total, random);
+  for (const Target& target : targets) {
+    const auto weight = static_cast<uint64_t>(target.weight);
+    if (place < weight) return &target;
+    place -= weight;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Worker> ChooseWorker(const Target& target, const Worker* except, uint64_t random) {
+  const size_t count = target.workers.size();
+  if (count == 0) return nullptr;
+  // From a random place on, so that equals share.
+  const size_t start = Below(count, random);
+  const std::shared_ptr<Worker>* best = nullptr;
+  int best_load = std::numeric_limits<int>::max();
+  bool best_reachable = false;
+  for (size_t i = 0; i < count; ++i) {
+    const std::shared_ptr<Worker>& worker = target.workers[(start + i) % count];
+    if (worker.get() == except) continue;
+    const bool reachable = worker->reachable();
+    const int load = worker->in_flight().load(std::memory_order_relaxed);
+    if (best == nullptr || (reachable && !best_reachable) ||
+        (reachable == best_reachable && load < best_load)) {
+      best = &worker;
+      best_load = load;
+      best_reachable = reachable;
+    }
+  }
+  return best == nullptr ? nullptr : *best;
+}
+
+RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor& worker_for,
+                       GatewayMetrics& metrics)
+    : generation_(table.generation()) {
+  for (const controller::v1::Route& route : table.routes()) {
+    const auto name = DeploymentName::Parse("deployment", route.deployment());
+    if (!name.ok()) {
+      Log(Severity::kError, "route_not_understood", {{"deployment", route.deployment()}});
+      continue;
+    }
+    auto endpoint = std::make_shared<Endpoint>();
+    endpoint->deployment = route.deployment();
+    endpoint->tenant = name->tenant;
+    endpoint->name = name->id;
+    endpoint->metrics = metrics.Endpoint(name->tenant, name->id);
+    for (const auto& from : route.targets()) {
+      const auto version = VersionName::Parse("model_version", from.model_version());
+      if (!version.ok() || from.weight() < 0) {
+        Log(Severity::kError, "route_not_understood", {{"model_version", from.model_version()}});
+        continue;
+      }
+      Target target;
+      target.model_version = from.model_version();
+      target.version = std::to_string(version->number);
+      target.weight = from.weight();
+      target.signature = from.signature();
+      target.labels.assign(from.labels().begin(), from.labels().end());
+      for (const std::string& address : from.workers()) {
+        if (auto worker = worker_for(address)) target.workers.push_back(std::move(worker));
+      }
+      endpoint->targets.push_back(std::move(target));
+    }
+    std::string key = KeyOf(endpoint->tenant, endpoint->name);
+    endpoints_[std::move(key)] = std::move(endpoint);
+  }
+}
+
+std::shared_ptr<const Endpoint> RouteTable::Find(std::string_view tenant,
+                                                 std::string_view endpoint) const {
+  const std::string key = KeyOf(tenant, endpoint);
+  const auto found = endpoints_.find(absl::string_view(key));
+  return found == endpoints_.end() ? nullptr : found->second;
+}
+
+}  // namespace slipway::gateway

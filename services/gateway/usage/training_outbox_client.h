@@ -1,0 +1,23 @@
+#ifndef SLIPWAY_SERVICES_GATEWAY_USAGE_TRAINING_OUTBOX_CLIENT_H_
+#define SLIPWAY_SERVICES_GATEWAY_USAGE_TRAINING_OUTBOX_CLIENT_H_
+
+#include <memory>
+
+#include "common/identity/token.h"
+#include "common/time/clock.h"
+#include "services/gateway/usage/outbox_feed.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace slipway::gateway {
+
+/// The training service's usage events (TrainingService.ListUsageEvents). `tokens` and `clock`
+/// outlive the source.
+OutboxFeed::Source TrainingOutbox(std::shared_ptr<grpc::Channel> channel, TokenIssuer& tokens,
+                                  const Clock& clock);
+
+}  // namespace slipway::gateway
+
+#endif  // SLIPWAY_SERVICES_GATEWAY_USAGE_TRAINING_OUTBOX_CLIENT_H_
