@@ -28,10 +28,12 @@ namespace slipway::training {
 
 /// What a trainer handed in, kept until the registry has taken it.
 struct Result {
-  registry::v1::Artifact artifact;
-  registry::v1::Signature signature;
-  std::map<std::string, double> metrics;
-  std::vector<std::string> labels;
+  registry::v1::Artifact artifact = {};
+  registry::v1::Signature signature = {};
+  std::map<std::string, double> metrics = {};
+  std::vector<std::string> labels = {};
+  /// The platform's version that trained it.
+  std::string code_version = {};
 };
 
 /// A training job as it is kept. A value.

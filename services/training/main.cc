@@ -48,7 +48,8 @@ absl::Status Run(const TrainingConfig& config) {
   Training training(*store, *registry, board, bell, clock,
                     {.max_unfinished_per_tenant = config.max_unfinished_jobs_per_tenant,
                      .max_watchers = config.max_watchers,
-                     .retry = retry});
+                     .retry = retry,
+                     .code_version = std::string(Version())});
   ASSIGN_OR_RETURN(const auto edge, TrainingEdge::Create(training, *verifier, metrics, clock));
   std::atomic<bool> ready = false;
   ASSIGN_OR_RETURN(const auto admin,
@@ -82,7 +83,6 @@ absl::Status Run(const TrainingConfig& config) {
                         .default_time_limit = config.default_time_limit};
   options.retry = retry;
   options.registry_timeout = config.registry_timeout;
-  options.code_version = std::string(Version());
   Runner runner(*store, *launcher, *registry, board, bell, clock, options);
   RETURN_IF_ERROR(runner.Start());
 

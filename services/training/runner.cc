@@ -369,7 +369,7 @@ absl::StatusOr<std::string> Runner::MakeVersion(const Job& job) {
   lineage.set_job(job.name.ToString());
   lineage.set_dataset(job.dataset.name());
   lineage.set_dataset_digest(job.dataset.digest());
-  lineage.set_code_version(options_.code_version);
+  lineage.set_code_version(job.result->code_version);
   lineage.set_seed(job.spec.training().seed());
 
   const ModelName model{job.name.tenant, job.spec.model()};

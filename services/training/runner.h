@@ -34,8 +34,6 @@ struct RunnerOptions {
   absl::Duration registry_timeout = absl::Seconds(30);
   /// Between tries of what could not be done (a full disk).
   absl::Duration action_retry = absl::Seconds(1);
-  /// What trained a version, for its lineage.
-  std::string code_version;
 };
 
 /// Runs the jobs: does what Reconcile says. Two threads: the loop owns the trainers, the registrar

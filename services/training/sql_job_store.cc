@@ -44,6 +44,7 @@ const std::vector<sql::Migration>& Migrations() {
           used BIGINT NOT NULL,
           cancel_requested BIGINT NOT NULL,
           result BYTEA,
+          code_version TEXT NOT NULL,
           progress BYTEA NOT NULL,
           metrics BYTEA NOT NULL,
           model_version TEXT NOT NULL,
@@ -74,7 +75,7 @@ constexpr std::string_view kColumns =
     "job_order, tenant, id, key_id, request_id, request_hash, spec, dataset, priority, state, "
     "create_time, start_time, end_time, attempts, failures, not_before, attempt_start, "
     "attempt_seen, used, cancel_requested, result, progress, metrics, model_version, error, "
-    "last_sequence, progress_events, log_lines";
+    "last_sequence, progress_events, log_lines, code_version";
 
 int64_t ToMicros(absl::Time time) { return absl::ToUnixMicros(time); }
 
@@ -118,6 +119,10 @@ std::optional<Blob> ResultBytes(const Job& job) {
   return job.result.has_value() ? std::optional(Bytes(ToMessage(*job.result))) : std::nullopt;
 }
 
+std::string CodeVersion(const Job& job) {
+  return job.result.has_value() ? job.result->code_version : std::string();
+}
+
 std::optional<std::string> NullIfEmpty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
@@ -156,7 +161,8 @@ absl::StatusOr<Job> ReadJob(const Row& row) {
     job.result = Result{message.artifact(),
                         message.signature(),
                         MetricsOf(message),
-                        {message.labels().begin(), message.labels().end()}};
+                        {message.labels().begin(), message.labels().end()},
+                        row.GetString(28)};
   }
   RETURN_IF_ERROR(ParseColumn(row, 21, job.progress));
   v1::CompleteAttemptRequest metrics;
@@ -240,7 +246,7 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
     ASSIGN_OR_RETURN(out.order, NextNumber(tx, "job_order"));
     RETURN_IF_ERROR(
         tx.Execute(fmt::format("INSERT INTO jobs ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                kColumns),
                    {out.order,
                     out.name.tenant,
@@ -269,7 +275,8 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
                     out.error,
                     out.last_sequence,
                     out.progress_events,
-                    out.log_lines})
+                    out.log_lines,
+                    CodeVersion(out)})
             .status());
     return WriteEffects(tx, out, effects);
   }));
@@ -334,14 +341,27 @@ absl::StatusOr<Job> SqlJobStore::Update(const JobName& name,
                    "failures = ?, not_before = ?, attempt_start = ?, attempt_seen = ?, used = ?, "
                    "cancel_requested = ?, result = ?, progress = ?, metrics = ?, "
                    "model_version = ?, error = ?, last_sequence = ?, progress_events = ?, "
-                   "log_lines = ? WHERE job_order = ?",
-                   {static_cast<int>(job->state), OptionalMicros(job->start_time),
-                    OptionalMicros(job->end_time), job->attempts, job->failures,
-                    NotBeforeMicros(job->not_before), ToMicros(job->attempt_start),
-                    ToMicros(job->attempt_seen), absl::ToInt64Microseconds(job->used),
-                    job->cancel_requested, ResultBytes(*job), Bytes(job->progress),
-                    MetricsBytes(job->metrics), job->model_version, job->error, job->last_sequence,
-                    job->progress_events, job->log_lines, job->order})
+                   "log_lines = ?, code_version = ? WHERE job_order = ?",
+                   {static_cast<int>(job->state),
+                    OptionalMicros(job->start_time),
+                    OptionalMicros(job->end_time),
+                    job->attempts,
+                    job->failures,
+                    NotBeforeMicros(job->not_before),
+                    ToMicros(job->attempt_start),
+                    ToMicros(job->attempt_seen),
+                    absl::ToInt64Microseconds(job->used),
+                    job->cancel_requested,
+                    ResultBytes(*job),
+                    Bytes(job->progress),
+                    MetricsBytes(job->metrics),
+                    job->model_version,
+                    job->error,
+                    job->last_sequence,
+                    job->progress_events,
+                    job->log_lines,
+                    CodeVersion(*job),
+                    job->order})
             .status());
     RETURN_IF_ERROR(WriteEffects(tx, *job, effects));
     out = *std::move(job);

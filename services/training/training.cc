@@ -299,6 +299,8 @@ absl::StatusOr<bool> Training::Report(const Principal& who, const JobName& name,
 absl::Status Training::Complete(const Principal& who, const JobName& name, int attempt,
                                 Result result) {
   RETURN_IF_ERROR(CheckTrainer(who, name));
+  // Kept with the result: what is registered stays the same, whoever registers it.
+  result.code_version = options_.code_version;
   ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) -> absl::Status {
                      // The answer to the first call may have been lost.
                      const bool repeated =

@@ -25,7 +25,9 @@ struct TrainingOptions {
   int64_t max_unfinished_per_tenant = 1000;
   /// Watches at once; each holds a thread.
   int max_watchers = 128;
-  RetryPolicy retry;
+  RetryPolicy retry = {};
+  /// The platform's version, for the lineage of what is trained.
+  std::string code_version = {};
 };
 
 /// Training jobs: what their owners ask for, and what their trainers tell. Everything is kept

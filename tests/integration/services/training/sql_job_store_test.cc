@@ -127,6 +127,7 @@ void ExpectSame(const Job& a, const Job& b) {
     EXPECT_TRUE(MessageDifferencer::Equals(a.result->signature, b.result->signature));
     EXPECT_EQ(a.result->metrics, b.result->metrics);
     EXPECT_EQ(a.result->labels, b.result->labels);
+    EXPECT_EQ(a.result->code_version, b.result->code_version);
   }
   EXPECT_TRUE(MessageDifferencer::Equals(a.progress, b.progress));
   EXPECT_EQ(a.metrics, b.metrics);
@@ -152,6 +153,7 @@ TEST_P(SqlJobStoreTest, KeepsEverythingOfAJobThroughARestart) {
     result.signature.add_inputs()->set_name("x");
     result.metrics["accuracy"] = 1.0 / 3;
     result.labels = {"shirt", "shoe"};
+    result.code_version = "0.1.0";
     return AcceptResult(job, result, kT0 + absl::Seconds(3), effects);
   });
   ASSERT_TRUE(changed.ok()) << changed.status();

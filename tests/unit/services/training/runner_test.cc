@@ -31,7 +31,8 @@ class RunnerTest : public ::testing::Test {
   struct Service {
     Service(FakeJobStore& store, FakeModelRegistry& registry, const Clock& clock,
             const RunnerOptions& options)
-        : training(store, registry, board, bell, clock, {.retry = options.retry}),
+        : training(store, registry, board, bell, clock,
+                   {.retry = options.retry, .code_version = "0.1.0"}),
           runner(store, launcher, registry, board, bell, clock, options) {}
     Metrics metrics{"training"};
     Board board{metrics};
@@ -148,6 +149,7 @@ TEST_F(RunnerTest, RunsAJobToItsVersion) {
   EXPECT_EQ(version.lineage().dataset(), "tenants/acme/datasets/digits");
   EXPECT_EQ(version.lineage().dataset_digest(), "sha256:" + std::string(64, 'd'));
   EXPECT_EQ(version.lineage().seed(), 7);
+  EXPECT_EQ(version.lineage().code_version(), "0.1.0");
   EXPECT_DOUBLE_EQ(version.metrics().at("accuracy"), 0.95);
   EXPECT_THAT(registry_.aliases(),
               ElementsAre(Pair("tenants/acme/models/digits-mlp/aliases/production",
