@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -221,6 +222,7 @@ void Http1Connection::BeginExchange(ParsedHead parsed) {
   phase_ = Phase::kExchange;
   parsed.head.peer_address = peer_;
   parsed.head.request_id = NewRequestId();
+  read_stall_ = Stall();
   state_.active = true;
   state_.framing = parsed.framing;
   state_.body_left = parsed.content_length;
@@ -283,7 +285,7 @@ void Http1Connection::ServeReader() {
     if (state.body_read > state.body_limit) return too_large();
   }
   if (state.body_done || (!state.reader_wants_whole && !piece.empty())) {
-    read_stall_.deadline = kNever;
+    EndWaitForBody();
     if (state.body_done && !state.reader_wants_whole && !state.deadline_is_fixed) {
       state.deadline = core_.Now() + Nanos(core_.options.total_timeout);
     }
@@ -302,9 +304,27 @@ void Http1Connection::ServeReader() {
     output_.Add("HTTP/1.1 100 Continue\r\n\r\n");
     Send();
   }
-  if (read_stall_.deadline == kNever) {
-    read_stall_ = {core_.Now() + Nanos(core_.options.stall_timeout), read_bytes_};
+  BeginWaitForBody();
+}
+
+void Http1Connection::BeginWaitForBody() {
+  Stall& stall = read_stall_;
+  if (stall.deadline != kNever) return;
+  if (stall.left == 0) {
+    stall.mark = read_bytes_;
+    stall.left = Nanos(core_.options.stall_timeout);
   }
+  stall.deadline = core_.Now() + stall.left;
+}
+
+// A reader got something. Where that was little, its next wait goes on where this one stood: the
+// time that it spends with a piece is its own, but a peer that sends byte after byte gains none.
+void Http1Connection::EndWaitForBody() {
+  Stall& stall = read_stall_;
+  if (stall.deadline == kNever) return;
+  const bool enough = state_.body_done || read_bytes_ - stall.mark >= kProgress;
+  stall.left = enough ? 0 : std::max<int64_t>(1, stall.deadline - core_.Now());
+  stall.deadline = kNever;
 }
 
 void Http1Connection::ArmRead() {
@@ -382,7 +402,7 @@ void Http1Connection::CheckDeadlines(int64_t now) {
         } else if (state_.reader && state_.answer != Progress::kComplete &&
                    now >= read_stall_.deadline) {
           if (read_bytes_ - read_stall_.mark >= kProgress) {
-            read_stall_ = {now + Nanos(options.stall_timeout), read_bytes_};
+            read_stall_ = {.deadline = now + Nanos(options.stall_timeout), .mark = read_bytes_};
           } else {
             Refuse(ParseError{.status = 408,
                               .refusal = Refusal::kBodyTimeout,
@@ -403,7 +423,8 @@ void Http1Connection::CheckDeadlines(int64_t now) {
     }
     if (now >= write_stall_.deadline && phase_ != Phase::kClosed) {
       if (output_.sent_bytes() - write_stall_.mark >= kProgress) {
-        write_stall_ = {now + Nanos(options.stall_timeout), output_.sent_bytes()};
+        write_stall_ = {.deadline = now + Nanos(options.stall_timeout),
+                        .mark = output_.sent_bytes()};
       } else {
         core_.CountRefusal(Refusal::kWriteTimeout);
         Cut();
@@ -499,8 +520,9 @@ void Http1Connection::StartResponse(const Http1Exchange& exchange, int status,
   if (!state_.deadline_is_fixed) state_.deadline = kNever;
   if (const auto length = headers.Find("content-length"); length.has_value()) {
     uint64_t bytes = 0;
-    for (const char digit : *length) bytes = bytes * 10 + static_cast<uint64_t>(digit - '0');
-    state_.stream_left = bytes;
+    const char* const end = length->data() + length->size();
+    const auto [rest, error] = std::from_chars(length->data(), end, bytes);
+    if (error == std::errc() && rest == end) state_.stream_left = bytes;
   }
   keep_alive_ = MayKeepAlive(headers);
   state_.chunked = !state_.stream_left.has_value() && !state_.bodiless && head.http_version >= 11;
@@ -574,12 +596,13 @@ void Http1Connection::OnCancel(const Http1Exchange& exchange,
 }
 
 void Http1Connection::Drop(const Http1Exchange& exchange) {
+  absl::AnyInvocable<void()> not_cancelled;
   ExchangeState ended;
   MutexLock lock(mutex_);
   if (!IsCurrent(exchange)) return;
+  std::swap(not_cancelled, state_.cancelled);
   switch (state_.answer) {
     case Progress::kNone: {
-      ended.cancelled = std::exchange(state_.cancelled, nullptr);
       Response response = Render(500, "internal", "the request could not be answered");
       Answer(response.status, response.headers, std::move(response.body), /*may_keep_alive=*/true);
       state_.exchange = nullptr;
@@ -587,7 +610,6 @@ void Http1Connection::Drop(const Http1Exchange& exchange) {
       break;
     }
     case Progress::kStreaming:
-      ended.cancelled = std::exchange(state_.cancelled, nullptr);
       state_.exchange = nullptr;
       Cut();
       break;
@@ -632,7 +654,6 @@ void Http1Connection::EndExchange(const absl::Status& status) {
   }
   if (state_.cancelled) due_.push_back(std::move(state_.cancelled));
   state_ = ExchangeState();
-  read_stall_.deadline = kNever;
 }
 
 void Http1Connection::Cut() {
@@ -721,7 +742,8 @@ bool Http1Connection::Send() {
 void Http1Connection::ArmWrite() {
   writing_ = true;
   if (write_stall_.deadline == kNever) {
-    write_stall_ = {core_.Now() + Nanos(core_.options.stall_timeout), output_.sent_bytes()};
+    write_stall_ = {.deadline = core_.Now() + Nanos(core_.options.stall_timeout),
+                    .mark = output_.sent_bytes()};
   }
   socket_.async_wait(StreamSocket::wait_write,
                      [self = shared_from_this()](const boost::system::error_code& error) {
@@ -732,7 +754,6 @@ void Http1Connection::ArmWrite() {
 void Http1Connection::AfterAnswer(ExchangeState& ended) {
   if (state_.reader) {  // answered without waiting for it
     due_.push_back([done = std::exchange(state_.reader, nullptr)]() mutable { done(Over()); });
-    read_stall_.deadline = kNever;
     Wake();
   }
   ended = std::move(state_);

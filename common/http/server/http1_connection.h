@@ -103,7 +103,8 @@ class Http1Connection final : public Connection,
   // A wait for bytes in one direction: cut when too few came by its deadline.
   struct Stall {
     int64_t deadline = std::numeric_limits<int64_t>::max();
-    uint64_t mark = 0;
+    uint64_t mark = 0;  // bytes when it began
+    int64_t left = 0;   // while nobody waits: what remains of a wait that brought too few
   };
 
   using Callbacks = std::vector<absl::AnyInvocable<void()>>;
@@ -116,6 +117,8 @@ class Http1Connection final : public Connection,
   void TakeHead() REQUIRES(mutex_);
   void BeginExchange(ParsedHead parsed) REQUIRES(mutex_);
   void ServeReader() REQUIRES(mutex_);
+  void BeginWaitForBody() REQUIRES(mutex_);
+  void EndWaitForBody() REQUIRES(mutex_);
   void ArmRead() REQUIRES(mutex_);
   void Close() REQUIRES(mutex_);
 

@@ -101,8 +101,8 @@ class Exchange {
   /// Trailers are sent where the answer is chunked.
   virtual void Finish(Headers trailers) = 0;
 
-  /// Called when the peer goes away or a time-out ends the exchange before its answer is sent:
-  /// time to stop the work. At most once, and not at all when the answer is sent first. One
+  /// Called when the peer goes away, or a limit ends the exchange, before its answer is sent: time
+  /// to stop the work. At most once, and not at all when the answer is sent first. One
   /// callback an exchange; a second replaces the first.
   virtual void OnCancel(absl::AnyInvocable<void()> cancelled) = 0;
 };
@@ -175,7 +175,8 @@ struct ServerOptions {
   int max_connections = 10'000;             ///< 503 and closed above it.
   int max_connections_per_address = 1'000;  ///< The same, by peer address (not for Unix sockets).
 
-  absl::Duration header_timeout = absl::Seconds(10);  ///< From its first byte to the head's end.
+  /// To the end of a head: from its first byte, and in a new connection from the beginning.
+  absl::Duration header_timeout = absl::Seconds(10);
   /// Longest wait for 4 KB (or the end) of a body, or for the peer to take as much of an answer.
   absl::Duration stall_timeout = absl::Seconds(10);
   absl::Duration idle_timeout = absl::Seconds(75);  ///< Between requests.

@@ -198,6 +198,39 @@ void CountUpload(std::shared_ptr<Exchange> exchange, size_t so_far) {
   });
 }
 
+TEST_F(ServerLimitsTest, TakesATrickleForAStallInAStreamedUploadToo) {
+  // Every byte is a piece of its own, that its reader gets at once.
+  options_.stall_timeout = absl::Milliseconds(150);
+  const Running running =
+      Serve([](std::shared_ptr<Exchange> exchange) { CountUpload(std::move(exchange), 0); });
+  RawPeer peer(server_->address());
+  peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+  int sent = 0;
+  while (sent < 2000 && peer.IsQuietFor(milliseconds(5))) {
+    peer.Send("x");
+    ++sent;
+  }
+  EXPECT_LT(sent, 2000);
+  EXPECT_EQ(peer.Read().status, 408);
+}
+
+TEST_F(ServerLimitsTest, DoesNotTakeAReadersOwnTimeForAStall) {
+  options_.stall_timeout = absl::Milliseconds(100);
+  Promise<std::shared_ptr<Exchange>> held;
+  const Running running =
+      Serve([&](std::shared_ptr<Exchange> exchange) { held.Set(std::move(exchange)); });
+  RawPeer peer(server_->address());
+  peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\na");
+  const std::shared_ptr<Exchange> exchange = held.Wait();
+  EXPECT_EQ(*ReadSomeBlocking(*exchange), "a");
+  Promise<bool> never;
+  EXPECT_FALSE(never.WaitFor(milliseconds(300)));
+  peer.Send("bcd");
+  EXPECT_EQ(*ReadSomeBlocking(*exchange), "bcd");
+  exchange->Respond({});
+  EXPECT_EQ(peer.Read().status, 200);
+}
+
 TEST_F(ServerLimitsTest, DoesNotCutAnUploadThatMakesProgress) {
   options_.total_timeout = absl::Milliseconds(100);
   options_.stall_timeout = absl::Milliseconds(400);
