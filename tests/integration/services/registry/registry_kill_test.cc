@@ -8,55 +8,16 @@
 #include <random>
 #include <thread>
 
-#include "common/process/local_process_launcher.h"
 #include "common/sync/mutex.h"
 #include "fmt/format.h"
-#include "tests/integration/services/registry/registry_client.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/test_trust.h"
+#include "tests/integration/services/registry/registry_process.h"
 
 namespace slipway::registry {
 namespace {
 
 using Stub = v1::RegistryService::Stub;
 
-class RegistryKillTest : public ::testing::Test {
- protected:
-  void Start() {
-    ProcessSpec spec;
-    spec.program = SLIPWAY_BIN_DIR "/slipway-registry";
-    spec.log_file = dir_ / "log";
-    for (const std::string& setting :
-         {"listen=" + address_, "admin_listen=unix:" + (dir_ / "admin.sock"),
-          "trust_dir=" + trust_.folder(), "database=sqlite:" + (dir_ / "registry.db"),
-          "blobs=" + (dir_ / "blobs")}) {
-      spec.args.push_back("--set");
-      spec.args.push_back(setting);
-    }
-    auto process = launcher_.Launch(spec);
-    ASSERT_TRUE(process.ok()) << process.status();
-    process_ = *std::move(process);
-  }
-
-  void Kill() {
-    process_->Kill();
-    ASSERT_EQ(process_->Wait()->signal, SIGKILL);
-  }
-
-  RegistryClient Client() {
-    Principal who;
-    who.tenant = "acme";
-    who.role = Role::kDeveloper;
-    who.caller = ServiceId::kGateway;
-    return RegistryClient(address_, trust_.Token(who, ServiceId::kRegistry));
-  }
-
-  TempDir dir_;
-  TestTrust trust_;
-  const std::string address_ = "unix:" + (dir_ / "registry.sock");
-  LocalProcessLauncher launcher_;
-  std::unique_ptr<Process> process_;
-};
+using RegistryKillTest = RegistryProcessFixture;
 
 TEST_F(RegistryKillTest, AKillLosesNothingAcknowledgedAndLeavesNothingDangling) {
   constexpr int kCycles = 20;
