@@ -36,7 +36,7 @@ constexpr char kSpec[] = R"({
 class TrainerProcessTest : public ::testing::Test {
  protected:
   TrainerProcessTest() {
-    constexpr int kRows = 2400;
+    constexpr int kRows = 1600;
     std::string pixels;
     std::string labels;
     for (int row = 0; row < kRows; ++row) {
@@ -86,6 +86,14 @@ class TrainerProcessTest : public ::testing::Test {
     }
     return true;
   }
+  // The weights of a run that nobody interrupts; made once for all tests.
+  const std::string& ExpectedWeights() {
+    static const std::string weights = [&] {
+      ExpectDone(*Start("whole"), "whole");
+      return ReadFile(Output("whole", "model.safetensors")).value();
+    }();
+    return weights;
+  }
   void ExpectDone(Process& process, const std::string& name) {
     const ProcessExit exit = process.Wait(absl::Seconds(100)).value();
     EXPECT_TRUE(exit.ok()) << exit.ToString() << "\n" << Log(name);
@@ -96,9 +104,7 @@ class TrainerProcessTest : public ::testing::Test {
 };
 
 TEST_F(TrainerProcessTest, AKilledTrainerEndsWithTheSameWeightsAsOneThatWasNot) {
-  ExpectDone(*Start("whole"), "whole");
-  const std::string expected = ReadFile(Output("whole", "model.safetensors")).value();
-  for (const int checkpoints : {1, 4, 9}) {
+  for (const int checkpoints : {1, 7}) {
     const std::string name = "killed-" + std::to_string(checkpoints);
     auto first = Start(name);
     ASSERT_TRUE(WaitForCheckpoints(*first, name, checkpoints)) << Log(name);
@@ -106,22 +112,20 @@ TEST_F(TrainerProcessTest, AKilledTrainerEndsWithTheSameWeightsAsOneThatWasNot) 
     EXPECT_EQ(first->Wait(absl::Seconds(10))->signal, SIGKILL);
     ASSERT_FALSE(std::filesystem::exists(Output(name, "result.json")));
     ExpectDone(*Start(name), name);
-    EXPECT_EQ(ReadFile(Output(name, "model.safetensors")).value(), expected);
+    EXPECT_EQ(ReadFile(Output(name, "model.safetensors")).value(), ExpectedWeights());
     EXPECT_THAT(ReadFile(Output(name, "events.jsonl")).value(),
                 HasSubstr("goes on from the checkpoint of step"));
   }
 }
 
 TEST_F(TrainerProcessTest, SigtermWritesACheckpointAndSaysSo) {
-  ExpectDone(*Start("whole"), "whole");
   auto first = Start("stopped");
   ASSERT_TRUE(WaitForCheckpoints(*first, "stopped", 2)) << Log("stopped");
   ASSERT_TRUE(first->Signal(SIGTERM).ok());
   EXPECT_EQ(first->Wait(absl::Seconds(30))->code, training::kTrainerInterrupted) << Log("stopped");
   EXPECT_FALSE(std::filesystem::exists(Output("stopped", "result.json")));
   ExpectDone(*Start("stopped"), "stopped");
-  EXPECT_EQ(ReadFile(Output("stopped", "model.safetensors")).value(),
-            ReadFile(Output("whole", "model.safetensors")).value());
+  EXPECT_EQ(ReadFile(Output("stopped", "model.safetensors")).value(), ExpectedWeights());
 }
 
 TEST_F(TrainerProcessTest, BadDataEndsWithAVerdict) {
