@@ -126,8 +126,11 @@ void PrintJob(std::ostream& out, const json& job) {
   }
   out << fmt::format("  {:<12} {}\n", "attempts", TextOf(job, "attempts"));
   const json metrics = job.value("metrics", json::object());
+  // Those of single classes ("recall/Coat") are shown by -o json and by `model get`.
   for (const auto& [name, value] : metrics.items()) {
-    out << fmt::format("  {:<12} {}\n", name, value.dump());
+    if (name.find('/') == std::string::npos) {
+      out << fmt::format("  {:<12} {:.4f}\n", name, value.get<double>());
+    }
   }
 }
 
