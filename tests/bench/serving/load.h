@@ -1,0 +1,58 @@
+#ifndef SLIPWAY_TESTS_BENCH_SERVING_LOAD_H_
+#define SLIPWAY_TESTS_BENCH_SERVING_LOAD_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "inference/open_inference.grpc.pb.h"
+
+namespace slipway {
+
+/// What a closed loop of callers saw.
+struct LoadResult {
+  int64_t calls = 0;
+  int64_t failures = 0;
+  absl::Duration time;
+  double p50_us = 0;
+  double p99_us = 0;
+};
+
+/// Calls the server again and again, each of `callers` as soon as its last call was answered, all
+/// on one channel, as a gateway does. Not measured until `warm_up` is over; `on_start` and
+/// `on_end` are called when measuring begins and ends.
+class GrpcLoad {
+ public:
+  /// ModelInfer with this request and token, or, where `request` is null, ServerLive bare.
+  GrpcLoad(const std::string& address, const inference::ModelInferRequest* request,
+           std::string token);
+  ~GrpcLoad();
+  LoadResult Run(int callers, absl::Duration warm_up, absl::Duration time,
+                 const std::function<void()>& on_start, const std::function<void()>& on_end);
+
+  /// One call's answer. Ends the program where it fails.
+  inference::ModelInferResponse CallOnce();
+
+ private:
+  struct Caller;
+  struct Shared;
+  const inference::ModelInferRequest* const request_;
+  const std::string token_;
+  const std::unique_ptr<inference::GRPCInferenceService::Stub> stub_;
+};
+
+/// The same over HTTP/1.1, one kept-alive connection a caller: sends `request` (a whole request)
+/// to 127.0.0.1:`port`, and takes every answer but 200 for a failure.
+LoadResult RunHttpLoad(int port, const std::string& request, int callers, absl::Duration warm_up,
+                       absl::Duration time, const std::function<void()>& on_start,
+                       const std::function<void()>& on_end);
+
+/// Sends one request and returns the whole answer, head and body; "" where the peer hangs up.
+std::string HttpCallOnce(int port, const std::string& request);
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_TESTS_BENCH_SERVING_LOAD_H_

@@ -1,0 +1,296 @@
+// What serving costs, beside what it cannot cost less than, in one run:
+//
+//   (a) an empty unary call: the same server set-up, callback API and Unix socket, no work
+//   (b) the worker's ModelInfer on a small MLP, and the bare forward of that MLP
+//   (c) a small CNN, for the proportion
+//
+// Closed loops of 1, 4 and 32 callers on one channel. The server runs on one core, the callers on
+// the other; its CPU time is /proc's user and system time. What is compared runs in turns (a b c,
+// then c b a, ...), and each figure is the median over the rounds, each ratio the median of the
+// rounds' ratios.
+//
+//   serving_bench [seconds a measurement, default 1] [rounds, default 7]
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/grpc/client.h"
+#include "common/log/log.h"
+#include "common/process/local_process_launcher.h"
+#include "fmt/format.h"
+#include "slipway/worker/v1/worker.grpc.pb.h"
+#include "tests/bench/serving/bare_forward.h"
+#include "tests/bench/serving/floor_server.h"
+#include "tests/bench/serving/load.h"
+#include "tests/bench/serving/models.h"
+#include "tests/bench/serving/server_process.h"
+#include "tests/support/serving/fake_registry.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_trust.h"
+
+namespace slipway {
+namespace {
+
+constexpr double kTargetInfer = 1.4;
+constexpr absl::Duration kWarmUp = absl::Milliseconds(200);
+
+[[noreturn]] void Die(const std::string& what) {
+  std::fprintf(stderr, "serving_bench: %s\n", what.c_str());
+  std::exit(1);
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? NAN : values[values.size() / 2];
+}
+
+// The rounds of one row of the table.
+struct Row {
+  std::vector<double> cpu_us;
+  std::vector<double> p50_us;
+  std::vector<double> p99_us;
+  std::vector<double> calls_a_second;
+
+  void Add(const LoadResult& result, double cpu) {
+    if (result.failures > 0) Die(fmt::format("{} calls failed", result.failures));
+    cpu_us.push_back(cpu / static_cast<double>(result.calls));
+    p50_us.push_back(result.p50_us);
+    p99_us.push_back(result.p99_us);
+    calls_a_second.push_back(static_cast<double>(result.calls) /
+                             absl::ToDoubleSeconds(result.time));
+  }
+};
+
+inference::ModelInferRequest InferRequest(const std::string& deployment, const std::string& version,
+                                          const std::vector<int64_t>& shape,
+                                          std::vector<float>& input) {
+  size_t elements = 1;
+  for (const int64_t dim : shape) elements *= static_cast<size_t>(dim);
+  for (size_t i = 0; i < elements; ++i) input.push_back(static_cast<float>(i % 17) / 16);
+  inference::ModelInferRequest request;
+  request.set_model_name(deployment);
+  request.set_model_version(version);
+  auto& tensor = *request.add_inputs();
+  tensor.set_name("x");
+  tensor.set_datatype("FP32");
+  for (const int64_t dim : shape) tensor.add_shape(dim);
+  request.add_raw_input_contents(input.data(), input.size() * sizeof(float));
+  return request;
+}
+
+// A worker with both models, made by hand: the test's registry and keys stand for the platform's.
+class WorkerUnderTest {
+ public:
+  explicit WorkerUnderTest(ProcessLauncher& launcher)
+      : address_("unix:" + (dir_ / "worker.sock")),
+        process_(launcher, SLIPWAY_BIN_DIR "/slipway-worker",
+                 {"--set", "listen=" + address_, "--set",
+                  "admin_listen=unix:" + (dir_ / "worker-admin.sock"), "--set",
+                  "registry=" + registry_.address(), "--set", "trust_dir=" + trust_.folder(),
+                  "--set", "data_dir=" + (dir_ / "data"), "--set", "log.level=warning"}) {}
+
+  const std::string& address() const { return address_; }
+  int64_t pid() const { return process_.pid(); }
+
+  std::string GatewayToken() const {
+    Principal who;
+    who.tenant = "acme";
+    who.key_id = "k1";
+    who.role = Role::kCaller;
+    who.caller = ServiceId::kGateway;
+    return trust_.Token(who, ServiceId::kWorker);
+  }
+
+  // Loads version 1 of a model named like the deployment, and waits until it answers.
+  void Load(const std::string& name, const TestArtifact& artifact) {
+    const std::string version = fmt::format("tenants/acme/models/{}/versions/1", name);
+    Principal worker;
+    worker.tenant = "acme";
+    worker.caller = ServiceId::kWorker;
+    worker.scopes = {version};
+    worker::v1::LoadModelRequest request;
+    request.set_deployment("tenants/acme/deployments/" + name);
+    *request.mutable_model_version() = registry_.AddVersion(version, artifact);
+    request.set_token(trust_.Token(worker, ServiceId::kNone));
+    const auto stub =
+        worker::v1::WorkerService::NewStub(*OpenChannel({.address = address_, .tls = {}}));
+    worker::v1::LoadedModel model;
+    do {
+      Principal controller;
+      controller.caller = ServiceId::kController;
+      const std::string token = trust_.Token(controller, ServiceId::kWorker);
+      grpc::ClientContext context;
+      PrepareContext(context, {.token = token, .wait_for_ready = true});
+      const grpc::Status status = stub->LoadModel(&context, request, &model);
+      if (!status.ok()) Die("LoadModel: " + status.error_message());
+      Clock::Real().SleepFor(absl::Milliseconds(20));
+    } while (model.state() == worker::v1::LoadedModel::LOADING);
+    if (model.state() != worker::v1::LoadedModel::READY) Die("LoadModel: " + model.error());
+  }
+
+ private:
+  TempDir dir_;
+  TestTrust trust_;
+  FakeRegistryServer registry_{trust_};
+  const std::string address_;
+  ServerProcess process_;
+};
+
+void CheckAnswer(GrpcLoad& load, const TestArtifact& artifact, const std::vector<int64_t>& shape,
+                 const std::vector<float>& input) {
+  const std::vector<float> expected = BareForward(artifact, shape).Answer(input);
+  const inference::ModelInferResponse response = load.CallOnce();
+  const std::string& bytes = response.raw_output_contents(0);
+  if (bytes.size() != expected.size() * sizeof(float)) Die("the worker's answer has another size");
+  for (size_t i = 0; i < expected.size(); ++i) {
+    float value = 0;
+    std::memcpy(&value, bytes.data() + i * sizeof(float), sizeof(value));
+    if (std::abs(value - expected[i]) > 1e-6F)
+      Die("the worker's answer differs from the forward's");
+  }
+}
+
+// CPU microseconds of one bare forward.
+class ForwardMeter {
+ public:
+  ForwardMeter(ProcessLauncher& launcher, const std::string& self)
+      : socket_(dir_ / "forward.sock"),
+        process_(launcher, self, {"forward-server", socket_}),
+        stub_(inference::GRPCInferenceService::NewStub(
+            *OpenChannel({.address = "unix:" + socket_, .tls = {}}))) {
+    for (const char* model : {"mlp", "cnn"}) Measure(model, 100);
+  }
+  double Measure(const std::string& model, int count) {
+    inference::ModelReadyRequest request;
+    request.set_name(model);
+    request.set_version(std::to_string(count));
+    inference::ModelReadyResponse response;
+    grpc::ClientContext context;
+    PrepareContext(context, {.wait_for_ready = true});
+    const double before = CpuMicros(process_.pid());
+    const grpc::Status status = stub_->ModelReady(&context, request, &response);
+    if (!status.ok()) Die("bare forward: " + status.error_message());
+    return (CpuMicros(process_.pid()) - before) / count;
+  }
+
+ private:
+  TempDir dir_;
+  const std::string socket_;
+  ServerProcess process_;
+  const std::unique_ptr<inference::GRPCInferenceService::Stub> stub_;
+};
+
+void Print(const char* name, int callers, const Row& row) {
+  std::printf("%-34s %8d %12.0f %12.1f %10.1f %10.1f\n", name, callers, Median(row.calls_a_second),
+              Median(row.cpu_us), Median(row.p50_us), Median(row.p99_us));
+}
+
+int Main(const std::string& self, double seconds, int rounds) {
+  // What they hold halves BLAS' speed; the servers inherit.
+  ::unsetenv("OPENBLAS_CORETYPE");
+  ::unsetenv("OPENBLAS_L2_SIZE");
+  LogConfig quiet;
+  quiet.level = "error";
+  if (!InitLogging("serving_bench", quiet).ok()) return 1;
+  PinTo(CallerCore());
+
+  LocalProcessLauncher launcher;
+  const TempDir dir;
+  const ServerProcess empty(launcher, self, {"empty-server", dir / "empty.sock"});
+  WorkerUnderTest worker(launcher);
+  ForwardMeter forward(launcher, self);
+  const TestArtifact mlp = BenchMlp();
+  const TestArtifact cnn = BenchCnn();
+  worker.Load("mlp", mlp);
+  worker.Load("cnn", cnn);
+
+  const std::string token = worker.GatewayToken();
+  std::vector<float> mlp_input;
+  std::vector<float> cnn_input;
+  const inference::ModelInferRequest mlp_request = InferRequest(
+      "tenants/acme/deployments/mlp", "tenants/acme/models/mlp/versions/1", kMlpShape, mlp_input);
+  const inference::ModelInferRequest cnn_request = InferRequest(
+      "tenants/acme/deployments/cnn", "tenants/acme/models/cnn/versions/1", kCnnShape, cnn_input);
+  GrpcLoad empty_load("unix:" + (dir / "empty.sock"), nullptr, "");
+  GrpcLoad mlp_load(worker.address(), &mlp_request, token);
+  GrpcLoad cnn_load(worker.address(), &cnn_request, token);
+  CheckAnswer(mlp_load, mlp, kMlpShape, mlp_input);
+  CheckAnswer(cnn_load, cnn, kCnnShape, cnn_input);
+
+  struct Subject {
+    const char* name;
+    GrpcLoad& load;
+    int64_t pid;
+    std::map<int, Row> rows;
+  };
+  Subject subjects[] = {{"(a) empty gRPC call", empty_load, empty.pid(), {}},
+                        {"(b) ModelInfer, small MLP", mlp_load, worker.pid(), {}},
+                        {"    ModelInfer, CNN 28x28", cnn_load, worker.pid(), {}}};
+  const absl::Duration time = absl::Seconds(seconds);
+  std::vector<double> mlp_forward;
+  std::vector<double> cnn_forward;
+  for (int round = 0; round < rounds; ++round) {
+    mlp_forward.push_back(forward.Measure("mlp", 20'000));
+    cnn_forward.push_back(forward.Measure("cnn", 300));
+    for (const int callers : {1, 4, 32}) {
+      for (size_t i = 0; i < std::size(subjects); ++i) {
+        // There and back, so that a drift of the machine favours nobody.
+        Subject& subject = subjects[round % 2 == 0 ? i : std::size(subjects) - 1 - i];
+        double before = 0;
+        double after = 0;
+        const LoadResult result = subject.load.Run(
+            callers, kWarmUp, time, [&] { before = CpuMicros(subject.pid); },
+            [&] { after = CpuMicros(subject.pid); });
+        subject.rows[callers].Add(result, after - before);
+      }
+    }
+  }
+
+  std::printf("%-34s %8s %12s %12s %10s %10s\n", "", "callers", "calls/s", "server CPU us",
+              "p50 us", "p99 us");
+  for (const Subject& subject : subjects) {
+    for (const auto& [callers, row] : subject.rows) Print(subject.name, callers, row);
+  }
+  std::printf("bare forward, CPU us: MLP %.1f, CNN %.1f\n\n", Median(mlp_forward),
+              Median(cnn_forward));
+  bool met = true;
+  for (const int callers : {1, 4, 32}) {
+    std::vector<double> ratios;
+    for (size_t round = 0; round < mlp_forward.size(); ++round) {
+      ratios.push_back((subjects[1].rows[callers].cpu_us[round] - mlp_forward[round]) /
+                       subjects[0].rows[callers].cpu_us[round]);
+    }
+    const double ratio = Median(ratios);
+    met = met && ratio <= kTargetInfer;
+    std::printf("(b less the forward) / (a), %2d callers: %.2f   target <= %.1f   %s\n", callers,
+                ratio, kTargetInfer, ratio <= kTargetInfer ? "met" : "MISSED");
+  }
+  std::printf("%s\n", met ? "all targets met" : "targets missed");
+  return 0;
+}
+
+}  // namespace
+}  // namespace slipway
+
+int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "empty-server") == 0) {
+    return slipway::RunEmptyServer(argv[2]);
+  }
+  if (argc == 3 && std::strcmp(argv[1], "forward-server") == 0) {
+    return slipway::RunForwardServer(argv[2]);
+  }
+  return slipway::Main(std::filesystem::read_symlink("/proc/self/exe").string(), argc > 1 ? std::atof(argv[1]) : 1,
+                       argc > 2 ? std::atoi(argv[2]) : 7);
+}
