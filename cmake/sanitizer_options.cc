@@ -20,7 +20,8 @@ const char* __lsan_default_suppressions() {
          "leak:libc10.so\n"
          "leak:libgomp.so\n"
          "leak:libgrpc.so\n"
-         "leak:libgrpc++.so\n";
+         "leak:libgrpc++.so\n"
+         "leak:libcares.so\n";
 }
 
 const char* __tsan_default_options();
