@@ -53,7 +53,8 @@ struct TimeoutsConfig {
   template <class V>
   void Describe(V& v) {
     v.Field("header", header, "From a head's first byte to its end", {.min = absl::Seconds(1)});
-    v.Field("stall", stall, "The longest wait for the next 4 KB of a body or of its answer's taking",
+    v.Field("stall", stall,
+            "The longest wait for the next 4 KB of a body or of its answer's taking",
             {.min = absl::Seconds(1)});
     v.Field("idle", idle, "Between two requests of a connection", {.min = absl::Seconds(1)});
     v.Field("total", total, "From a request's head to its answer; streams are not cut by it",
@@ -116,12 +117,15 @@ struct GatewayConfig {
             "The folder of the services' public keys; gateway.pub must be of identity_key");
     v.Field("database", database, "sqlite:/path or postgresql://user@host:port/name");
     v.Field("data_dir", data_dir, "The usage journal; one gateway a folder");
-    v.Field("pepper_file", pepper_file,
-            "The secret under which keys are stored, outside the database; made at the first start");
-    v.Field("admin_key_file", admin_key_file,
-            "Where the first operator's key is written, on a database without keys; empty: nowhere");
-    v.Field("recover_admin_key", recover_admin_key,
-            "Makes another operator's key, writes it to admin_key_file or standard output, and ends");
+    v.Field(
+        "pepper_file", pepper_file,
+        "The secret under which keys are stored, outside the database; made at the first start");
+    v.Field(
+        "admin_key_file", admin_key_file,
+        "Where the first operator's key is written, on a database without keys; empty: nowhere");
+    v.Field(
+        "recover_admin_key", recover_admin_key,
+        "Makes another operator's key, writes it to admin_key_file or standard output, and ends");
     v.Field("key_environment", key_environment, "The word in keys' text: slw_<word>_...");
     v.Field("server_name", server_name, "What /v2 says the server is called");
     v.Field("io_threads", io_threads, "Threads that serve connections", {.min = 1, .max = 256});

@@ -8,9 +8,7 @@
 namespace slipway::gateway {
 namespace {
 
-bool IsProtocolPath(std::string_view path) {
-  return path == "/v2" || path.substr(0, 4) == "/v2/";
-}
+bool IsProtocolPath(std::string_view path) { return path == "/v2" || path.substr(0, 4) == "/v2/"; }
 
 std::string Quoted(std::string_view text) {
   std::string out;
@@ -137,7 +135,8 @@ http::Response ListenerError(const http::ServerError& error) {
     return JsonResponse(error.status, fmt::format(R"({{"error":{}}})", Quoted(error.message)));
   }
   std::string code = error.status == 413 ? "TOO_LARGE" : "";
-  for (const char c : code.empty() ? error.code : std::string_view()) code += c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+  for (const char c : code.empty() ? error.code : std::string_view())
+    code += c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
   return JsonResponse(error.status, ApiJson(code, error.message, "", error.request_id));
 }
 

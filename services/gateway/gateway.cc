@@ -20,7 +20,6 @@
 #include "fmt/format.h"
 #include "grpcpp/channel.h"
 #include "prometheus/gauge.h"
-#include "services/gateway/api/api_handler.h"
 #include "services/gateway/api/descriptor_set.h"
 #include "services/gateway/api/openapi.h"
 #include "services/gateway/error_body.h"
@@ -30,6 +29,7 @@
 #include "services/gateway/identity/request_key.h"
 #include "services/gateway/identity/sql_identity_store.h"
 #include "services/gateway/oip/oip_handler.h"
+#include "services/gateway/relay/api_handler.h"
 #include "services/gateway/routing/grpc_worker_client.h"
 #include "services/gateway/routing/route_watcher_client.h"
 #include "services/gateway/schema.h"
@@ -133,9 +133,7 @@ class Gateway::Impl : public http::Handler {
     Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
   }
 
-  bool ready() const {
-    return !draining_ && routes_.known() && table_->age() < config_.keys_stale;
-  }
+  bool ready() const { return !draining_ && routes_.known() && table_->age() < config_.keys_stale; }
 
   int Drain() {
     draining_ = true;
@@ -169,8 +167,8 @@ class Gateway::Impl : public http::Handler {
     }
     JournalOptions journal;
     journal.folder = config_.data_dir + "/journal";
-    journal.segments = static_cast<int>(std::max<int64_t>(
-        2, (config_.journal_bytes + kSegmentBytes - 1) / kSegmentBytes));
+    journal.segments = static_cast<int>(
+        std::max<int64_t>(2, (config_.journal_bytes + kSegmentBytes - 1) / kSegmentBytes));
     journal.segment_bytes = std::min(kSegmentBytes, config_.journal_bytes / journal.segments);
     ASSIGN_OR_RETURN(journal_, Journal::Open(journal));
     recorder_ = std::make_unique<Recorder>(*journal_, clock_);
@@ -185,9 +183,9 @@ class Gateway::Impl : public http::Handler {
     RETURN_IF_ERROR(CheckTrust(config_, key));
     tokens_ = std::make_unique<TokenIssuer>(ServiceId::kGateway, std::move(key), clock_);
     backends_ = std::make_unique<Backends>(*tokens_);
-    for (const auto& [name, address] : {std::pair("registry", config_.registry),
-                                        std::pair("training", config_.training),
-                                        std::pair("controller", config_.controller)}) {
+    for (const auto& [name, address] :
+         {std::pair("registry", config_.registry), std::pair("training", config_.training),
+          std::pair("controller", config_.controller)}) {
       ChannelOptions options;
       options.address = address;
       options.tls = config_.tls;
@@ -202,9 +200,9 @@ class Gateway::Impl : public http::Handler {
         [this] { return tokens_->Issue(Principal(), ServiceId::kController); },
         [this](const std::string& address) { return workers_->Get(address); }, routes_, metrics_,
         RouteWatcher::Options());
-    outbox_ = std::make_unique<OutboxFeed>(
-        "training", TrainingOutbox(channels_["training"], *tokens_, clock_), *ledger_,
-        config_.usage_poll);
+    outbox_ = std::make_unique<OutboxFeed>("training",
+                                           TrainingOutbox(channels_["training"], *tokens_, clock_),
+                                           *ledger_, config_.usage_poll);
     return absl::OkStatus();
   }
 
@@ -221,15 +219,13 @@ class Gateway::Impl : public http::Handler {
     methods_ = std::make_unique<MethodTable>(std::move(methods));
     for (const PublicMethod& method : methods_->methods()) {
       if (!method.backend.empty() && !backends_->Has(method.backend)) {
-        return absl::FailedPreconditionError(
-            fmt::format("{} forwards to {}, of which no address is known", method.name,
-                        method.backend));
+        return absl::FailedPreconditionError(fmt::format(
+            "{} forwards to {}, of which no address is known", method.name, method.backend));
       }
     }
-    ASSIGN_OR_RETURN(open_api_,
-                     OpenApiDocument(*methods_, DescriptorSetWithComments(), Version()));
-    pool_ = std::make_unique<WorkPool>(config_.pool_threads,
-                                       static_cast<size_t>(config_.pool_queue));
+    ASSIGN_OR_RETURN(open_api_, OpenApiDocument(*methods_, DescriptorSetWithComments(), Version()));
+    pool_ =
+        std::make_unique<WorkPool>(config_.pool_threads, static_cast<size_t>(config_.pool_queue));
     ApiOptions api;
     api.max_body_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     api.max_upload_bytes = static_cast<uint64_t>(config_.limits.max_upload_bytes);

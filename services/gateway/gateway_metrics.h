@@ -20,8 +20,7 @@ class RequestMetrics {
  public:
   /// Counter `<counter>{labels, code}` and histogram `<histogram>{labels}`; `metrics` outlives it.
   RequestMetrics(Metrics& metrics, std::string counter, std::string counter_help,
-                 std::string histogram, const std::string& histogram_help,
-                 Metrics::Labels labels);
+                 std::string histogram, const std::string& histogram_help, Metrics::Labels labels);
 
   void Observe(int http_code, absl::Duration took);
 

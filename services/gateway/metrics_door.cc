@@ -47,8 +47,7 @@ class Socket {
   }
 
   bool Send(std::string_view text) {
-    return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) ==
-           static_cast<ssize_t>(text.size());
+    return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
   }
 
   std::optional<std::string> ReadToEnd() {

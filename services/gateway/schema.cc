@@ -5,9 +5,7 @@ namespace slipway::gateway {
 // Times are microseconds since 1970.
 const std::vector<sql::Migration>& Schema() {
   static const auto* schema = new std::vector<sql::Migration>{
-      {.number = 1,
-       .name = "tenants, keys and the feed of their changes",
-       .sql = R"sql(
+      {.number = 1, .name = "tenants, keys and the feed of their changes", .sql = R"sql(
          CREATE TABLE tenants (
            id TEXT PRIMARY KEY,
            display_name TEXT NOT NULL,
@@ -39,9 +37,7 @@ const std::vector<sql::Migration>& Schema() {
            kind TEXT NOT NULL,
            id TEXT NOT NULL);
        )sql"},
-      {.number = 2,
-       .name = "usage and audit",
-       .sql = R"sql(
+      {.number = 2, .name = "usage and audit", .sql = R"sql(
          -- outcome: 0 pending, 1 answered, 2 broken off by the caller, 3 broken by a kill.
          CREATE TABLE usage_records (
            id TEXT PRIMARY KEY,

@@ -215,8 +215,8 @@ class Reader {
       const pb::FieldDescriptor* field = FindField(type, key);
       if (field == nullptr) return Unknown(type, path, key);
       if (!seen.insert(field).second) {
-        return InvalidField(
-            here, fmt::format("is given twice, as {} and as {}", field->name(), field->json_name()));
+        return InvalidField(here, fmt::format("is given twice, as {} and as {}", field->name(),
+                                              field->json_name()));
       }
       // Null is an absent field, except where the field's own type knows null.
       const bool takes_null = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE &&
@@ -320,8 +320,7 @@ class Reader {
     return absl::OkStatus();
   }
 
-  static absl::Status ListOfValues(const json& value, const std::string& path,
-                                   pb::ListValue& out) {
+  static absl::Status ListOfValues(const json& value, const std::string& path, pb::ListValue& out) {
     if (!value.is_array()) return Expected(path, "a list", value);
     for (size_t i = 0; i < value.size(); ++i) {
       RETURN_IF_ERROR(AnyValue(value[i], JoinPath(path, i), *out.add_values()));

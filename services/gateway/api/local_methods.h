@@ -17,8 +17,8 @@ namespace slipway::gateway {
 /// thread. By then the principal's role and the tenant of the request's path have been checked.
 class LocalMethods {
  public:
-  using Handler = std::function<absl::Status(
-      const Principal&, const google::protobuf::Message&, google::protobuf::Message&)>;
+  using Handler = std::function<absl::Status(const Principal&, const google::protobuf::Message&,
+                                             google::protobuf::Message&)>;
 
   /// `name`: "slipway.gateway.v1.TenantService/GetTenant". `handle` takes (const Principal&, const
   /// Request&) and returns StatusOr<Response>; it may block.

@@ -226,9 +226,7 @@ class MethodReader {
 bool PublicMethod::client_streaming() const { return descriptor->client_streaming(); }
 bool PublicMethod::server_streaming() const { return descriptor->server_streaming(); }
 bool PublicMethod::answers_bytes() const { return IsHttpBody(*descriptor->output_type()); }
-bool PublicMethod::mutates() const {
-  return cost == options::v1::COST_WRITE || client_streaming();
-}
+bool PublicMethod::mutates() const { return cost == options::v1::COST_WRITE || client_streaming(); }
 
 absl::StatusOr<MethodTable> MethodTable::Build(
     const std::vector<const pb::ServiceDescriptor*>& services, const std::set<std::string>& local) {
@@ -239,12 +237,11 @@ absl::StatusOr<MethodTable> MethodTable::Build(
     for (int i = 0; i < service->method_count(); ++i) {
       const pb::MethodDescriptor& descriptor = *service->method(i);
       const std::string name = fmt::format("{}/{}", service->full_name(), descriptor.name());
-      absl::StatusOr<PublicMethod> method =
-          MethodReader(descriptor, unused.erase(name) > 0).Read();
+      absl::StatusOr<PublicMethod> method = MethodReader(descriptor, unused.erase(name) > 0).Read();
       if (!method.ok()) return Annotate(method.status(), name);
       for (const HttpBinding& binding : method->bindings) {
-        const auto [other, fresh] = bound.emplace(
-            fmt::format("{} {}", binding.http_method, binding.path.Shape()), name);
+        const auto [other, fresh] =
+            bound.emplace(fmt::format("{} {}", binding.http_method, binding.path.Shape()), name);
         if (!fresh) {
           return absl::FailedPreconditionError(
               fmt::format("{} and {} are both bound to {}", other->second, name, other->first));

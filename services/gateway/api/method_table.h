@@ -50,7 +50,7 @@ struct PublicMethod {
   /// The service that `forward` goes to: "registry".
   std::string backend;
   std::vector<HttpBinding> bindings;
-  const google::protobuf::Message* request = nullptr;   ///< Prototypes, for New().
+  const google::protobuf::Message* request = nullptr;  ///< Prototypes, for New().
   const google::protobuf::Message* response = nullptr;
 
   bool client_streaming() const;

@@ -127,27 +127,24 @@ class Writer {
            {{"Error",
              {{"description", "The call failed; x-request-id names it in the platform's log."},
               {"content",
-               {{"application/json",
-                 {{"schema", {{"$ref", "#/components/schemas/Error"}}}}}}}}}}},
+               {{"application/json", {{"schema", {{"$ref", "#/components/schemas/Error"}}}}}}}}}}},
           {"schemas", std::move(schemas_)}}}};
   }
 
  private:
   json Operation(const PublicMethod& method, const HttpBinding& binding) {
     const pb::MethodDescriptor& descriptor = *method.descriptor;
-    json operation = {{"operationId", fmt::format("{}_{}", descriptor.service()->name(),
-                                                  descriptor.name())},
-                      {"tags", {descriptor.service()->name()}}};
+    json operation = {
+        {"operationId", fmt::format("{}_{}", descriptor.service()->name(), descriptor.name())},
+        {"tags", {descriptor.service()->name()}}};
     if (const std::string words = comments_.Of(descriptor); !words.empty()) {
       operation["description"] = words;
     }
     operation["x-slipway-role"] = RoleName(method.role);
     json parameters = json::array();
     for (const std::string& name : binding.path.OpenApiNames()) {
-      parameters.push_back({{"name", name},
-                            {"in", "path"},
-                            {"required", true},
-                            {"schema", {{"type", "string"}}}});
+      parameters.push_back(
+          {{"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
     }
     if (binding.body != HttpBinding::Body::kWhole) AddQuery(binding, descriptor, parameters);
     if (!parameters.empty()) operation["parameters"] = std::move(parameters);
@@ -194,8 +191,8 @@ class Writer {
 
   json Content(const PublicMethod& method) {
     if (method.answers_bytes()) {
-      return {{"application/octet-stream",
-               {{"schema", {{"type", "string"}, {"format", "binary"}}}}}};
+      return {
+          {"application/octet-stream", {{"schema", {{"type", "string"}, {"format", "binary"}}}}}};
     }
     // One object a line.
     const char* type = method.server_streaming() ? "application/x-ndjson" : "application/json";

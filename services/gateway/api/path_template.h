@@ -30,7 +30,8 @@ class RequestPath {
 };
 
 /// A path template of google.api.http:
-///   "/api/v1/{name=tenants/*/models/*}", "/{alias.name=tenants/*/aliases/*}", "/{name=jobs/*}:stop"
+///   "/api/v1/{name=tenants/*/models/*}", "/{alias.name=tenants/*/aliases/*}",
+///   "/{name=jobs/*}:stop"
 /// "**" is not supported. Immutable; any thread.
 class PathTemplate {
  public:

@@ -118,11 +118,10 @@ class OwnTenant {
                  field->message_type()->file()->package() != "google.protobuf") {
         const int count = field->is_repeated() ? access.FieldSize(message, field) : 1;
         for (int i = 0; i < count; ++i) {
-          RETURN_IF_ERROR(
-              field->is_repeated()
-                  ? Resolve(*access.MutableRepeatedMessage(&message, field, i),
-                            JoinPath(here, static_cast<size_t>(i)))
-                  : Resolve(*access.MutableMessage(&message, field), here));
+          RETURN_IF_ERROR(field->is_repeated()
+                              ? Resolve(*access.MutableRepeatedMessage(&message, field, i),
+                                        JoinPath(here, static_cast<size_t>(i)))
+                              : Resolve(*access.MutableMessage(&message, field), here));
         }
       }
     }

@@ -71,8 +71,8 @@ std::optional<std::string_view> KeyIdOf(std::string_view text) {
   const std::string_view tail = text.substr(text.size() - kTail);
   const std::string_view id = tail.substr(1, kIdSize);
   const std::string_view secret = tail.substr(kIdSize + 2);
-  if (tail.front() != '_' || tail[kIdSize + 1] != '_' || id.front() != 'k' ||
-      !AllIn(id, kBase32) || !AllIn(secret, kBase62) ||
+  if (tail.front() != '_' || tail[kIdSize + 1] != '_' || id.front() != 'k' || !AllIn(id, kBase32) ||
+      !AllIn(secret, kBase62) ||
       !IsKeyEnvironment(text.substr(kPrefix.size(), text.size() - kTail - kPrefix.size()))) {
     return std::nullopt;
   }

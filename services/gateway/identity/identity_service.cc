@@ -121,8 +121,8 @@ absl::StatusOr<v1::ApiKey> IdentityService::CreateApiKey(const Principal& who,
     case options::v1::ROLE_OWNER:
       break;
     default:
-      return InvalidField(
-          "role", "must be one of ROLE_VIEWER, ROLE_CALLER, ROLE_DEVELOPER, ROLE_OWNER");
+      return InvalidField("role",
+                          "must be one of ROLE_VIEWER, ROLE_CALLER, ROLE_DEVELOPER, ROLE_OWNER");
   }
   const Role role = static_cast<Role>(wanted.role());
   if (!Includes(who.role, role)) {
@@ -140,8 +140,7 @@ absl::StatusOr<v1::ApiKey> IdentityService::CreateApiKey(const Principal& who,
                 .expire_time = std::nullopt,
                 .revoke_time = std::nullopt};
   if (wanted.has_expire_time()) {
-    key.expire_time =
-        absl::FromUnixMicros(TimeUtil::TimestampToMicroseconds(wanted.expire_time()));
+    key.expire_time = absl::FromUnixMicros(TimeUtil::TimestampToMicroseconds(wanted.expire_time()));
     if (*key.expire_time <= now) return InvalidField("expireTime", "must be in the future");
   }
   RETURN_IF_ERROR(store_.CreateKey(key));
@@ -191,9 +190,9 @@ v1::ApiKey IdentityService::ToProto(const KeyRecord& key) const {
     *out.mutable_expire_time() =
         TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(*key.expire_time));
   }
-  out.set_state(key.revoke_time                                          ? v1::ApiKey::REVOKED
+  out.set_state(key.revoke_time                                       ? v1::ApiKey::REVOKED
                 : key.expire_time && *key.expire_time <= clock_.Now() ? v1::ApiKey::EXPIRED
-                                                                         : v1::ApiKey::ACTIVE);
+                                                                      : v1::ApiKey::ACTIVE);
   return out;
 }
 
@@ -212,8 +211,8 @@ OperatorKey MakeOperatorKey(const Peppers& peppers, const std::string& environme
 }
 
 absl::StatusOr<bool> CreateFirstOperatorKey(SqlIdentityStore& store, const Peppers& peppers,
-                                            const std::string& environment,
-                                            const std::string& file, absl::Time now) {
+                                            const std::string& environment, const std::string& file,
+                                            absl::Time now) {
   ASSIGN_OR_RETURN(const bool has_keys, store.HasKeys());
   if (has_keys) return false;
   const OperatorKey key = MakeOperatorKey(peppers, environment, "first operator key", now);

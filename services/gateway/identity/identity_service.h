@@ -54,8 +54,8 @@ OperatorKey MakeOperatorKey(const Peppers& peppers, const std::string& environme
 /// On a database without any operator's key: makes the first, and hands it over through `file`
 /// (mode 0600, whole or not at all). True when it did.
 absl::StatusOr<bool> CreateFirstOperatorKey(SqlIdentityStore& store, const Peppers& peppers,
-                                            const std::string& environment,
-                                            const std::string& file, absl::Time now);
+                                            const std::string& environment, const std::string& file,
+                                            absl::Time now);
 
 }  // namespace slipway::gateway
 

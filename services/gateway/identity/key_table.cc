@@ -65,8 +65,7 @@ absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Authenticate(
     return absl::UnauthenticatedError("the API key has expired");
   }
   if (suspended) {
-    return absl::PermissionDeniedError(
-        fmt::format("tenants/{} is suspended", key->record.tenant));
+    return absl::PermissionDeniedError(fmt::format("tenants/{} is suspended", key->record.tenant));
   }
   return key;
 }

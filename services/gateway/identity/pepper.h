@@ -16,8 +16,8 @@ namespace slipway::gateway {
 /// and the peppers live in a file outside of it, so that neither alone lets anybody guess.
 ///
 /// The file has one line a version, "<number> <hex digits, 32 bytes or more>"; hex digits alone are
-/// version 1; '#' starts a comment. New keys take the highest version; older ones stay for the keys that were made under
-/// them. Immutable; any thread.
+/// version 1; '#' starts a comment. New keys take the highest version; older ones stay for the keys
+/// that were made under them. Immutable; any thread.
 class Peppers {
  public:
   /// Errors: kNotFound; kInvalidArgument for a file without a version, with a short pepper or a

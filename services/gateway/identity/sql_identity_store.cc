@@ -57,30 +57,31 @@ absl::Status AddChange(sql::Transaction& tx, std::string_view kind, const std::s
   RETURN_IF_ERROR(
       tx.Execute("UPDATE identity_head SET sequence = sequence + 1 WHERE one = 1").status());
   return tx
-      .Execute("INSERT INTO identity_changes (sequence, kind, id) "
-               "SELECT sequence, ?, ? FROM identity_head WHERE one = 1",
-               {kind, id})
+      .Execute(
+          "INSERT INTO identity_changes (sequence, kind, id) "
+          "SELECT sequence, ?, ? FROM identity_head WHERE one = 1",
+          {kind, id})
       .status();
 }
 
 absl::Status InsertKey(sql::Transaction& tx, const KeyRecord& key) {
   RETURN_IF_ERROR(
-      tx.Execute("INSERT INTO keys (id, tenant, display_name, role, pepper_version, mac, "
-                 "create_time, expire_time, revoke_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                 {key.id, key.tenant, key.display_name, static_cast<int64_t>(key.role),
-                  key.pepper_version, sql::Blob{std::string(AsView(key.mac))},
-                  ToMicros(key.create_time), OptionalMicros(key.expire_time),
-                  OptionalMicros(key.revoke_time)})
+      tx.Execute(
+            "INSERT INTO keys (id, tenant, display_name, role, pepper_version, mac, "
+            "create_time, expire_time, revoke_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            {key.id, key.tenant, key.display_name, static_cast<int64_t>(key.role),
+             key.pepper_version, sql::Blob{std::string(AsView(key.mac))}, ToMicros(key.create_time),
+             OptionalMicros(key.expire_time), OptionalMicros(key.revoke_time)})
           .status());
   return AddChange(tx, "key", key.id);
 }
 
 absl::StatusOr<KeyRecord> FindKey(sql::Transaction& tx, const std::string& tenant,
                                   const std::string& id) {
-  ASSIGN_OR_RETURN(const auto row,
-                   tx.QueryOne(fmt::format("SELECT {} FROM keys k WHERE k.tenant = ? AND k.id = ?",
-                                           kKeyColumns),
-                               {tenant, id}));
+  ASSIGN_OR_RETURN(
+      const auto row,
+      tx.QueryOne(fmt::format("SELECT {} FROM keys k WHERE k.tenant = ? AND k.id = ?", kKeyColumns),
+                  {tenant, id}));
   if (!row) return NotFound(NameOf(tenant, id));
   return ReadKey(*row);
 }
@@ -114,11 +115,11 @@ absl::StatusOr<TenantRecord> SqlIdentityStore::CreateTenant(const TenantRecord& 
       return absl::AlreadyExistsError(fmt::format("tenants/{} exists already", tenant.id));
     }
     RETURN_IF_ERROR(
-        tx.Execute("INSERT INTO tenants (id, display_name, suspended, create_time, request_id, "
-                   "request_hash) VALUES (?, ?, ?, ?, ?, ?)",
-                   {tenant.id, tenant.display_name, tenant.suspended, ToMicros(tenant.create_time),
-                    request_id.empty() ? sql::Value(nullptr) : sql::Value(request_id),
-                    request_hash})
+        tx.Execute(
+              "INSERT INTO tenants (id, display_name, suspended, create_time, request_id, "
+              "request_hash) VALUES (?, ?, ?, ?, ?, ?)",
+              {tenant.id, tenant.display_name, tenant.suspended, ToMicros(tenant.create_time),
+               request_id.empty() ? sql::Value(nullptr) : sql::Value(request_id), request_hash})
             .status());
     return AddChange(tx, "tenant", tenant.id);
   }));
@@ -129,8 +130,8 @@ absl::StatusOr<TenantRecord> SqlIdentityStore::GetTenant(const std::string& id) 
   std::optional<sql::Row> row;
   RETURN_IF_ERROR(database_.Read([&](sql::Transaction& tx) -> absl::Status {
     ASSIGN_OR_RETURN(
-        row, tx.QueryOne(fmt::format("SELECT {} FROM tenants t WHERE t.id = ?", kTenantColumns),
-                         {id}));
+        row,
+        tx.QueryOne(fmt::format("SELECT {} FROM tenants t WHERE t.id = ?", kTenantColumns), {id}));
     return absl::OkStatus();
   }));
   if (!row) return NotFound(TenantName{id}.ToString());
@@ -238,17 +239,18 @@ absl::StatusOr<SqlIdentityStore::Changes> SqlIdentityStore::ReadChanges(int64_t 
     const auto changed = [&](std::string_view kind) {
       return sequence == 0
                  ? std::string()
-                 : fmt::format(" WHERE {}.id IN (SELECT id FROM identity_changes WHERE kind = '{}' "
-                               "AND sequence > ?)",
-                               kind.substr(0, 1), kind);
+                 : fmt::format(
+                       " WHERE {}.id IN (SELECT id FROM identity_changes WHERE kind = '{}' "
+                       "AND sequence > ?)",
+                       kind.substr(0, 1), kind);
     };
     const sql::Params params = sequence == 0 ? sql::Params{} : sql::Params{sequence};
-    RETURN_IF_ERROR(tx.ForEach(
-        fmt::format("SELECT {} FROM tenants t{}", kTenantColumns, changed("tenant")), params,
-        [&](const sql::Row& row) {
-          changes.tenants.push_back(ReadTenant(row));
-          return absl::OkStatus();
-        }));
+    RETURN_IF_ERROR(
+        tx.ForEach(fmt::format("SELECT {} FROM tenants t{}", kTenantColumns, changed("tenant")),
+                   params, [&](const sql::Row& row) {
+                     changes.tenants.push_back(ReadTenant(row));
+                     return absl::OkStatus();
+                   }));
     return tx.ForEach(fmt::format("SELECT {} FROM keys k{}", kKeyColumns, changed("key")), params,
                       [&](const sql::Row& row) {
                         changes.keys.push_back(ReadKey(row));

@@ -147,8 +147,8 @@ class DataReader {
         }
         nested = type == sj::json_type::array;
         if (level > 0 && !nested) {
-          return Wrong(place_, fmt::format("is nested less deeply than the shape {}",
-                                           shape_.ToString()));
+          return Wrong(place_,
+                       fmt::format("is nested less deeply than the shape {}", shape_.ToString()));
         }
       }
       if (nested) {
@@ -179,13 +179,12 @@ class DataReader {
   absl::Status FailElement(error_code error) const {
     switch (error) {
       case simdjson::INDEX_OUT_OF_BOUNDS:
-        return Wrong(place_, fmt::format("has more elements than the shape {} says",
-                                         shape_.ToString()));
+        return Wrong(place_,
+                     fmt::format("has more elements than the shape {} says", shape_.ToString()));
       case simdjson::NUMBER_OUT_OF_RANGE:
       case simdjson::INCORRECT_TYPE:
       case simdjson::NUMBER_ERROR:
-        return Wrong(place_,
-                     fmt::format("has at place {} no {}", sink_.added(), datatype_));
+        return Wrong(place_, fmt::format("has at place {} no {}", sink_.added(), datatype_));
       default:
         return Fail(error, "");
     }
@@ -507,8 +506,8 @@ class RequestReader {
     const absl::StatusOr<int64_t> count = shape.ElementCount("shape");
     // Each element takes two bytes of JSON, so that no number of a caller's is allocated.
     if (!count.ok() || static_cast<uint64_t>(*count) > body_bytes_) {
-      return Wrong(shape_place, fmt::format("{} has more elements than the body has bytes",
-                                            shape.ToString()));
+      return Wrong(shape_place,
+                   fmt::format("{} has more elements than the body has bytes", shape.ToString()));
     }
     return ReadData(value, data_place, type, shape, *count, raw);
   }
@@ -556,8 +555,7 @@ absl::Status ReadInferRequest(std::string& body, inference::ModelInferRequest& r
   body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
   sj::document document;
   const error_code error =
-      parser
-          .iterate(simdjson::padded_string_view(body.data(), body.size(), body.capacity()))
+      parser.iterate(simdjson::padded_string_view(body.data(), body.size(), body.capacity()))
           .get(document);
   absl::Status status;
   if (error != SUCCESS) {

@@ -189,8 +189,7 @@ class OipHandler::InferCall : public std::enable_shared_from_this<InferCall> {
     if (never_sent && attempts_ < handler_.options_.max_attempts) {
       // By now the worker may have been replaced.
       const std::shared_ptr<Worker> gone = worker_;
-      const auto fresh =
-          handler_.parts_.routes.Get()->Find(endpoint_->tenant, endpoint_->name);
+      const auto fresh = handler_.parts_.routes.Get()->Find(endpoint_->tenant, endpoint_->name);
       const Target* target = fresh == nullptr ? nullptr : fresh->Choose(target_->version, 0);
       if (target != nullptr) {
         endpoint_ = fresh;
@@ -230,11 +229,10 @@ class OipHandler::InferCall : public std::enable_shared_from_this<InferCall> {
         !status.ok()) {
       return Fail(status);
     }
-    const bool delivered =
-        exchange_->Respond(JsonAnswer(200, *std::move(text)),
-                           [self = shared_from_this()](const absl::Status& sent) {
-                             self->Settle(sent.ok() ? 200 : kCallerLeft);
-                           });
+    const bool delivered = exchange_->Respond(
+        JsonAnswer(200, *std::move(text)), [self = shared_from_this()](const absl::Status& sent) {
+          self->Settle(sent.ok() ? 200 : kCallerLeft);
+        });
     if (delivered) Settle(200);
   }
 
@@ -369,8 +367,7 @@ void OipHandler::HandleModel(std::shared_ptr<http::Exchange> exchange,
                     InvalidField("inference-header-content-length",
                                  "binary tensors are not taken here; send JSON"));
     }
-    std::make_shared<InferCall>(*this, std::move(exchange), std::move(key), endpoint,
-                                path.version)
+    std::make_shared<InferCall>(*this, std::move(exchange), std::move(key), endpoint, path.version)
         ->Start();
     return;
   }

@@ -31,8 +31,7 @@ class GrpcCall final : public WorkerCall {
     } else {
       const bool never_sent = NeverSent(status);
       // Where a worker was looked for is nothing that callers should read.
-      done_(status.error_code() == grpc::StatusCode::UNAVAILABLE &&
-                    status.error_details().empty()
+      done_(status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_details().empty()
                 ? absl::UnavailableError("the model's worker cannot be reached; try again")
                 : FromGrpcStatus(status),
             never_sent);

@@ -67,8 +67,8 @@ absl::StatusOr<std::string> ReadAt(int fd, int64_t size, int64_t offset, const s
   std::string bytes(static_cast<size_t>(size), '\0');
   int64_t have = 0;
   while (have < size) {
-    const ssize_t got = ::pread(fd, bytes.data() + have, static_cast<size_t>(size - have),
-                                offset + have);
+    const ssize_t got =
+        ::pread(fd, bytes.data() + have, static_cast<size_t>(size - have), offset + have);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FromErrno(errno, "cannot read", path);
     if (got == 0) break;
@@ -152,8 +152,7 @@ absl::Status Journal::OpenFiles() {
     segment.fd = ::open(segment.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (segment.fd < 0) return FromErrno(errno, "cannot open", segment.path);
     segments_.push_back(segment);
-    ASSIGN_OR_RETURN(const bool filled,
-                     FillWithZeros(segments_.back(), options_.segment_bytes));
+    ASSIGN_OR_RETURN(const bool filled, FillWithZeros(segments_.back(), options_.segment_bytes));
     grown = grown || filled;
     RETURN_IF_ERROR(Scan(segments_.back()));
     last_sequence_ = std::max(last_sequence_, segments_.back().sequence);
@@ -171,8 +170,8 @@ absl::StatusOr<bool> Journal::FillWithZeros(Segment& segment, int64_t size) {
   const std::string zeros(64 << 10, '\0');
   while (segment.size < size) {
     const int64_t piece = std::min<int64_t>(size - segment.size, zeros.size());
-    RETURN_IF_ERROR(WriteAt(segment.fd, std::string_view(zeros).substr(0, piece), segment.size,
-                            segment.path));
+    RETURN_IF_ERROR(
+        WriteAt(segment.fd, std::string_view(zeros).substr(0, piece), segment.size, segment.path));
     segment.size += piece;
   }
   if (::fsync(segment.fd) != 0) return FromErrno(errno, "cannot sync", segment.path);
@@ -180,8 +179,7 @@ absl::StatusOr<bool> Journal::FillWithZeros(Segment& segment, int64_t size) {
 }
 
 absl::Status Journal::Scan(Segment& segment) {
-  ASSIGN_OR_RETURN(const std::string bytes,
-                   ReadAt(segment.fd, segment.size, 0, segment.path));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadAt(segment.fd, segment.size, 0, segment.path));
   Header header;
   if (bytes.size() < sizeof(header)) return absl::OkStatus();
   std::memcpy(&header, bytes.data(), sizeof(header));
@@ -190,9 +188,8 @@ absl::Status Journal::Scan(Segment& segment) {
     return absl::OkStatus();
   }
   segment.sequence = header.sequence;
-  segment.end =
-      kHeaderBytes + ForEachFrame(std::string_view(bytes).substr(kHeaderBytes), header.sequence,
-                                  [](std::string_view) { return true; });
+  segment.end = kHeaderBytes + ForEachFrame(std::string_view(bytes).substr(kHeaderBytes),
+                                            header.sequence, [](std::string_view) { return true; });
   return absl::OkStatus();
 }
 
@@ -230,8 +227,8 @@ absl::Status Journal::StartSegment() {
   std::memcpy(header.magic, kMagic, sizeof(kMagic));
   header.sequence = ++last_sequence_;
   header.crc = Crc32({reinterpret_cast<const char*>(&header), 16});
-  RETURN_IF_ERROR(WriteAt(free->fd, {reinterpret_cast<const char*>(&header), sizeof(header)}, 0,
-                          free->path));
+  RETURN_IF_ERROR(
+      WriteAt(free->fd, {reinterpret_cast<const char*>(&header), sizeof(header)}, 0, free->path));
   free->sequence = last_sequence_;
   free->end = kHeaderBytes;
   current_ = static_cast<int>(free - segments_.begin());
@@ -252,10 +249,9 @@ absl::Status Journal::Append(Room& room, std::string_view record) {
     RETURN_IF_ERROR(StartSegment());
   }
   Segment& segment = segments_[current_];
-  Put32(frame.data() + 4,
-        FrameCrc(segment.sequence, static_cast<uint32_t>(record.size()), record));
-  RETURN_IF_ERROR(WriteAt(segment.fd, {frame.data(), static_cast<size_t>(size)}, segment.end,
-                          segment.path));
+  Put32(frame.data() + 4, FrameCrc(segment.sequence, static_cast<uint32_t>(record.size()), record));
+  RETURN_IF_ERROR(
+      WriteAt(segment.fd, {frame.data(), static_cast<size_t>(size)}, segment.end, segment.path));
   segment.end += size;
   segment.dirty = true;
   if (!dirty_) {

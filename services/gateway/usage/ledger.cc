@@ -101,10 +101,10 @@ absl::Status SettleLater(sql::Transaction& tx, const v1::Outcome& outcome) {
         .status();
   }
   return tx
-      .Execute("UPDATE audit_records SET http_code = ?, resource = ?, "
-               "tenant = CASE WHEN tenant = '' THEN ? ELSE tenant END WHERE id = ?",
-               {outcome.http_code(), outcome.resource(), TenantOf(outcome.resource()),
-                outcome.id()})
+      .Execute(
+          "UPDATE audit_records SET http_code = ?, resource = ?, "
+          "tenant = CASE WHEN tenant = '' THEN ? ELSE tenant END WHERE id = ?",
+          {outcome.http_code(), outcome.resource(), TenantOf(outcome.resource()), outcome.id()})
       .status();
 }
 
@@ -138,11 +138,11 @@ absl::Status AddEntries(sql::Transaction& tx, const std::string& writer,
       const std::string& resource = outcome == nullptr || outcome->resource().empty()
                                         ? record.resource()
                                         : outcome->resource();
-      RETURN_IF_ERROR(audit.Add({record.id(), writer, Micros(record.time()),
-                                 record.tenant().empty() ? TenantOf(resource) : record.tenant(),
-                                 record.key_id(), record.method(), resource,
-                                 record.peer_address(), record.request_id(),
-                                 outcome == nullptr ? 0 : outcome->http_code()}));
+      RETURN_IF_ERROR(
+          audit.Add({record.id(), writer, Micros(record.time()),
+                     record.tenant().empty() ? TenantOf(resource) : record.tenant(),
+                     record.key_id(), record.method(), resource, record.peer_address(),
+                     record.request_id(), outcome == nullptr ? 0 : outcome->http_code()}));
     }
   }
   RETURN_IF_ERROR(usage.Flush());
@@ -206,10 +206,11 @@ absl::Status Ledger::Add(const std::string& writer, const std::vector<v1::Journa
   return database_.Write([&](sql::Transaction& tx) -> absl::Status {
     RETURN_IF_ERROR(AddEntries(tx, writer, entries));
     return tx
-        .Execute("INSERT INTO journal_positions (writer, segment, segment_offset) VALUES (?, ?, ?) "
-                 "ON CONFLICT (writer) DO UPDATE SET segment = excluded.segment, "
-                 "segment_offset = excluded.segment_offset",
-                 {writer, position.segment, position.offset})
+        .Execute(
+            "INSERT INTO journal_positions (writer, segment, segment_offset) VALUES (?, ?, ?) "
+            "ON CONFLICT (writer) DO UPDATE SET segment = excluded.segment, "
+            "segment_offset = excluded.segment_offset",
+            {writer, position.segment, position.offset})
         .status();
   });
 }

@@ -41,19 +41,18 @@ absl::Status LedgerFeed::Step(bool& moved) {
   }
   std::vector<v1::JournalEntry> entries;
   const JournalPosition from = next_;
-  ASSIGN_OR_RETURN(
-      const JournalPosition next,
-      journal_.Read(from, kBatchBytes, [&](std::string_view record) -> absl::Status {
-        // A record that checks but does not parse was written by a newer version: nothing here
-        // could do more than pass it over.
-        if (!entries.emplace_back().ParseFromArray(record.data(),
-                                                   static_cast<int>(record.size()))) {
-          entries.pop_back();
-          Log(Severity::kError, "journal_record_not_understood",
-              {{"bytes", static_cast<int64_t>(record.size())}});
-        }
-        return absl::OkStatus();
-      }));
+  ASSIGN_OR_RETURN(const JournalPosition next,
+                   journal_.Read(from, kBatchBytes, [&](std::string_view record) -> absl::Status {
+                     // A record that checks but does not parse was written by a newer version:
+                     // nothing here could do more than pass it over.
+                     if (!entries.emplace_back().ParseFromArray(record.data(),
+                                                                static_cast<int>(record.size()))) {
+                       entries.pop_back();
+                       Log(Severity::kError, "journal_record_not_understood",
+                           {{"bytes", static_cast<int64_t>(record.size())}});
+                     }
+                     return absl::OkStatus();
+                   }));
   if (!earlier_settled_ && (next == from || next.segment >= journal_.first_segment())) {
     RETURN_IF_ERROR(ledger_.MarkBroken(journal_.id()));
     earlier_settled_ = true;

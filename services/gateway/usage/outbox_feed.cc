@@ -31,8 +31,7 @@ absl::Status OutboxFeed::Pull() {
       return absl::InternalError(name_ + " sent usage events that were asked for before");
     }
     // Where another replica was quicker, the next turn starts from its cursor.
-    RETURN_IF_ERROR(
-        ledger_.AddFromOutbox(name_, cursor, batch.cursor, batch.records).status());
+    RETURN_IF_ERROR(ledger_.AddFromOutbox(name_, cursor, batch.cursor, batch.records).status());
     MutexLock lock(mutex_);
     if (stopping_) return absl::OkStatus();
   }

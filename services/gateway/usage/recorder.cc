@@ -47,10 +47,9 @@ absl::StatusOr<Recorder::Ticket> Recorder::Admit() {
 // Milliseconds, run and count: unique over replicas and restarts, and in order of time.
 std::string Recorder::NewId() {
   char text[40];
-  const int size = std::snprintf(
-      text, sizeof(text), "%012llx%08x%08x",
-      static_cast<unsigned long long>(absl::ToUnixMillis(clock_.Now())), run_,
-      next_.fetch_add(1, std::memory_order_relaxed));
+  const int size = std::snprintf(text, sizeof(text), "%012llx%08x%08x",
+                                 static_cast<unsigned long long>(absl::ToUnixMillis(clock_.Now())),
+                                 run_, next_.fetch_add(1, std::memory_order_relaxed));
   return {text, static_cast<size_t>(size)};
 }
 

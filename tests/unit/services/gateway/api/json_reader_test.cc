@@ -60,7 +60,8 @@ TEST(JsonReaderTest, NamesThePathAsTheCallerWroteIt) {
            Wrong{R"({"spec":{"training":{"epochs":"x"}}})", "spec.training.epochs",
                  "must be an integer between -2147483648 and 2147483647, got \"x\""},
            Wrong{R"({"spec":{"training":{"epochs":1.5}}})", "spec.training.epochs", "got 1.5"},
-           Wrong{R"({"spec":{"training":{"epochs":2147483648}}})", "spec.training.epochs", "integer"},
+           Wrong{R"({"spec":{"training":{"epochs":2147483648}}})", "spec.training.epochs",
+                 "integer"},
            Wrong{R"({"spec":{"training":{"epochs":true}}})", "spec.training.epochs", "got true"},
            Wrong{R"({"spec":{"training":{"epoch":1}}})", "spec.training.epoch",
                  "is not known here; did you mean epochs?"},
@@ -113,8 +114,8 @@ TEST(JsonReaderTest, NeverShowsAWholeDocumentInAnError) {
 
 absl::StatusOr<std::string> ReadOne(std::string_view field, std::string_view text) {
   TrainingJob job;
-  RETURN_IF_ERROR(ReadText(
-      text, field, *TrainingJob::descriptor()->FindFieldByName(std::string(field)), job));
+  RETURN_IF_ERROR(
+      ReadText(text, field, *TrainingJob::descriptor()->FindFieldByName(std::string(field)), job));
   std::string out;
   EXPECT_TRUE(google::protobuf::util::MessageToJsonString(job, &out).ok());
   return out;
@@ -128,9 +129,13 @@ TEST(JsonReaderTest, ReadsTextIntoOneField) {
   EXPECT_EQ(*ReadOne("create_time", "2030-01-31T12:00:00Z"),
             R"({"createTime":"2030-01-31T12:00:00Z"})");
   EXPECT_EQ(*ReadOne("name", "5"), R"({"name":"5"})");
-  for (const auto& [field, text] : std::vector<std::pair<std::string, std::string>>{
-           {"priority", ""}, {"priority", "1x"}, {"cancel_requested", "1"}, {"spec", "{}"},
-           {"name", "\xff"}, {"state", "-3"}}) {
+  for (const auto& [field, text] :
+       std::vector<std::pair<std::string, std::string>>{{"priority", ""},
+                                                        {"priority", "1x"},
+                                                        {"cancel_requested", "1"},
+                                                        {"spec", "{}"},
+                                                        {"name", "\xff"},
+                                                        {"state", "-3"}}) {
     const auto read = ReadOne(field, text);
     ASSERT_FALSE(read.ok()) << field;
     EXPECT_EQ(FieldOf(read.status()), field);

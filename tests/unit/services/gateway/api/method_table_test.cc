@@ -58,7 +58,8 @@ TEST(MethodTableTest, SaysWhichHttpMethodsAPathKnows) {
   const auto lookup = Table().Find("PUT", RequestPath::Parse("/api/v1/tenants").value());
   EXPECT_FALSE(lookup.match.has_value());
   EXPECT_THAT(lookup.allowed, ElementsAre("GET", "POST"));
-  const auto verb = Table().Find("GET", RequestPath::Parse("/api/v1/tenants/a/jobs/j:cancel").value());
+  const auto verb =
+      Table().Find("GET", RequestPath::Parse("/api/v1/tenants/a/jobs/j:cancel").value());
   EXPECT_FALSE(verb.match.has_value()) << "a path with a verb is not the object without it";
   EXPECT_THAT(verb.allowed, ElementsAre("POST"));
 }

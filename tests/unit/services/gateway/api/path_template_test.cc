@@ -23,9 +23,8 @@ std::optional<PathTemplate::Variables> Match(std::string_view text, std::string_
 }
 
 TEST(PathTemplateTest, BindsAVariableOverItsSegments) {
-  EXPECT_THAT(
-      *Match("/api/v1/{name=tenants/*/models/*}", "/api/v1/tenants/acme/models/m"),
-      ElementsAre(Pair("name", "tenants/acme/models/m")));
+  EXPECT_THAT(*Match("/api/v1/{name=tenants/*/models/*}", "/api/v1/tenants/acme/models/m"),
+              ElementsAre(Pair("name", "tenants/acme/models/m")));
   EXPECT_THAT(*Match("/api/v1/{parent=tenants/*}/keys", "/api/v1/tenants/acme/keys"),
               ElementsAre(Pair("parent", "tenants/acme")));
   EXPECT_THAT(*Match("/v/{alias.name=a/*}", "/v/a/x"), ElementsAre(Pair("alias.name", "a/x")));
@@ -36,9 +35,9 @@ TEST(PathTemplateTest, BindsAVariableOverItsSegments) {
 TEST(PathTemplateTest, MatchesOnlyTheWholePath) {
   constexpr char kTemplate[] = "/api/v1/{name=tenants/*/models/*}";
   for (const char* path :
-       {"/api/v1/tenants/acme/models", "/api/v1/tenants/acme/models/m/", "/api/v1/tenants//models/m",
-        "/api/v1/tenants/acme/models/", "/api/v1/tenants/acme/jobs/m", "/", "//",
-        "/api/v1/tenants/acme/models/m/versions", "/API/v1/tenants/acme/models/m"}) {
+       {"/api/v1/tenants/acme/models", "/api/v1/tenants/acme/models/m/",
+        "/api/v1/tenants//models/m", "/api/v1/tenants/acme/models/", "/api/v1/tenants/acme/jobs/m",
+        "/", "//", "/api/v1/tenants/acme/models/m/versions", "/API/v1/tenants/acme/models/m"}) {
     EXPECT_FALSE(Match(kTemplate, path).has_value()) << path;
   }
 }

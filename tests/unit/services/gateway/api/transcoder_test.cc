@@ -70,9 +70,9 @@ TEST(TranscoderTest, MakesTheRequestFromPathQueryAndBody) {
   EXPECT_EQ(Request({"GET", "/api/v1/tenants/a/models/m", ""}), R"({"name":"tenants/a/models/m"})");
   EXPECT_EQ(Request({"GET", "/api/v1/tenants/a/models?page_size=5&pageToken=x%2By+z", ""}),
             R"({"parent":"tenants/a","pageSize":5,"pageToken":"x+y z"})");
-  EXPECT_EQ(Request({"POST", "/api/v1/tenants/a/models?modelId=m&requestId=r",
-                     R"({"description":"d"})"}),
-            R"({"parent":"tenants/a","modelId":"m","model":{"description":"d"},"requestId":"r"})");
+  EXPECT_EQ(
+      Request({"POST", "/api/v1/tenants/a/models?modelId=m&requestId=r", R"({"description":"d"})"}),
+      R"({"parent":"tenants/a","modelId":"m","model":{"description":"d"},"requestId":"r"})");
   EXPECT_EQ(Request({"POST", "/api/v1/tenants/a/jobs/j:cancel", ""}),
             R"({"name":"tenants/a/jobs/j"})");
   EXPECT_EQ(Request({"PUT", "/api/v1/tenants/a/models/m/aliases/s",
@@ -89,8 +89,8 @@ TEST(TranscoderTest, ABodyMayRepeatThePathButNotContradictIt) {
   EXPECT_EQ(Request({"PATCH", "/api/v1/tenants/a/deployments/d",
                      R"({"name":"tenants/a/deployments/d","replicas":2})"}),
             R"({"deployment":{"name":"tenants/a/deployments/d","replicas":2}})");
-  const auto other = Build({"PATCH", "/api/v1/tenants/a/deployments/d",
-                            R"({"name":"tenants/b/deployments/d"})"});
+  const auto other =
+      Build({"PATCH", "/api/v1/tenants/a/deployments/d", R"({"name":"tenants/b/deployments/d"})"});
   ASSERT_FALSE(other.ok());
   EXPECT_EQ(FieldOf(other.status()), "name");
 }
@@ -145,9 +145,8 @@ TEST(TranscoderTest, PutsTheCallersTenantIntoEachName) {
                         R"({"modelVersion":"tenants/-/models/m/versions/1","pool":"-"})"});
   ASSERT_TRUE(request.ok()) << request.status();
   ASSERT_TRUE(ResolveOwnTenant(acme, **request).ok());
-  EXPECT_EQ(Text(**request),
-            R"({"parent":"tenants/acme","deploymentId":"d","deployment":)"
-            R"({"modelVersion":"tenants/acme/models/m/versions/1","pool":"-"}})");
+  EXPECT_EQ(Text(**request), R"({"parent":"tenants/acme","deploymentId":"d","deployment":)"
+                             R"({"modelVersion":"tenants/acme/models/m/versions/1","pool":"-"}})");
   auto tenant = Build({"GET", "/api/v1/tenants/-", ""});
   ASSERT_TRUE(ResolveOwnTenant(acme, **tenant).ok());
   EXPECT_EQ(Text(**tenant), R"({"name":"tenants/acme"})");

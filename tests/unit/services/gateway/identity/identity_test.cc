@@ -143,8 +143,7 @@ TEST_F(IdentityTest, TheFeedCarriesARevocationByItself) {
   elsewhere->feed.Start();
   ASSERT_TRUE(replica_->Revoke("acme", key).ok());
   // Bounded by the test's own time-out; the feed reads every millisecond.
-  while (elsewhere->table.Authenticate(key).status().message() !=
-         "the API key was revoked") {
+  while (elsewhere->table.Authenticate(key).status().message() != "the API key was revoked") {
   }
 }
 

@@ -142,8 +142,10 @@ TEST(ReadInferRequestTest, NamesWhatIsWrong) {
            {R"({"parameters":{"a":{"b":1}}})", "parameters.a", "must be a text, a number"},
            {R"({"parameters":{"a":1,"a":2}})", "parameters.a", "is given twice"},
            {R"({"inputs":[{"name":"x","shape":[1],"data":[1]}]})", "inputs.x.datatype", "missing"},
-           {R"({"inputs":[{"name":"x","datatype":"FP32","data":[1]}]})", "inputs.x.shape", "missing"},
-           {R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1]}]})", "inputs.x.data", "missing"},
+           {R"({"inputs":[{"name":"x","datatype":"FP32","data":[1]}]})", "inputs.x.shape",
+            "missing"},
+           {R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1]}]})", "inputs.x.data",
+            "missing"},
            {R"({"inputs":[{"name":"x","name":"y"}]})", "inputs[0].name", "twice"},
            {R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]},
                           {"name":"x","datatype":"FP32","shape":[1],"data":[1]}]})",
@@ -341,8 +343,8 @@ TEST(WriteInferResponseTest, WhatJsonLacksIsNull) {
 
 TEST(WriteInferResponseTest, RefusesWhatJsonCannotCarry) {
   EXPECT_THAT(DataOf("FP16", {1}, "ab"), HasSubstr("which JSON cannot carry"));
-  for (const std::string bad : {"\xff", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-                                "\xe2\x82", "\x80"}) {
+  for (const std::string bad : {"\xff", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80",
+                                "\xf4\x90\x80\x80", "\xe2\x82", "\x80"}) {
     const uint32_t size = static_cast<uint32_t>(bad.size());
     EXPECT_THAT(DataOf("BYTES", {1}, std::string(reinterpret_cast<const char*>(&size), 4) + bad),
                 HasSubstr("not UTF-8"));

@@ -25,7 +25,9 @@ class JournalTest : public ::testing::Test {
  protected:
   static constexpr int64_t kSegment = 8 << 10;
 
-  JournalOptions Options() { return {.folder = folder_ / "journal", .segment_bytes = kSegment, .segments = 4}; }
+  JournalOptions Options() {
+    return {.folder = folder_ / "journal", .segment_bytes = kSegment, .segments = 4};
+  }
 
   std::unique_ptr<Journal> Open() {
     auto journal = Journal::Open(Options());

@@ -48,7 +48,8 @@ v1::UsageRecord Call(const std::string& tenant = "acme") {
 // One process of the gateway, as far as usage goes.
 struct Process {
   Process(sql::Database& database, const std::string& folder)
-      : journal(Journal::Open({.folder = folder, .segment_bytes = 16 << 10, .segments = 8}).value()),
+      : journal(
+            Journal::Open({.folder = folder, .segment_bytes = 16 << 10, .segments = 8}).value()),
         recorder(*journal, Clock::Real()),
         ledger(database),
         feed(*journal, ledger, absl::Milliseconds(1), Clock::Real()),

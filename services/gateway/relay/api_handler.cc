@@ -1,10 +1,10 @@
-#include "services/gateway/api/api_handler.h"
+#include "services/gateway/relay/api_handler.h"
 
 #include <utility>
 
 #include "fmt/format.h"
-#include "services/gateway/api/api_call.h"
 #include "services/gateway/error_body.h"
+#include "services/gateway/relay/api_call.h"
 
 namespace slipway::gateway {
 
@@ -40,9 +40,10 @@ void ApiHandler::Handle(std::shared_ptr<http::Exchange> exchange,
   RequestMetrics& metrics = *method_metrics_.at(&method);
   if (method.role && !Includes(key->principal.role, *method.role)) {
     core_->parts.metrics.CountRefusal("role");
-    return refuse(metrics, ApiError(absl::PermissionDeniedError(
-                                        "this key's role does not include this method"),
-                                    head.request_id));
+    return refuse(
+        metrics,
+        ApiError(absl::PermissionDeniedError("this key's role does not include this method"),
+                 head.request_id));
   }
   const bool stream = method.client_streaming() || method.server_streaming();
   if (stream && core_->streams.count() >= core_->options.max_streams) {

@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_GATEWAY_API_API_HANDLER_H_
-#define SLIPWAY_SERVICES_GATEWAY_API_API_HANDLER_H_
+#ifndef SLIPWAY_SERVICES_GATEWAY_RELAY_API_HANDLER_H_
+#define SLIPWAY_SERVICES_GATEWAY_RELAY_API_HANDLER_H_
 
 #include <cstdint>
 #include <map>
@@ -9,11 +9,11 @@
 #include "absl/time/time.h"
 #include "common/http/server/server.h"
 #include "common/time/clock.h"
-#include "services/gateway/api/backends.h"
 #include "services/gateway/api/local_methods.h"
 #include "services/gateway/api/method_table.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/relay/backends.h"
 #include "services/gateway/usage/recorder.h"
 #include "services/gateway/work_pool.h"
 
@@ -74,4 +74,4 @@ class ApiHandler {
 
 }  // namespace slipway::gateway
 
-#endif  // SLIPWAY_SERVICES_GATEWAY_API_API_HANDLER_H_
+#endif  // SLIPWAY_SERVICES_GATEWAY_RELAY_API_HANDLER_H_

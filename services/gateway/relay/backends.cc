@@ -1,4 +1,4 @@
-#include "services/gateway/api/backends.h"
+#include "services/gateway/relay/backends.h"
 
 #include <utility>
 
@@ -15,10 +15,9 @@ absl::Status Backends::Prepare(grpc::ClientContext& context, const std::string& 
                                const Principal& principal, const std::string& request_id,
                                absl::Time deadline) {
   ASSIGN_OR_RETURN(const std::string token, tokens_.Issue(principal, ServiceByName(service)));
-  PrepareContext(context, {.token = token,
-                           .request_id = request_id,
-                           .deadline = deadline,
-                           .wait_for_ready = false});
+  PrepareContext(
+      context,
+      {.token = token, .request_id = request_id, .deadline = deadline, .wait_for_ready = false});
   return absl::OkStatus();
 }
 

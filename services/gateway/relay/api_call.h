@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_GATEWAY_API_API_CALL_H_
-#define SLIPWAY_SERVICES_GATEWAY_API_API_CALL_H_
+#ifndef SLIPWAY_SERVICES_GATEWAY_RELAY_API_CALL_H_
+#define SLIPWAY_SERVICES_GATEWAY_RELAY_API_CALL_H_
 
 #include <memory>
 #include <set>
@@ -10,11 +10,11 @@
 #include "google/protobuf/message.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/byte_buffer.h"
-#include "services/gateway/api/api_handler.h"
 #include "services/gateway/api/transcoder.h"
 #include "services/gateway/in_flight.h"
+#include "services/gateway/relay/api_handler.h"
 
-// Inside of services/gateway/api: the calls that ApiHandler makes of requests.
+// Inside of services/gateway/relay: the calls that ApiHandler makes of requests.
 namespace slipway::gateway {
 
 class WatchCall;
@@ -105,4 +105,4 @@ absl::Status FromBackend(const grpc::Status& status, const std::string& backend)
 
 }  // namespace slipway::gateway
 
-#endif  // SLIPWAY_SERVICES_GATEWAY_API_API_CALL_H_
+#endif  // SLIPWAY_SERVICES_GATEWAY_RELAY_API_CALL_H_

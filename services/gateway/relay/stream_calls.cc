@@ -8,8 +8,8 @@
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/client_callback.h"
-#include "services/gateway/api/api_call.h"
 #include "services/gateway/error_body.h"
+#include "services/gateway/relay/api_call.h"
 
 namespace slipway::gateway {
 
@@ -26,9 +26,8 @@ constexpr int kCallerLeft = 499;
 // so that a slow caller slows the service down.
 class ServerStreamCall : public ApiCall, protected Reactor {
  public:
-  ServerStreamCall(ApiCore& core, RequestMetrics& metrics,
-                   std::shared_ptr<http::Exchange> exchange, std::shared_ptr<const KnownKey> key,
-                   MethodTable::Match match)
+  ServerStreamCall(ApiCore& core, RequestMetrics& metrics, std::shared_ptr<http::Exchange> exchange,
+                   std::shared_ptr<const KnownKey> key, MethodTable::Match match)
       : ApiCall(core, metrics, std::move(exchange), std::move(key), std::move(match)),
         stream_(core.streams) {}
 
@@ -60,7 +59,8 @@ class ServerStreamCall : public ApiCall, protected Reactor {
     }
     self_ = shared_from_this();
     sent_ = ToBuffer(request());
-    core().parts.backends.stub(method().backend)
+    core()
+        .parts.backends.stub(method().backend)
         .PrepareBidiStreamingCall(&context_, method().forward, grpc::StubOptions(), this);
     // Reads are started from the listener's threads too, which the hold allows.
     AddHold();
@@ -198,7 +198,8 @@ class WatchCall final : public ServerStreamCall {
     }
     MutexLock lock(mutex_);
     over_ = true;
-    if (heartbeat_ != nullptr) heartbeat_->Cancel();
+    // An alarm keeps its callback, which owns this call, for as long as it lives.
+    heartbeat_.reset();
   }
 
   std::unique_ptr<grpc::Alarm> heartbeat_ GUARDED_BY(mutex_);
@@ -244,10 +245,10 @@ class UploadCall final : public ApiCall, private Reactor {
     const absl::Status prepared = PrepareContext(absl::InfiniteFuture());
     if (!prepared.ok()) return Fail(prepared);
     exchange().LimitBody(core().options.max_upload_bytes);
-    Content(request()).set_content_type(
-        std::string(exchange().head().headers.Get("content-type")));
+    Content(request()).set_content_type(std::string(exchange().head().headers.Get("content-type")));
     self_ = shared_from_this();
-    core().parts.backends.stub(method().backend)
+    core()
+        .parts.backends.stub(method().backend)
         .PrepareBidiStreamingCall(&context_, method().forward, grpc::StubOptions(), this);
     AddHold();
     StartRead(&received_);

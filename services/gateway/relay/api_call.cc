@@ -1,4 +1,4 @@
-#include "services/gateway/api/api_call.h"
+#include "services/gateway/relay/api_call.h"
 
 #include <algorithm>
 #include <utility>
@@ -55,13 +55,14 @@ class UnaryCall final : public ApiCall {
   }
 
   void Forward() {
-    const absl::Status prepared =
-        PrepareContext(core().parts.clock.Now() + core().options.timeout);
+    const absl::Status prepared = PrepareContext(core().parts.clock.Now() + core().options.timeout);
     if (!prepared.ok()) return Fail(prepared);
     sent_ = ToBuffer(request());
-    core().parts.backends.stub(method().backend).UnaryCall(
-        &context_, method().forward, grpc::StubOptions(), &sent_, &received_,
-        [this, self = shared_from_this()](const grpc::Status& status) { OnAnswer(status); });
+    core()
+        .parts.backends.stub(method().backend)
+        .UnaryCall(
+            &context_, method().forward, grpc::StubOptions(), &sent_, &received_,
+            [this, self = shared_from_this()](const grpc::Status& status) { OnAnswer(status); });
   }
 
   void OnAnswer(const grpc::Status& status) {
@@ -119,9 +120,9 @@ void ApiCall::Submit(std::string body) {
 absl::Status ApiCall::Check(std::string_view body) {
   ASSIGN_OR_RETURN(request_, ReadRequest(match_, exchange_->head().query(), body));
   RETURN_IF_ERROR(ResolveOwnTenant(principal(), *request_));
-  const absl::Status status =
-      CheckTenant(match_, principal(), *request_,
-                  [this](std::string_view tenant) { return core_.parts.keys.TenantExists(tenant); });
+  const absl::Status status = CheckTenant(
+      match_, principal(), *request_,
+      [this](std::string_view tenant) { return core_.parts.keys.TenantExists(tenant); });
   if (absl::IsNotFound(status)) core_.parts.metrics.CountRefusal("tenant");
   return status;
 }

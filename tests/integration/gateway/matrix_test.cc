@@ -1,0 +1,238 @@
+// Every principal by every public method over REST, from the descriptors: what the role says is
+// what happens, and another tenant sees nothing.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/identity/principal.h"
+#include "google/api/annotations.pb.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/util/time_util.h"
+#include "services/gateway/api/method_table.h"
+#include "services/gateway/identity/api_key.h"
+#include "slipway/options/v1/options.pb.h"
+#include "tests/integration/gateway/gateway_fixture.h"
+
+namespace slipway::gateway {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Someone {
+  std::string name;
+  std::string key;
+  Role role = Role::kNone;
+  std::string tenant;  // empty: the operator's, or none's
+  bool known = true;   // is the key good?
+};
+
+// A request for a method, made from its binding alone.
+struct Request {
+  std::string http_method;
+  std::string target;
+  std::string body;
+  bool has_tenant = false;
+};
+
+class MatrixTest : public GatewayTest {
+ protected:
+  // "tenants" -> "acme", every other collection -> an id that parses.
+  static std::string IdFor(const std::string& collection, const std::string& tenant) {
+    if (collection == "tenants") return tenant;
+    if (collection == "versions") return "1";
+    if (collection == "blobs") return "sha256:" + std::string(64, '0');
+    return "thing";
+  }
+
+  static Request RequestFor(const google::protobuf::MethodDescriptor& method,
+                            const std::string& tenant) {
+    const google::api::HttpRule& rule = method.options().GetExtension(google::api::http);
+    Request request;
+    std::string path;
+    switch (rule.pattern_case()) {
+      case google::api::HttpRule::kGet:
+        request.http_method = "GET";
+        path = rule.get();
+        break;
+      case google::api::HttpRule::kPost:
+        request.http_method = "POST";
+        path = rule.post();
+        break;
+      case google::api::HttpRule::kPut:
+        request.http_method = "PUT";
+        path = rule.put();
+        break;
+      case google::api::HttpRule::kPatch:
+        request.http_method = "PATCH";
+        path = rule.patch();
+        break;
+      default:
+        request.http_method = "DELETE";
+        path = rule.delete_();
+    }
+    // "{name=tenants/*/models/*}" -> "tenants/acme/models/thing"
+    std::string flat;
+    for (size_t i = 0; i < path.size(); ++i) {
+      if (path[i] == '{') {
+        i = path.find('=', i);
+      } else if (path[i] != '}') {
+        flat += path[i];
+      }
+    }
+    std::string collection;
+    std::string segment;
+    for (const char c : flat + "/") {
+      if (c != '/') {
+        segment += c;
+        continue;
+      }
+      if (segment.empty()) continue;
+      if (segment.front() == '*') {
+        if (collection == "tenants") request.has_tenant = true;
+        segment = IdFor(collection, tenant) + segment.substr(1);
+      }
+      request.target += "/" + segment;
+      collection = segment;
+      segment.clear();
+    }
+    if (!rule.body().empty()) request.body = "{}";
+    // What the gateway itself answers needs something to answer.
+    if (method.name() == "CreateTenant") request.target += "?tenantId=fresh";
+    if (method.name() == "CreateApiKey") request.body = R"({"role":"ROLE_VIEWER"})";
+    return request;
+  }
+
+  static int Expected(const google::protobuf::MethodDescriptor& method, const Request& request,
+                      const Someone& who) {
+    if (!who.known) return 401;
+    const auto role = method.options().GetExtension(options::v1::method).role();
+    if (role != options::v1::ROLE_ANY && !Includes(who.role, static_cast<Role>(role))) return 403;
+    if (request.has_tenant && !who.tenant.empty() && who.tenant != "acme") return 404;
+    // The gateway's own key and tenant store knows no "thing".
+    if (method.name() == "GetApiKey" || method.name() == "RevokeApiKey") return 404;
+    return 200;
+  }
+
+  std::vector<Someone> Everyone() {
+    MakeTenant("acme");
+    MakeTenant("globex");
+    std::vector<Someone> everyone = {
+        {"owner", MakeKey("acme", "OWNER"), Role::kOwner, "acme"},
+        {"developer", MakeKey("acme", "DEVELOPER"), Role::kDeveloper, "acme"},
+        {"caller", MakeKey("acme", "CALLER"), Role::kCaller, "acme"},
+        {"viewer", MakeKey("acme", "VIEWER"), Role::kViewer, "acme"},
+        {"other tenant's owner", MakeKey("globex", "OWNER"), Role::kOwner, "globex"},
+        {"operator", operator_key_, Role::kOperator, ""},
+        {"none", "", Role::kNone, "", false},
+        {"garbage", "slw_local_garbage", Role::kNone, "", false},
+        {"well-formed stranger", std::string(MakeApiKey("local").text.Reveal()), Role::kNone, "",
+         false},
+    };
+    const std::string revoked = MakeKey("acme", "OWNER");
+    AskJson("POST", fmt::format("/api/v1/tenants/acme/keys/{}:revoke", *KeyIdOf(revoked)),
+            operator_key_);
+    everyone.push_back({"revoked owner", revoked, Role::kNone, "", false});
+    const auto soon = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
+        absl::ToUnixMicros(Clock::Real().Now() + absl::Milliseconds(200)));
+    const json expiring =
+        AskJson("POST", "/api/v1/tenants/acme/keys", operator_key_,
+                fmt::format(R"({{"role":"ROLE_OWNER","expireTime":"{}"}})",
+                            google::protobuf::util::TimeUtil::ToString(soon)));
+    Clock::Real().SleepFor(absl::Milliseconds(250));
+    everyone.push_back({"expired owner", expiring["secret"], Role::kNone, "", false});
+    return everyone;
+  }
+};
+
+TEST_F(MatrixTest, EachPrincipalGetsFromEachMethodWhatItsRoleSays) {
+  StartGateway();
+  const std::vector<Someone> everyone = Everyone();
+  int cells = 0;
+  for (const auto* service : PublicServices()) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const auto& method = *service->method(i);
+      const Request request = RequestFor(method, "acme");
+      for (const Someone& who : everyone) {
+        const size_t before = platform_->calls().size();
+        const Answer answer = Ask(request.http_method, request.target, who.key, request.body);
+        const int expected = Expected(method, request, who);
+        EXPECT_EQ(answer.status, expected)
+            << who.name << ": " << request.http_method << " " << request.target << "\n"
+            << answer.body;
+        // What was refused has not been asked of any service.
+        if (expected != 200) {
+          EXPECT_EQ(platform_->calls().size(), before) << who.name << " " << request.target;
+        }
+        if (expected == 401) {
+          EXPECT_EQ(answer.headers.Get("www-authenticate"), "Bearer realm=\"slipway\"");
+        }
+        EXPECT_THAT(std::string(answer.headers.Get("x-request-id")),
+                    ::testing::MatchesRegex("[0-9a-f]{32}"));
+        ++cells;
+      }
+    }
+  }
+  EXPECT_GT(cells, 300);
+  // And the services were told who asked.
+  for (const FakePlatform::Call& call : platform_->calls()) {
+    EXPECT_TRUE(call.principal.tenant == "acme" || call.principal.role == Role::kOperator)
+        << call.method;
+    EXPECT_EQ(call.principal.caller, ServiceId::kGateway);
+    EXPECT_EQ(call.request_id.size(), 32u);
+  }
+}
+
+TEST_F(MatrixTest, AnotherTenantsObjectAndAnAbsentOneAnswerTheSame) {
+  StartGateway();
+  MakeTenant("acme");
+  MakeTenant("globex");
+  const std::string globex = MakeKey("globex", "OWNER");
+  const auto without_id = [](Answer answer) {
+    json body = json::parse(answer.body);
+    body["error"].erase("requestId");
+    return body.dump();
+  };
+  for (const auto* service : PublicServices()) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const auto& method = *service->method(i);
+      if (!RequestFor(method, "acme").has_tenant) continue;
+      const Request foreign = RequestFor(method, "acme");
+      const Request absent = RequestFor(method, "initech");
+      const Answer foreign_answer =
+          Ask(foreign.http_method, foreign.target, globex, foreign.body);
+      const Answer absent_answer = Ask(absent.http_method, absent.target, globex, absent.body);
+      EXPECT_EQ(foreign_answer.status, 404) << foreign.target;
+      std::string expected = without_id(absent_answer);
+      for (size_t at; (at = expected.find("initech")) != std::string::npos;) {
+        expected.replace(at, 7, "acme");
+      }
+      EXPECT_EQ(without_id(foreign_answer), expected) << foreign.target;
+    }
+  }
+}
+
+TEST_F(MatrixTest, BothCarriersOfAKeyPassTheSameCheck) {
+  StartGateway();
+  MakeTenant("acme");
+  const std::string viewer = MakeKey("acme", "VIEWER");
+  const std::string other = MakeKey("acme", "OWNER");
+  const auto ask = [&](const std::string& headers) {
+    return Ask("GET", "/api/v1/tenants/-/models", "", "", headers).status;
+  };
+  EXPECT_EQ(ask("Authorization: Bearer " + viewer + "\r\n"), 200);
+  EXPECT_EQ(ask("authorization: bearer   " + viewer + "\r\n"), 200);
+  EXPECT_EQ(ask("X-Api-Key: " + viewer + "\r\n"), 200);
+  EXPECT_EQ(ask("x-api-key: " + viewer + "\r\nAuthorization: Bearer " + viewer + "\r\n"), 200);
+  EXPECT_EQ(ask("x-api-key: " + viewer + "\r\nAuthorization: Bearer " + other + "\r\n"), 401);
+  EXPECT_EQ(ask("x-api-key: " + viewer + "\r\nx-api-key: " + other + "\r\n"), 401);
+  EXPECT_EQ(ask("Authorization: Basic " + viewer + "\r\n"), 401);
+  EXPECT_EQ(ask("Authorization: Bearer\r\n"), 401);
+  EXPECT_EQ(ask("Authorization: Bearer \r\n"), 401);
+  EXPECT_EQ(ask("x-api-key: \r\n"), 401);
+  EXPECT_EQ(ask("x-api-key: " + std::string(8000, 'a') + "\r\n"), 401);
+  const std::string write = "x-api-key: " + viewer + "\r\n";
+  EXPECT_EQ(Ask("POST", "/api/v1/tenants/-/models?modelId=m", "", "{}", write).status, 403);
+}
+
+}  // namespace
+}  // namespace slipway::gateway
