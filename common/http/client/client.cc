@@ -8,6 +8,7 @@
 #include <chrono>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/ssl/context.hpp>
 
@@ -205,7 +206,11 @@ absl::StatusOr<Response> Client::Send(const Request& request, uint64_t max_bytes
       return absl::OkStatus();
     };
     rest::http_request made = impl_->MakeRequest(request);
-    if (!request.body.empty()) made.set_body(request.body, ContentType(request));
+    if (!request.body.empty()) {
+      // Not as a string, whose stream cpprest casts to one of another type.
+      made.set_body(std::vector<unsigned char>(request.body.begin(), request.body.end()));
+      made.headers().set_content_type(ContentType(request));
+    }
     ASSIGN_OR_RETURN(Response response,
                      impl_->Exchange(request, std::move(made), std::make_shared<Transfer>(collect),
                                      /*stop=*/nullptr));

@@ -65,8 +65,9 @@ absl::Status Transfer::TakePiece(std::string_view piece) {
 
 void Transfer::Begin(web::http::http_response head) {
   MutexLock lock(mutex_);
+  if (closed_) return;
   head_.emplace(std::move(head));
-  if (!closed_ && !early_.empty()) error_ = Deliver(std::exchange(early_, {}));
+  if (!early_.empty()) error_ = Deliver(std::exchange(early_, {}));
   begun_.SignalAll();
 }
 
@@ -105,8 +106,11 @@ uint64_t Transfer::sent() const {
 }
 
 void Transfer::Close() {
+  // An answer of cpprest's holds its request, that its stream, and that this transfer.
+  std::optional<web::http::http_response> head;
   MutexLock lock(mutex_);
   closed_ = true;
+  head_.swap(head);
   sink_ = nullptr;
   source_ = nullptr;
   progress_ = nullptr;
