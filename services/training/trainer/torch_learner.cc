@@ -1,9 +1,12 @@
 #include "services/training/trainer/torch_learner.h"
 
 #include <ATen/Parallel.h>
+#include <sched.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -19,6 +22,13 @@ constexpr char kModelPrefix[] = "model.";
 constexpr char kOptimizerPrefix[] = "optimizer.";
 constexpr char kRandom[] = "random.cpu";
 constexpr char kCudaRandom[] = "random.cuda";
+
+// Cores that this process may run on.
+int AvailableCores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
 
 class TorchLearner final : public Learner {
  public:
@@ -211,7 +221,10 @@ absl::StatusOr<std::unique_ptr<Learner>> MakeTorchLearner(nn::Network network,
                                                           const training::Loss& loss,
                                                           const training::Optimizer& optimizer,
                                                           const TorchLearnerOptions& options) {
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  if (options.threads > 0) {
+    // Threads that share a core spin at each other's barriers.
+    at::set_num_threads(std::min(options.threads, AvailableCores()));
+  }
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   // It would also fill every fresh tensor with NaN, at a price.
   at::globalContext().setDeterministicFillUninitializedMemory(false);

@@ -14,7 +14,7 @@ namespace slipway::trainer {
 
 struct TorchLearnerOptions {
   std::string device = "cpu";
-  /// Of the whole process; 0: the machine's cores.
+  /// Of the whole process, and no more than the cores that it may use; 0: as many.
   int threads = 0;
   /// Decides the weights' start and all that is drawn later.
   uint64_t seed = 0;
