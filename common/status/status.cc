@@ -34,7 +34,8 @@ std::string FieldOf(const absl::Status& status) {
 
 absl::Status Annotate(const absl::Status& status, std::string_view prefix) {
   if (status.ok()) return status;
-  absl::Status annotated(status.code(), fmt::format("{}: {}", prefix, std::string(status.message())));
+  absl::Status annotated(status.code(),
+                         fmt::format("{}: {}", prefix, std::string(status.message())));
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
     annotated.SetPayload(url, payload);
   });
@@ -55,8 +56,8 @@ absl::Status StorageFull(std::string_view volume) {
 bool IsStorageFull(const absl::Status& status) { return IsKind(status, kStorageFull); }
 
 absl::Status TooLarge(std::string_view what, unsigned long long limit_bytes) {
-  absl::Status status =
-      absl::ResourceExhaustedError(fmt::format("{} is over the limit of {} bytes", what, limit_bytes));
+  absl::Status status = absl::ResourceExhaustedError(
+      fmt::format("{} is over the limit of {} bytes", what, limit_bytes));
   status.SetPayload(kKind, absl::Cord(kTooLarge));
   return status;
 }

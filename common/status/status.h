@@ -48,11 +48,11 @@ absl::Status TooLarge(std::string_view what, unsigned long long limit_bytes);
 #define SLIPWAY_STATUS_CONCAT(a, b) SLIPWAY_STATUS_CONCAT_INNER(a, b)
 
 /// Returns from the function when `expr` (an absl::Status) is not OK.
-#define RETURN_IF_ERROR(expr)                                 \
-  do {                                                        \
-    if (absl::Status status_ = (expr); !status_.ok()) {       \
-      return status_;                                         \
-    }                                                         \
+#define RETURN_IF_ERROR(expr)                           \
+  do {                                                  \
+    if (absl::Status status_ = (expr); !status_.ok()) { \
+      return status_;                                   \
+    }                                                   \
   } while (false)
 
 /// `ASSIGN_OR_RETURN(auto x, F())`: x gets F()'s value, or its error is returned.

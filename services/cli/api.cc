@@ -60,8 +60,8 @@ std::string Target(const std::string& path, const Query& query) {
   std::string target = path;
   char separator = '?';
   for (const auto& [name, value] : query) {
-    target += fmt::format("{}{}={}", separator, http::PercentEncode(name),
-                          http::PercentEncode(value));
+    target +=
+        fmt::format("{}{}={}", separator, http::PercentEncode(name), http::PercentEncode(value));
     separator = '&';
   }
   return target;
@@ -104,8 +104,8 @@ absl::StatusOr<json> Api::Post(const std::string& path, const json& body,
   return Call("POST", path, body, query);
 }
 
-absl::StatusOr<json> Api::Call(const std::string& method, const std::string& path,
-                               const json& body, const Query& query) const {
+absl::StatusOr<json> Api::Call(const std::string& method, const std::string& path, const json& body,
+                               const Query& query) const {
   http::Request request = MakeRequest(method, path, query);
   if (!body.is_null()) {
     request.headers.Add("Content-Type", "application/json");
@@ -135,8 +135,7 @@ absl::StatusOr<json> Api::Upload(const std::string& path, const Query& query, st
                                  uint64_t length, const http::Client::Progress& progress) const {
   http::Request request = MakeRequest("POST", path, query);
   request.headers.Add("Content-Type", "application/octet-stream");
-  ASSIGN_OR_RETURN(const http::Response response,
-                   client_.Upload(request, body, length, progress));
+  ASSIGN_OR_RETURN(const http::Response response, client_.Upload(request, body, length, progress));
   return ParseAnswer(response);
 }
 
@@ -148,22 +147,22 @@ absl::Status Api::Download(const std::string& path, const http::Client::Sink& si
 
 absl::Status Api::Watch(const std::string& path, const Query& query, std::stop_token stop,
                         const std::function<absl::Status(const json&)>& each) const {
-  ASSIGN_OR_RETURN(
-      const http::Response response,
-      client_.ReadLines(MakeRequest("GET", path, query),
-                        [&](std::string_view line) -> absl::Status {
-                          if (line.empty()) return absl::OkStatus();
-                          const json event = json::parse(line, nullptr, false);
-                          if (event.is_discarded()) {
-                            return absl::InternalError("the stream holds a line that is no JSON");
-                          }
-                          if (event.is_object() && event.contains("error")) {
-                            return absl::UnavailableError(
-                                event["error"].value("message", "the stream broke off"));
-                          }
-                          return each(event);
-                        },
-                        stop));
+  ASSIGN_OR_RETURN(const http::Response response,
+                   client_.ReadLines(
+                       MakeRequest("GET", path, query),
+                       [&](std::string_view line) -> absl::Status {
+                         if (line.empty()) return absl::OkStatus();
+                         const json event = json::parse(line, nullptr, false);
+                         if (event.is_discarded()) {
+                           return absl::InternalError("the stream holds a line that is no JSON");
+                         }
+                         if (event.is_object() && event.contains("error")) {
+                           return absl::UnavailableError(
+                               event["error"].value("message", "the stream broke off"));
+                         }
+                         return each(event);
+                       },
+                       stop));
   return ToStatus(response);
 }
 

@@ -5,10 +5,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "common/files/files.h"
 #include "common/fields/field_reader.h"
 #include "common/fields/field_writer.h"
 #include "common/fields/json.h"
+#include "common/files/files.h"
 #include "fmt/format.h"
 
 namespace slipway::cli {

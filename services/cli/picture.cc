@@ -34,8 +34,8 @@ std::vector<double> Scale(const Picture& picture, int columns, int rows) {
 std::vector<std::string> Draw(const Picture& picture, int columns, Ink ink) {
   constexpr const char* kShades[] = {" ", "░", "▒", "▓", "█"};
   columns = std::min(columns, picture.columns);
-  int rows = static_cast<int>(
-      std::lround(static_cast<double>(picture.rows) * columns / picture.columns));
+  int rows =
+      static_cast<int>(std::lround(static_cast<double>(picture.rows) * columns / picture.columns));
   rows = std::max(2, rows + rows % 2);
   const std::vector<double> cells = Scale(picture, columns, rows);
   std::vector<std::string> lines;

@@ -25,7 +25,8 @@ void AddContextCommands(CLI::App& root, Session& session) {
   add.add_option("--api-key", options->context.api_key, "The key to call it with")
       ->envname("SLIPWAY_API_KEY");
   add.add_option("--ca-file", options->context.ca_file, "PEM of its certificate's authority");
-  add.footer("Example:\n  slipway context add home --address http://127.0.0.1:8080 --api-key slw_...");
+  add.footer(
+      "Example:\n  slipway context add home --address http://127.0.0.1:8080 --api-key slw_...");
   session.OnRun(add, [&session, options]() -> absl::Status {
     const std::string path = ContextFile::DefaultPath();
     ASSIGN_OR_RETURN(ContextFile file, ContextFile::Load(path));

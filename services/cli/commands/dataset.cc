@@ -27,9 +27,8 @@ absl::StatusOr<LocalFile> ParseFile(const std::string& argument) {
   LocalFile file;
   const size_t equals = argument.find('=');
   file.source = equals == std::string::npos ? argument : argument.substr(equals + 1);
-  file.path = equals == std::string::npos
-                  ? std::filesystem::path(argument).filename().string()
-                  : argument.substr(0, equals);
+  file.path = equals == std::string::npos ? std::filesystem::path(argument).filename().string()
+                                          : argument.substr(0, equals);
   std::error_code error;
   if (!std::filesystem::is_regular_file(file.source, error)) {
     return InvalidField("file", fmt::format("{} is not a file", file.source));
@@ -151,8 +150,7 @@ void AddDatasetCommands(CLI::App& root, Session& session) {
   remove.footer("Example:\n  slipway dataset delete fashion-mnist");
   session.OnRun(remove, [&session, options]() -> absl::Status {
     ASSIGN_OR_RETURN(const Api api, session.Connect());
-    RETURN_IF_ERROR(
-        api.Call("DELETE", session.Path("datasets/" + options->id), nullptr).status());
+    RETURN_IF_ERROR(api.Call("DELETE", session.Path("datasets/" + options->id), nullptr).status());
     if (!session.PrintJson(json::object())) session.out() << "deleted " << options->id << '\n';
     return absl::OkStatus();
   });

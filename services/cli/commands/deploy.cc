@@ -83,10 +83,9 @@ void AddDeployCommands(CLI::App& root, Session& session) {
       if (chosen.version.empty() == chosen.alias.empty()) {
         return InvalidField("--version", "give either --version or --alias beside --model");
       }
-      body["modelVersion"] =
-          fmt::format("{}/models/{}/{}", from.Tenant(), chosen.model,
-                      chosen.version.empty() ? "aliases/" + chosen.alias
-                                             : "versions/" + chosen.version);
+      body["modelVersion"] = fmt::format(
+          "{}/models/{}/{}", from.Tenant(), chosen.model,
+          chosen.version.empty() ? "aliases/" + chosen.alias : "versions/" + chosen.version);
     }
     if (!chosen.pool.empty()) body["pool"] = chosen.pool;
     if (chosen.replicas > 0) body["replicas"] = chosen.replicas;
@@ -111,8 +110,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
   session.OnRun(create, [&session, options, body_of, finish]() -> absl::Status {
     ASSIGN_OR_RETURN(const json body, body_of(session, *options));
     ASSIGN_OR_RETURN(const Api api, session.Connect());
-    ASSIGN_OR_RETURN(json made, api.Post(session.Path("deployments"), body,
-                                         {{"deploymentId", options->id}}));
+    ASSIGN_OR_RETURN(json made,
+                     api.Post(session.Path("deployments"), body, {{"deploymentId", options->id}}));
     return finish(api, std::move(made));
   });
 

@@ -60,8 +60,8 @@ void AddKeyCommands(CLI::App& root, Session& session) {
       if (!absl::ParseDuration(options->expires_in, &life) || life <= absl::ZeroDuration()) {
         return InvalidField("--expires-in", "must be a duration such as 720h");
       }
-      body["expireTime"] = absl::FormatTime(absl::RFC3339_sec, Clock::Real().Now() + life,
-                                            absl::UTCTimeZone());
+      body["expireTime"] =
+          absl::FormatTime(absl::RFC3339_sec, Clock::Real().Now() + life, absl::UTCTimeZone());
     }
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     ASSIGN_OR_RETURN(const json made, api.Post(session.Path("keys"), body));
@@ -91,8 +91,8 @@ void AddKeyCommands(CLI::App& root, Session& session) {
     return absl::OkStatus();
   });
 
-  CLI::App& recover = *key.add_subcommand(
-      "recover", "Makes another operator key while the platform is stopped");
+  CLI::App& recover =
+      *key.add_subcommand("recover", "Makes another operator key while the platform is stopped");
   recover.add_option("--data-dir", options->data_dir, "The platform's data directory");
   recover.footer("Example:\n  slipway key recover --data-dir /var/lib/slipway");
   session.OnRun(recover, [&session, options]() -> absl::Status {

@@ -99,7 +99,8 @@ void AddModelCommands(CLI::App& root, Session& session) {
     return absl::OkStatus();
   });
 
-  CLI::App& get = *model.add_subcommand("get", "Shows a version: metrics, lineage, signature, files");
+  CLI::App& get =
+      *model.add_subcommand("get", "Shows a version: metrics, lineage, signature, files");
   get.add_option("model", options->id, "The model's id")->required();
   get.add_option("version", options->version, "Its number")->required();
   get.footer("Example:\n  slipway model get fashion-mnist-cnn 1");
@@ -127,13 +128,12 @@ void AddModelCommands(CLI::App& root, Session& session) {
       std::filesystem::create_directories(path.parent_path(), error);
       std::ofstream out(path, std::ios::binary);
       if (!out) return InvalidField("folder", fmt::format("{} cannot be written", path.string()));
-      RETURN_IF_ERROR(
-          api.Download(session.Path("blobs/" + TextOf(file, "digest") + ":download"),
-                       [&](std::string_view piece) -> absl::Status {
-                         out.write(piece.data(), static_cast<std::streamsize>(piece.size()));
-                         return out ? absl::OkStatus()
-                                    : FromErrno(errno, "could not write", path.string());
-                       }));
+      RETURN_IF_ERROR(api.Download(
+          session.Path("blobs/" + TextOf(file, "digest") + ":download"),
+          [&](std::string_view piece) -> absl::Status {
+            out.write(piece.data(), static_cast<std::streamsize>(piece.size()));
+            return out ? absl::OkStatus() : FromErrno(errno, "could not write", path.string());
+          }));
       if (session.format() == Format::kText) session.out() << path.string() << '\n';
     }
     session.PrintJson(found);

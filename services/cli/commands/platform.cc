@@ -1,3 +1,5 @@
+#include "services/cli/up/platform.h"
+
 #include <ostream>
 
 #include "CLI/CLI.hpp"
@@ -7,7 +9,6 @@
 #include "services/cli/output.h"
 #include "services/cli/up/data_directory.h"
 #include "services/cli/up/logs.h"
-#include "services/cli/up/platform.h"
 
 namespace slipway::cli {
 
@@ -20,9 +21,9 @@ void AddPlatformCommands(CLI::App& root, Session& session) {
   };
   auto options = std::make_shared<Options>();
   const auto add_data_dir = [&options](CLI::App& command) {
-    command.add_option("--data-dir", options->up.data_dir,
-                       fmt::format("Where the platform keeps everything [{}]",
-                                   DataDirectory::DefaultPath()));
+    command.add_option(
+        "--data-dir", options->up.data_dir,
+        fmt::format("Where the platform keeps everything [{}]", DataDirectory::DefaultPath()));
   };
 
   CLI::App& up = *root.add_subcommand("up", "Runs the whole platform on this machine");
@@ -61,8 +62,9 @@ void AddPlatformCommands(CLI::App& root, Session& session) {
                             {"address", state.address},
                             {"metrics", state.metrics},
                             {"services", services}})) {
-      session.out() << fmt::format("http://{}  (metrics http://{}/metrics, data {}, process {})\n\n",
-                                   state.address, state.metrics, state.data_dir, state.pid);
+      session.out() << fmt::format(
+          "http://{}  (metrics http://{}/metrics, data {}, process {})\n\n", state.address,
+          state.metrics, state.data_dir, state.pid);
       table.Print(session.out());
     }
     return ready ? absl::OkStatus() : absl::UnavailableError("not every service is ready");

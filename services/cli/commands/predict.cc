@@ -46,9 +46,9 @@ absl::StatusOr<std::vector<int64_t>> ShapeFor(const json& input, int64_t rows, i
     count *= shape.back();
   }
   if (count != rows * elements) {
-    return InvalidField("--images", fmt::format("a picture has {} pixels; {} takes {} values a row",
-                                                elements, TextOf(input, "name"),
-                                                rows == 0 ? 0 : count / rows));
+    return InvalidField("--images",
+                        fmt::format("a picture has {} pixels; {} takes {} values a row", elements,
+                                    TextOf(input, "name"), rows == 0 ? 0 : count / rows));
   }
   return shape;
 }
@@ -66,15 +66,15 @@ absl::StatusOr<std::vector<Prediction>> Predictions(const json& answer, size_t r
   if (outputs.empty()) return absl::InternalError("the answer holds no outputs");
   const json data = outputs[0].value("data", json::array());
   if (rows == 0 || data.size() % rows != 0 || data.empty()) {
-    return absl::InternalError(
-        fmt::format("{} answered {} values for {} pictures", TextOf(outputs[0], "name"),
-                    data.size(), rows));
+    return absl::InternalError(fmt::format("{} answered {} values for {} pictures",
+                                           TextOf(outputs[0], "name"), data.size(), rows));
   }
   const size_t classes = data.size() / rows;
   std::vector<Prediction> predictions;
   for (size_t row = 0; row < rows; ++row) {
     std::vector<double> probabilities;
-    for (size_t i = 0; i < classes; ++i) probabilities.push_back(data[row * classes + i].get<double>());
+    for (size_t i = 0; i < classes; ++i)
+      probabilities.push_back(data[row * classes + i].get<double>());
     predictions.push_back(Best(probabilities, labels));
   }
   return predictions;
@@ -118,14 +118,14 @@ absl::Status PredictPictures(const Session& session, const Api& api, const Optio
   ASSIGN_OR_RETURN(const json metadata, api.Get(path));
   const json inputs = metadata.value("inputs", json::array());
   if (inputs.size() != 1) {
-    return InvalidField("endpoint",
-                        fmt::format("{} takes {} inputs; use --request", options.endpoint,
-                                    inputs.size()));
+    return InvalidField("endpoint", fmt::format("{} takes {} inputs; use --request",
+                                                options.endpoint, inputs.size()));
   }
   std::vector<Picture> pictures;
   json data = json::array();
   for (const std::vector<uint8_t>& item : images.items) {
-    pictures.push_back({static_cast<int>(images.shape[1]), static_cast<int>(images.shape[2]), item});
+    pictures.push_back(
+        {static_cast<int>(images.shape[1]), static_cast<int>(images.shape[2]), item});
     for (const uint8_t pixel : item) data.push_back(pixel);
   }
   ASSIGN_OR_RETURN(const std::vector<int64_t> shape,

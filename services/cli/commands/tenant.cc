@@ -14,8 +14,7 @@ void PrintTenants(const Session& session, const json& tenants) {
   Table table({"TENANT", "NAME", "STATE", "AGE"});
   for (const json& tenant : tenants) {
     table.Add({LastSegment(TextOf(tenant, "name")), TextOf(tenant, "displayName"),
-               TextOf(tenant, "state"),
-               Age(TextOf(tenant, "createTime"), Clock::Real().Now())});
+               TextOf(tenant, "state"), Age(TextOf(tenant, "createTime"), Clock::Real().Now())});
   }
   table.Print(session.out());
 }

@@ -66,12 +66,12 @@ void PrintJobs(const Session& session, const json& jobs) {
   Table table({"JOB", "MODEL", "STATE", "EPOCH", "ACCURACY", "AGE"});
   for (const json& job : jobs) {
     const json progress = job.value("progress", json::object());
-    table.Add({LastSegment(TextOf(job, "name")),
-               TextOf(job.value("spec", json::object()), "model"), TextOf(job, "state"),
-               fmt::format("{:.0f}/{:.0f}", NumberOf(progress, "epoch"),
-                           NumberOf(progress, "epochs")),
-               TextOf(job.value("metrics", json::object()), "accuracy"),
-               Age(TextOf(job, "createTime"), Clock::Real().Now())});
+    table.Add(
+        {LastSegment(TextOf(job, "name")), TextOf(job.value("spec", json::object()), "model"),
+         TextOf(job, "state"),
+         fmt::format("{:.0f}/{:.0f}", NumberOf(progress, "epoch"), NumberOf(progress, "epochs")),
+         TextOf(job.value("metrics", json::object()), "accuracy"),
+         Age(TextOf(job, "createTime"), Clock::Real().Now())});
   }
   table.Print(session.out());
 }
@@ -134,8 +134,8 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     return absl::OkStatus();
   });
 
-  CLI::App& watch = *job.add_subcommand(
-      "watch", "Follows a job: progress, loss, samples a second, time left");
+  CLI::App& watch =
+      *job.add_subcommand("watch", "Follows a job: progress, loss, samples a second, time left");
   watch.add_option("id", options->id, "The job's id")->required();
   watch.footer("Example:\n  slipway job watch fashion-1");
   session.OnRun(watch, [&session, options]() -> absl::Status {
@@ -151,9 +151,9 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     ASSIGN_OR_RETURN(const json found,
                      api.Post(session.Path("jobs/" + options->id + ":cancel"), json::object()));
     if (!session.PrintJson(found)) {
-      session.out() << fmt::format("{} is {}\n", TextOf(found, "name"),
-                                   TextOf(found, "state") == "RUNNING" ? "being cancelled"
-                                                                       : TextOf(found, "state"));
+      session.out() << fmt::format(
+          "{} is {}\n", TextOf(found, "name"),
+          TextOf(found, "state") == "RUNNING" ? "being cancelled" : TextOf(found, "state"));
     }
     return absl::OkStatus();
   });

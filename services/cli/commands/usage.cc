@@ -29,9 +29,9 @@ void AddUsageCommand(CLI::App& root, Session& session) {
       if (session.PrintJson(records)) return absl::OkStatus();
       Table table({"TIME", "KIND", "RESOURCE", "KEY", "QUANTITY", "CODE", "REQUEST"});
       for (const json& each : records) {
-        table.Add({TextOf(each, "time"), TextOf(each, "kind"), LastSegment(TextOf(each, "resource")),
-                   TextOf(each, "keyId"), TextOf(each, "quantity"), TextOf(each, "httpCode"),
-                   TextOf(each, "requestId")});
+        table.Add({TextOf(each, "time"), TextOf(each, "kind"),
+                   LastSegment(TextOf(each, "resource")), TextOf(each, "keyId"),
+                   TextOf(each, "quantity"), TextOf(each, "httpCode"), TextOf(each, "requestId")});
       }
       table.Print(session.out());
       return absl::OkStatus();

@@ -1,7 +1,8 @@
+#include "common/config/version.h"
+
 #include <ostream>
 
 #include "CLI/CLI.hpp"
-#include "common/config/version.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/commands.h"
 

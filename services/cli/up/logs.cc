@@ -80,8 +80,9 @@ std::string ReadableLogLine(const std::string& service, const std::string& json_
   const json line = json::parse(json_line, nullptr, false);
   if (!line.is_object()) return fmt::format("{:<10} {}", service, json_line);
   const std::string time = line.value("time", "");
-  std::string text = fmt::format("{} {:<10} {:<7} {}", time.size() >= 23 ? time.substr(11, 12) : time,
-                                 service, line.value("level", ""), line.value("event", ""));
+  std::string text =
+      fmt::format("{} {:<10} {:<7} {}", time.size() >= 23 ? time.substr(11, 12) : time, service,
+                  line.value("level", ""), line.value("event", ""));
   for (const auto& [key, value] : line.items()) {
     if (key == "time" || key == "level" || key == "event" || key == "service") continue;
     text += fmt::format(" {}={}", key, value.is_string() ? value.get<std::string>() : value.dump());

@@ -137,9 +137,9 @@ absl::StatusOr<bool> WaitUntilReady(const DataDirectory& directory, ShutdownSign
     }
     if (missing.empty()) return true;
     if (clock.Monotonic() > end) {
-      return absl::UnavailableError(
-          fmt::format("{} is not ready after {}; its log is {}/{}.jsonl", missing,
-                      absl::FormatDuration(kStartLimit), directory.Folder("logs"), missing));
+      return absl::UnavailableError(fmt::format("{} is not ready after {}; its log is {}/{}.jsonl",
+                                                missing, absl::FormatDuration(kStartLimit),
+                                                directory.Folder("logs"), missing));
     }
     if (shutdown.WaitFor(kLookAgain)) return false;
   }
@@ -156,13 +156,15 @@ std::string TakeAdminKey(const std::string& file) {
 
 void Greet(std::ostream& out, const DataDirectory& directory, const std::string& address,
            const std::string& metrics, const std::string& admin_key) {
-  out << fmt::format("Slipway is up.\n\n  API        http://{}\n  Metrics    http://{}/metrics\n"
-                     "  Data       {}\n",
-                     address, metrics, directory.path());
+  out << fmt::format(
+      "Slipway is up.\n\n  API        http://{}\n  Metrics    http://{}/metrics\n"
+      "  Data       {}\n",
+      address, metrics, directory.path());
   if (!admin_key.empty()) {
-    out << fmt::format("  Admin key  {}\n             (shown only now; `slipway key recover` makes "
-                       "another)\n",
-                       admin_key);
+    out << fmt::format(
+        "  Admin key  {}\n             (shown only now; `slipway key recover` makes "
+        "another)\n",
+        admin_key);
   }
   out << fmt::format(
       "\nTry next, in another terminal:\n"

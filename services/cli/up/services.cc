@@ -91,8 +91,8 @@ absl::StatusOr<ProcessSpec> SpecOf(const std::string& service, const DataDirecto
 }
 
 absl::StatusOr<ProcessSpec> RecoverySpec(const DataDirectory& directory) {
-  ASSIGN_OR_RETURN(ProcessSpec spec, SpecOf("gateway", directory, {.api = "127.0.0.1:0",
-                                                                   .metrics = "127.0.0.1:0"}));
+  ASSIGN_OR_RETURN(ProcessSpec spec,
+                   SpecOf("gateway", directory, {.api = "127.0.0.1:0", .metrics = "127.0.0.1:0"}));
   Add(spec, {{"recover_admin_key", "true"}});
   return spec;
 }

@@ -41,7 +41,8 @@ class CompletionTest : public testing::Test {
     std::ofstream file(script);
     file << BashCompletion(root_) << "COMP_WORDS=(";
     for (const std::string& word : words) file << "'" << word << "' ";
-    file << ")\nCOMP_CWORD=" << words.size() - 1 << "\n_slipway\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    file << ")\nCOMP_CWORD=" << words.size() - 1
+         << "\n_slipway\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
     file.close();
     return Run("bash --norc " + script);
   }
@@ -51,8 +52,7 @@ class CompletionTest : public testing::Test {
     const std::string script = dir_ / "complete.zsh";
     std::ofstream file(script);
     file << "autoload -Uz compinit; compinit -D -u\n"
-         << ZshCompletion(root_)
-         << "_describe() { print -rl -- ${(P)2} }\nwords=(";
+         << ZshCompletion(root_) << "_describe() { print -rl -- ${(P)2} }\nwords=(";
     for (const std::string& word : words) file << "'" << word << "' ";
     file << ")\nCURRENT=" << words.size() << "\n_slipway\n";
     file.close();

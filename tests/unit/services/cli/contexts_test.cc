@@ -33,7 +33,7 @@ TEST_F(ContextsTest, KeepsWhatWasSavedForThisUserOnly) {
   file.current = "home";
   file.contexts["home"] = {.url = "http://h:1", .api_key = "slw_x", .ca_file = ""};
   ASSERT_TRUE(file.Save(path_).ok());
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   const auto context = ResolveContext("", "");

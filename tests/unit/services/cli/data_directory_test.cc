@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 mode_t ModeOf(const std::string& path) {
-  struct stat info{};
+  struct stat info {};
   return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 0777 : 0;
 }
 

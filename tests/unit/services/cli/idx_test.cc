@@ -9,7 +9,10 @@ namespace slipway::cli {
 namespace {
 
 // Three pictures of 1 x 2.
-const std::string kPictures("\0\0\x08\x03\0\0\0\x03\0\0\0\x01\0\0\0\x02" "abcdef", 22);
+const std::string kPictures(
+    "\0\0\x08\x03\0\0\0\x03\0\0\0\x01\0\0\0\x02"
+    "abcdef",
+    22);
 
 class IdxTest : public testing::Test {
  protected:
@@ -41,7 +44,8 @@ TEST_F(IdxTest, NamesAnIndexPastTheEnd) {
 }
 
 TEST_F(IdxTest, RefusesSizesThatNoFileCanHold) {
-  const auto idx = ReadIdx(Write(std::string("\0\0\x08\x03\0\0\0\x03\xff\xff\xff\xff\xff\xff\xff\xff", 16)), {0});
+  const auto idx = ReadIdx(
+      Write(std::string("\0\0\x08\x03\0\0\0\x03\xff\xff\xff\xff\xff\xff\xff\xff", 16)), {0});
   EXPECT_TRUE(absl::IsInvalidArgument(idx.status())) << idx.status();
 }
 
