@@ -9,6 +9,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
+#include "common/http/server/http1_exchange.h"
 #include "common/http/server/request_id.h"
 #include "common/http/server/response_writer.h"
 #include "fmt/format.h"
@@ -20,8 +21,8 @@ namespace {
 constexpr size_t kSmallBuffer = 2 << 10;
 // A body is read in pieces of this size.
 constexpr size_t kBodyBuffer = 64 << 10;
-// Bytes by which a peer shows that it goes on, within ServerOptions::stall_timeout.
-constexpr uint64_t kProgress = 4 << 10;
+// Memory is set aside for a body of an announced length up to this size.
+constexpr uint64_t kMaxReserve = 4 << 20;
 // A body that nobody read is read over up to this size; above it the connection is closed.
 constexpr uint64_t kMaxLeftover = 64 << 10;
 // How long and how much is thrown away after a last answer.
@@ -39,43 +40,6 @@ absl::Status PeerGone() { return absl::CancelledError("the peer went away"); }
 int64_t Nanos(absl::Duration duration) { return absl::ToInt64Nanoseconds(duration); }
 
 }  // namespace
-
-// The handle that the user holds.
-class Http1Exchange final : public Exchange {
- public:
-  Http1Exchange(std::shared_ptr<Http1Connection> connection, RequestHead head)
-      : connection_(std::move(connection)), head_(std::move(head)) {}
-  ~Http1Exchange() override { connection_->Drop(*this); }
-
-  Handler& handler() const { return connection_->handler(); }
-
-  const RequestHead& head() const override { return head_; }
-  void LimitBody(uint64_t bytes) override { connection_->LimitBody(*this, bytes); }
-  void LimitTime(absl::Duration limit) override { connection_->LimitTime(*this, limit); }
-  void ReadBody(uint64_t limit, BodyCallback done) override {
-    connection_->Read(*this, /*whole=*/true, limit, std::move(done));
-  }
-  void ReadSome(BodyCallback done) override {
-    connection_->Read(*this, /*whole=*/false, std::nullopt, std::move(done));
-  }
-  bool Respond(Response response, DoneCallback later) override {
-    return connection_->Respond(*this, std::move(response), std::move(later));
-  }
-  void StartResponse(int status, Headers headers) override {
-    connection_->StartResponse(*this, status, headers);
-  }
-  void Write(std::string piece, DoneCallback done) override {
-    connection_->Write(*this, std::move(piece), std::move(done));
-  }
-  void Finish(Headers trailers) override { connection_->Finish(*this, trailers); }
-  void OnCancel(absl::AnyInvocable<void()> cancelled) override {
-    connection_->OnCancel(*this, std::move(cancelled));
-  }
-
- private:
-  const std::shared_ptr<Http1Connection> connection_;
-  const RequestHead head_;
-};
 
 Http1Connection::Http1Connection(std::shared_ptr<IoLoop> loop, StreamSocket socket,
                                  std::string peer)
@@ -222,14 +186,11 @@ void Http1Connection::BeginExchange(ParsedHead parsed) {
   phase_ = Phase::kExchange;
   parsed.head.peer_address = peer_;
   parsed.head.request_id = NewRequestId();
-  read_stall_ = Stall();
+  read_watch_.Reset();
   state_.active = true;
-  state_.framing = parsed.framing;
-  state_.body_left = parsed.content_length;
-  state_.body_done = parsed.framing != Framing::kChunked && parsed.content_length == 0;
-  state_.expects_continue = parsed.expects_continue && !state_.body_done;
   state_.keep_alive = parsed.keep_alive;
-  state_.body_limit = core_.options.max_body_bytes;
+  state_.body = RequestBody(parsed, core_.options.max_body_bytes);
+  state_.expects_continue = parsed.expects_continue && !state_.body.done();
   state_.deadline = core_.Now() + Nanos(core_.options.total_timeout);
   core_.requests_started.fetch_add(1, std::memory_order_relaxed);
   core_.requests_open.fetch_add(1, std::memory_order_relaxed);
@@ -245,86 +206,64 @@ void Http1Connection::BeginExchange(ParsedHead parsed) {
 // Gives the waiting reader what has come, if that is enough for it.
 void Http1Connection::ServeReader() {
   ExchangeState& state = state_;
-  const auto too_large = [&]() REQUIRES(mutex_) {
-    const std::string message =
-        fmt::format("the request's body is over the limit of {} bytes", state.body_limit);
-    Refuse(ParseError{.status = 413,
-                      .refusal = Refusal::kBodyTooLarge,
-                      .code = "body_too_large",
-                      .message = message},
-           TooLarge("the request's body", state.body_limit), /*linger=*/true);
-  };
-  if (state.framing == Framing::kLength && state.body_read + state.body_left > state.body_limit) {
-    return too_large();
-  }
+  if (!input_.empty()) state.expects_continue = false;  // it did not wait
   std::string piece;
-  std::string& sink = state.reader_wants_whole ? state.body : piece;
-  if (!state.body_done && !input_.empty()) {
-    state.expects_continue = false;
-    if (state.framing == Framing::kLength) {
-      const size_t bytes = std::min<uint64_t>(input_.size(), state.body_left);
-      if (sink.empty() && state.reader_wants_whole) sink.reserve(state.body_left);
-      sink.append(input_.view().substr(0, bytes));
-      input_.Consume(bytes);
-      state.body_read += bytes;
-      state.body_left -= bytes;
-      state.body_done = state.body_left == 0;
-    } else {
-      const size_t before = sink.size();
-      size_t consumed = 0;
-      const RequestParser::Result result = parser_.ParseChunks(input_.view(), consumed, sink);
-      if (result == RequestParser::Result::kError) {
-        return Refuse(parser_.error(),
-                      absl::InvalidArgumentError(std::string(parser_.error().message)),
-                      /*linger=*/true);
+  std::string& sink = state.reader_wants_whole ? state.collected : piece;
+  if (sink.capacity() < state.body.left() && state.reader_wants_whole) {
+    sink.reserve(std::min(state.body.left(), kMaxReserve));
+  }
+  const RequestBody::Result result = state.body.Take(input_, parser_, sink);
+  switch (result) {
+    case RequestBody::Result::kTooLarge:
+    case RequestBody::Result::kMalformed:
+      RefuseBody(result);
+      return;
+    case RequestBody::Result::kDone:
+    case RequestBody::Result::kMore:
+      break;
+  }
+  const bool done = result == RequestBody::Result::kDone;
+  if (done || (!state.reader_wants_whole && !piece.empty())) {
+    if (done) {
+      read_watch_.Reset();
+      if (!state.reader_wants_whole && !state.deadline_is_fixed) {
+        state.deadline = core_.Now() + Nanos(core_.options.total_timeout);
       }
-      input_.Consume(consumed);
-      state.body_read += sink.size() - before;
-      state.body_done = result == RequestParser::Result::kDone;
+    } else if (read_watch_.waiting()) {
+      read_watch_.End(core_.Now(), read_bytes_);
     }
-    if (state.body_read > state.body_limit) return too_large();
-  }
-  if (state.body_done || (!state.reader_wants_whole && !piece.empty())) {
-    EndWaitForBody();
-    if (state.body_done && !state.reader_wants_whole && !state.deadline_is_fixed) {
-      state.deadline = core_.Now() + Nanos(core_.options.total_timeout);
-    }
-    due_.push_back([done = std::exchange(state.reader, nullptr),
-                    bytes = std::move(sink)]() mutable { done(std::move(bytes)); });
-    return;
-  }
-  if (peer_ended_) {
+    due_.push_back([reader = std::exchange(state.reader, nullptr),
+                    bytes = std::move(sink)]() mutable { reader(std::move(bytes)); });
+  } else if (peer_ended_) {
     lost_ = true;
     EndExchange(PeerGone());
     Close();
+  } else {
+    if (state.expects_continue) {
+      state.expects_continue = false;
+      output_.Add("HTTP/1.1 100 Continue\r\n\r\n");
+      Send();
+    }
+    if (!read_watch_.waiting()) {
+      read_watch_.Begin(core_.Now(), Nanos(core_.options.stall_timeout), read_bytes_);
+    }
+  }
+}
+
+void Http1Connection::RefuseBody(RequestBody::Result why) {
+  if (why == RequestBody::Result::kMalformed) {
+    const ParseError& error = parser_.error();
+    Refuse(error, absl::InvalidArgumentError(std::string(error.message)), /*linger=*/true);
     return;
   }
-  if (state.expects_continue) {
-    state.expects_continue = false;
-    output_.Add("HTTP/1.1 100 Continue\r\n\r\n");
-    Send();
-  }
-  BeginWaitForBody();
-}
-
-void Http1Connection::BeginWaitForBody() {
-  Stall& stall = read_stall_;
-  if (stall.deadline != kNever) return;
-  if (stall.left == 0) {
-    stall.mark = read_bytes_;
-    stall.left = Nanos(core_.options.stall_timeout);
-  }
-  stall.deadline = core_.Now() + stall.left;
-}
-
-// A reader got something. Where that was little, its next wait goes on where this one stood: the
-// time that it spends with a piece is its own, but a peer that sends byte after byte gains none.
-void Http1Connection::EndWaitForBody() {
-  Stall& stall = read_stall_;
-  if (stall.deadline == kNever) return;
-  const bool enough = state_.body_done || read_bytes_ - stall.mark >= kProgress;
-  stall.left = enough ? 0 : std::max<int64_t>(1, stall.deadline - core_.Now());
-  stall.deadline = kNever;
+  const uint64_t limit = state_.body.limit();
+  const std::string message =
+      fmt::format("the request's body is over the limit of {} bytes", limit);
+  Refuse(ParseError{.status = 413,
+                    .refusal = Refusal::kBodyTooLarge,
+                    .code = "body_too_large",
+                    .message = message},
+         TooLarge("the request's body", limit), /*linger=*/true);
 }
 
 void Http1Connection::ArmRead() {
@@ -339,8 +278,8 @@ void Http1Connection::ArmRead() {
       break;
     case Phase::kExchange:
       // Beyond what was asked for only this buffer is read, to see the peer leave.
-      if (state_.body_wanted && !state_.body_done &&
-          (state_.framing == Framing::kChunked || state_.body_left > kSmallBuffer)) {
+      if (state_.body_wanted && !state_.body.done() &&
+          (!state_.body.has_length() || state_.body.left() > kSmallBuffer)) {
         capacity = kBodyBuffer;
       }
       break;
@@ -376,63 +315,59 @@ void Http1Connection::Close() {
 void Http1Connection::CheckDeadlines(int64_t now) {
   {
     MutexLock lock(mutex_);
-    const ServerOptions& options = core_.options;
-    switch (phase_) {
-      case Phase::kHead:
-        if (now < phase_deadline_) return;
-        if (head_begun_) {
-          Refuse(ParseError{.status = 408,
-                            .refusal = Refusal::kHeaderTimeout,
-                            .code = "request_timeout",
-                            .message = "the request's header did not come in time"},
-                 absl::OkStatus(), /*linger=*/false);
-        } else {
-          core_.CountRefusal(served_ ? Refusal::kIdleTimeout : Refusal::kHeaderTimeout);
-          Close();
-        }
-        break;
-      case Phase::kExchange:
-        if (state_.answer != Progress::kComplete && now >= state_.deadline) {
-          const bool coming_in = state_.reader && !state_.body_done;
-          Refuse(ParseError{.status = coming_in ? 408 : 504,
-                            .refusal = Refusal::kTotalTimeout,
-                            .code = coming_in ? "request_timeout" : "deadline_exceeded",
-                            .message = "the request took too long"},
-                 absl::DeadlineExceededError("the request took too long"), /*linger=*/false);
-        } else if (state_.reader && state_.answer != Progress::kComplete &&
-                   now >= read_stall_.deadline) {
-          if (read_bytes_ - read_stall_.mark >= kProgress) {
-            read_stall_ = {.deadline = now + Nanos(options.stall_timeout), .mark = read_bytes_};
-          } else {
-            Refuse(ParseError{.status = 408,
-                              .refusal = Refusal::kBodyTimeout,
-                              .code = "request_timeout",
-                              .message = "the request's body did not come in time"},
-                   absl::DeadlineExceededError("the request's body did not come in time"),
-                   /*linger=*/false);
-          }
-        }
-        break;
-      case Phase::kLinger:
-        if (now >= phase_deadline_) Close();
-        break;
-      case Phase::kLastWords:
-      case Phase::kClosing:
-      case Phase::kClosed:
-        break;
-    }
-    if (now >= write_stall_.deadline && phase_ != Phase::kClosed) {
-      if (output_.sent_bytes() - write_stall_.mark >= kProgress) {
-        write_stall_ = {.deadline = now + Nanos(options.stall_timeout),
-                        .mark = output_.sent_bytes()};
-      } else {
-        core_.CountRefusal(Refusal::kWriteTimeout);
-        Cut();
-      }
-    }
+    Check(now);
     if (due_.empty() && !lost_ && phase_ != Phase::kClosing) return;
   }
   Pump();
+}
+
+void Http1Connection::Check(int64_t now) {
+  const int64_t stall_timeout = Nanos(core_.options.stall_timeout);
+  switch (phase_) {
+    case Phase::kHead:
+      if (now < phase_deadline_) break;
+      if (head_begun_) {
+        Refuse(ParseError{.status = 408,
+                          .refusal = Refusal::kHeaderTimeout,
+                          .code = "request_timeout",
+                          .message = "the request's header did not come in time"},
+               absl::OkStatus(), /*linger=*/false);
+      } else {
+        core_.CountRefusal(served_ ? Refusal::kIdleTimeout : Refusal::kHeaderTimeout);
+        Close();
+      }
+      break;
+    case Phase::kExchange:
+      if (state_.answer == Progress::kComplete) break;
+      if (now >= state_.deadline) {
+        const bool coming_in = state_.reader && !state_.body.done();
+        Refuse(ParseError{.status = coming_in ? 408 : 504,
+                          .refusal = Refusal::kTotalTimeout,
+                          .code = coming_in ? "request_timeout" : "deadline_exceeded",
+                          .message = "the request took too long"},
+               absl::DeadlineExceededError("the request took too long"), /*linger=*/false);
+      } else if (read_watch_.HasStalled(now, stall_timeout, read_bytes_)) {
+        Refuse(ParseError{.status = 408,
+                          .refusal = Refusal::kBodyTimeout,
+                          .code = "request_timeout",
+                          .message = "the request's body did not come in time"},
+               absl::DeadlineExceededError("the request's body did not come in time"),
+               /*linger=*/false);
+      }
+      break;
+    case Phase::kLinger:
+      if (now >= phase_deadline_) Close();
+      break;
+    case Phase::kLastWords:
+    case Phase::kClosing:
+    case Phase::kClosed:
+      break;
+  }
+  if (phase_ == Phase::kClosed) return;
+  if (write_watch_.HasStalled(now, stall_timeout, output_.sent_bytes())) {
+    core_.CountRefusal(Refusal::kWriteTimeout);
+    Cut();
+  }
 }
 
 void Http1Connection::CloseIfIdle() {
@@ -458,7 +393,7 @@ int Http1Connection::Abort() {
 
 void Http1Connection::LimitBody(const Http1Exchange& exchange, uint64_t bytes) {
   MutexLock lock(mutex_);
-  if (IsCurrent(exchange)) state_.body_limit = bytes;
+  if (IsCurrent(exchange)) state_.body.set_limit(bytes);
 }
 
 void Http1Connection::LimitTime(const Http1Exchange& exchange, absl::Duration limit) {
@@ -475,8 +410,8 @@ void Http1Connection::Read(const Http1Exchange& exchange, bool whole, std::optio
     MutexLock lock(mutex_);
     if (IsCurrent(exchange) && state_.answer != Progress::kComplete) {
       if (!state_.reader) {
-        if (limit.has_value()) state_.body_limit = *limit;
-        if (!whole && !state_.deadline_is_fixed && !state_.body_done) state_.deadline = kNever;
+        if (limit.has_value()) state_.body.set_limit(*limit);
+        if (!whole && !state_.deadline_is_fixed && !state_.body.done()) state_.deadline = kNever;
         state_.reader = std::move(done);
         state_.reader_wants_whole = whole;
         state_.body_wanted = true;
@@ -660,7 +595,7 @@ void Http1Connection::Cut() {
   lost_ = true;
   reset_ = true;
   output_.Clear();
-  write_stall_.deadline = kNever;
+  write_watch_.Reset();
   Wake();
 }
 
@@ -726,7 +661,7 @@ bool Http1Connection::Send() {
   }
   switch (result) {
     case OutputQueue::Result::kAllSent:
-      write_stall_.deadline = kNever;
+      write_watch_.Reset();
       return true;
     case OutputQueue::Result::kFull:
       ArmWrite();
@@ -741,10 +676,7 @@ bool Http1Connection::Send() {
 
 void Http1Connection::ArmWrite() {
   writing_ = true;
-  if (write_stall_.deadline == kNever) {
-    write_stall_ = {.deadline = core_.Now() + Nanos(core_.options.stall_timeout),
-                    .mark = output_.sent_bytes()};
-  }
+  write_watch_.Begin(core_.Now(), Nanos(core_.options.stall_timeout), output_.sent_bytes());
   socket_.async_wait(StreamSocket::wait_write,
                      [self = shared_from_this()](const boost::system::error_code& error) {
                        self->OnWritable(error);
@@ -761,12 +693,12 @@ void Http1Connection::AfterAnswer(ExchangeState& ended) {
   core_.requests_open.fetch_sub(1, std::memory_order_relaxed);
   served_ = true;
   if (!keep_alive_) {
-    HangUp(/*input_is_used_up=*/ended.body_done && input_.empty());
+    HangUp(/*input_is_used_up=*/ended.body.done() && input_.empty());
     return;
   }
   phase_ = Phase::kHead;
   head_begun_ = false;
-  leftover_ = ended.body_left;
+  leftover_ = ended.body.left();
   const ServerOptions& options = core_.options;
   phase_deadline_ =
       core_.Now() + Nanos(leftover_ > 0 ? options.header_timeout : options.idle_timeout);
@@ -778,11 +710,11 @@ bool Http1Connection::MayKeepAlive(const Headers& headers) const {
   if (!state_.active || !state_.keep_alive) return false;
   if (core_.draining.load(std::memory_order_relaxed)) return false;
   if (EqualsIgnoringCase(headers.Get("connection"), "close")) return false;
-  if (state_.body_done) return true;
+  if (state_.body.done()) return true;
   // What is left of the body would have to be read over. A peer that waits for 100-continue may
   // send it or not after any other answer, so that its next bytes could mean two things.
   if (state_.expects_continue && input_.empty()) return false;
-  return state_.framing == Framing::kLength && state_.body_left <= kMaxLeftover;
+  return state_.body.has_length() && state_.body.left() <= kMaxLeftover;
 }
 
 Response Http1Connection::Render(int status, std::string_view code,

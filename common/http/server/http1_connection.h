@@ -2,7 +2,6 @@
 #define SLIPWAY_COMMON_HTTP_SERVER_HTTP1_CONNECTION_H_
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +15,8 @@
 #include "common/http/server/input_buffer.h"
 #include "common/http/server/io_loop.h"
 #include "common/http/server/output_queue.h"
+#include "common/http/server/progress_watch.h"
+#include "common/http/server/request_body.h"
 #include "common/http/server/request_parser.h"
 #include "common/http/server/server.h"
 #include "common/sync/mutex.h"
@@ -77,18 +78,14 @@ class Http1Connection final : public Connection,
   struct ExchangeState {
     bool active = false;
     Http1Exchange* exchange = nullptr;  // null once its owners let go
-    Framing framing = Framing::kNone;
-    uint64_t body_left = 0;  // with kLength
-    bool body_done = false;
-    bool expects_continue = false;
-    bool keep_alive = false;  // as the request has it
-    uint64_t body_limit = 0;
-    uint64_t body_read = 0;
+    bool keep_alive = false;            // as the request has it
 
+    RequestBody body;
+    bool expects_continue = false;
+    bool body_wanted = false;       // someone has begun to read
     Exchange::BodyCallback reader;  // a read that waits
     bool reader_wants_whole = false;
-    bool body_wanted = false;  // someone has begun to read
-    std::string body;          // collected for such a reader
+    std::string collected;  // for such a reader
 
     Progress answer = Progress::kNone;
     bool bodiless = false;                // HEAD, 204, 304
@@ -98,13 +95,6 @@ class Http1Connection final : public Connection,
     int64_t deadline = 0;
     bool deadline_is_fixed = false;  // set by LimitTime
     absl::AnyInvocable<void()> cancelled;
-  };
-
-  // A wait for bytes in one direction: cut when too few came by its deadline.
-  struct Stall {
-    int64_t deadline = std::numeric_limits<int64_t>::max();
-    uint64_t mark = 0;  // bytes when it began
-    int64_t left = 0;   // while nobody waits: what remains of a wait that brought too few
   };
 
   using Callbacks = std::vector<absl::AnyInvocable<void()>>;
@@ -117,8 +107,8 @@ class Http1Connection final : public Connection,
   void TakeHead() REQUIRES(mutex_);
   void BeginExchange(ParsedHead parsed) REQUIRES(mutex_);
   void ServeReader() REQUIRES(mutex_);
-  void BeginWaitForBody() REQUIRES(mutex_);
-  void EndWaitForBody() REQUIRES(mutex_);
+  void RefuseBody(RequestBody::Result why) REQUIRES(mutex_);
+  void Check(int64_t now) REQUIRES(mutex_);
   void ArmRead() REQUIRES(mutex_);
   void Close() REQUIRES(mutex_);
 
@@ -168,7 +158,7 @@ class Http1Connection final : public Connection,
   bool lost_ GUARDED_BY(mutex_) = false;        // nothing can be sent or read any more
   bool reset_ GUARDED_BY(mutex_) = false;       // and the peer is to see that
   uint64_t read_bytes_ GUARDED_BY(mutex_) = 0;
-  Stall read_stall_ GUARDED_BY(mutex_);
+  ProgressWatch read_watch_ GUARDED_BY(mutex_);
   RequestParser parser_ GUARDED_BY(mutex_);
   uint64_t leftover_ GUARDED_BY(mutex_) = 0;  // of a body that nobody read
   bool served_ GUARDED_BY(mutex_) = false;    // at least one request
@@ -182,7 +172,7 @@ class Http1Connection final : public Connection,
 
   OutputQueue output_ GUARDED_BY(mutex_);
   bool writing_ GUARDED_BY(mutex_) = false;  // waits for the socket to take more
-  Stall write_stall_ GUARDED_BY(mutex_);
+  ProgressWatch write_watch_ GUARDED_BY(mutex_);
 
   // Callbacks that are due, and whether someone will run them.
   Callbacks due_ GUARDED_BY(mutex_);
