@@ -212,10 +212,13 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
   return served;
 }
 
-void LoadedModels::Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> result) {
+void LoadedModels::Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made) {
   const std::string deployment = job->key.deployment.ToString();
   const std::string version = job->key.version.ToString();
   MutexLock lock(mutex_);
+  // Goes before the lock does: once others can see the model, this thread holds no handle that
+  // would keep it alive past its unloading.
+  const absl::StatusOr<ModelHandle> result = std::move(made);
   const auto entry = entries_.find(job->key);
   // Unloaded, or loaded anew, in the meantime.
   if (entry == entries_.end() || entry->second.job != job) return;

@@ -111,7 +111,7 @@ class LoadedModels {
   void RunLoader(const std::stop_token& stop);
   absl::StatusOr<ModelHandle> Make(const Job& job);
   absl::StatusOr<ModelFiles> FetchFiles(const Job& job);
-  void Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> result);
+  void Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made);
   /// Rebuilds what calls look up of one deployment; `newest`, where it is not null, comes last.
   void Publish(const DeploymentName& deployment, const ModelHandle& newest) REQUIRES(mutex_);
   /// Why Find() has nothing to give.
