@@ -33,7 +33,7 @@ std::unique_ptr<Learner> MakeLearner(const nn::ModelDescription& description,
                                      const training::Loss& loss,
                                      const training::Optimizer& optimizer,
                                      TorchLearnerOptions options = {}) {
-  if (options.threads == 0) options.threads = 2;
+  if (options.threads == 0) options.threads = 1;
   return MakeTorchLearner(description.BuildNetwork("").value(), loss, optimizer, options).value();
 }
 
