@@ -67,17 +67,16 @@ uint64_t ContentBytes(const pb::Message& request) {
 
 }  // namespace
 
-class FakePlatform::Service : public grpc::CallbackGenericService {
+// What stays through a restart of the server.
+class FakePlatform::Service {
  public:
   explicit Service(const TestTrust& trust) {
-    for (const auto& [package, id] : {std::pair("registry", ServiceId::kRegistry),
-                                      std::pair("training", ServiceId::kTraining),
-                                      std::pair("controller", ServiceId::kController)}) {
+    for (const auto& [package, id] :
+         {std::pair("registry", ServiceId::kRegistry), std::pair("training", ServiceId::kTraining),
+          std::pair("controller", ServiceId::kController)}) {
       verifiers_[package] = trust.Verifier(id);
     }
   }
-
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override;
 
   absl::StatusOr<std::shared_ptr<const Principal>> Verify(const std::string& package,
                                                           const std::string& token) {
@@ -105,16 +104,17 @@ class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
     const size_t slash = full.rfind('/');
     const std::string service_name = full.substr(1, slash - 1);
     const auto* descriptor = pb::DescriptorPool::generated_pool()->FindServiceByName(service_name);
-    method_ = descriptor == nullptr ? nullptr : descriptor->FindMethodByName(full.substr(slash + 1));
+    method_ =
+        descriptor == nullptr ? nullptr : descriptor->FindMethodByName(full.substr(slash + 1));
     if (method_ == nullptr) {
-      Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, full));
+      FinishOnce(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, full));
       return;
     }
     name_ = descriptor->name() + "/" + method_->name();
     const std::string package = service_name.substr(8, service_name.find('.', 8) - 8);
     const auto principal = service_.Verify(package, Metadata(*context, kTokenMetadata));
     if (!principal.ok()) {
-      Finish(ToGrpcStatus(principal.status()));
+      FinishOnce(ToGrpcStatus(principal.status()));
       return;
     }
     call_.method = name_;
@@ -133,7 +133,7 @@ class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
     if (ok) {
       auto request = NewMessage(*method_->input_type());
       if (!Parse(received_, *request)) {
-        Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "cannot be parsed"));
+        FinishOnce(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "cannot be parsed"));
         return;
       }
       call_.content_bytes += ContentBytes(*request);
@@ -147,7 +147,7 @@ class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
       }
     }
     if (request_ == nullptr) {
-      Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no message"));
+      FinishOnce(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no message"));
       return;
     }
     Answer();
@@ -257,10 +257,19 @@ class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
   bool finished_ = false;
 };
 
-grpc::ServerGenericBidiReactor* FakePlatform::Service::CreateReactor(
-    grpc::GenericCallbackServerContext* context) {
-  return new Reactor(*this, context);
-}
+// gRPC takes a generic service for one server only.
+class FakePlatform::Listener : public grpc::CallbackGenericService {
+ public:
+  explicit Listener(Service& service) : service_(service) {}
+
+ private:
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    return new Reactor(service_, context);
+  }
+
+  Service& service_;
+};
 
 FakePlatform::FakePlatform(const TestTrust& trust, const std::string& socket)
     : socket_(socket), service_(std::make_unique<Service>(trust)) {
@@ -272,8 +281,9 @@ FakePlatform::~FakePlatform() { Stop(); }
 void FakePlatform::StartAgain() {
   GrpcServerOptions options;
   options.address = "unix:" + socket_;
+  listener_ = std::make_unique<Listener>(*service_);
   options.configure = [this](grpc::ServerBuilder& builder) {
-    builder.RegisterCallbackGenericService(service_.get());
+    builder.RegisterCallbackGenericService(listener_.get());
   };
   auto server = GrpcServer::Start(options, {});
   ASSERT_TRUE(server.ok()) << server.status();

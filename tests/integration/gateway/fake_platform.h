@@ -55,7 +55,6 @@ class FakePlatform {
 
   /// Calls so far, WatchRoutes and ListUsageEvents left out.
   std::vector<Call> calls() const;
-  size_t watches() const;
   /// Waits until a stream of that method is open (or gone, with `open` = false).
   void WaitForStream(const std::string& method, bool open);
 
@@ -64,10 +63,12 @@ class FakePlatform {
 
  private:
   class Service;
+  class Listener;
   class Reactor;
 
   const std::string socket_;
   std::unique_ptr<Service> service_;
+  std::unique_ptr<Listener> listener_;
   std::unique_ptr<GrpcServer> server_;
 };
 

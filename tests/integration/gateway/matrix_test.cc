@@ -134,10 +134,9 @@ class MatrixTest : public GatewayTest {
     everyone.push_back({"revoked owner", revoked, Role::kNone, "", false});
     const auto soon = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
         absl::ToUnixMicros(Clock::Real().Now() + absl::Milliseconds(200)));
-    const json expiring =
-        AskJson("POST", "/api/v1/tenants/acme/keys", operator_key_,
-                fmt::format(R"({{"role":"ROLE_OWNER","expireTime":"{}"}})",
-                            google::protobuf::util::TimeUtil::ToString(soon)));
+    const json expiring = AskJson("POST", "/api/v1/tenants/acme/keys", operator_key_,
+                                  fmt::format(R"({{"role":"ROLE_OWNER","expireTime":"{}"}})",
+                                              google::protobuf::util::TimeUtil::ToString(soon)));
     Clock::Real().SleepFor(absl::Milliseconds(250));
     everyone.push_back({"expired owner", expiring["secret"], Role::kNone, "", false});
     return everyone;
@@ -198,8 +197,7 @@ TEST_F(MatrixTest, AnotherTenantsObjectAndAnAbsentOneAnswerTheSame) {
       if (!RequestFor(method, "acme").has_tenant) continue;
       const Request foreign = RequestFor(method, "acme");
       const Request absent = RequestFor(method, "initech");
-      const Answer foreign_answer =
-          Ask(foreign.http_method, foreign.target, globex, foreign.body);
+      const Answer foreign_answer = Ask(foreign.http_method, foreign.target, globex, foreign.body);
       const Answer absent_answer = Ask(absent.http_method, absent.target, globex, absent.body);
       EXPECT_EQ(foreign_answer.status, 404) << foreign.target;
       std::string expected = without_id(absent_answer);

@@ -1,0 +1,379 @@
+// Predictions: through the listener, to real gRPC workers and back, with a row for each.
+#include <sys/resource.h>
+
+#include <atomic>
+#include <csignal>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "services/gateway/identity/api_key.h"
+#include "slipway/training/v1/training.pb.h"
+#include "tests/integration/gateway/gateway_fixture.h"
+
+namespace slipway::gateway {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class OipTest : public GatewayTest {
+ protected:
+  void SetUp() override {
+    StartGateway();
+    MakeTenant("acme");
+    MakeTenant("globex");
+    key_ = MakeKey("acme", "OWNER");
+    worker_ = std::make_unique<FakeWorker>(trust_, folder_ / "run/w1.sock");
+    RouteTo("acme", "digits", key_, {{3, worker_->address()}});
+  }
+
+  Answer Infer(const std::string& body, const std::string& path = "/v2/models/digits/infer") {
+    return Ask("POST", path, key_, body);
+  }
+
+  json Records() {
+    return AskJson("GET", "/api/v1/tenants/-/usageRecords?pageSize=1000", key_)["usageRecords"];
+  }
+
+  std::string key_;
+  std::unique_ptr<FakeWorker> worker_;
+};
+
+TEST_F(OipTest, PredictsAndSaysWhichVersionDid) {
+  const Answer answer = Infer(InferBody());
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body,
+            R"({"model_name":"digits","model_version":"3","id":"42","outputs":[{"name":"x",)"
+            R"("shape":[1,2],"datatype":"FP32","data":[1.5,2]}]})");
+  ASSERT_THAT(worker_->requests(), SizeIs(1));
+  EXPECT_EQ(worker_->requests()[0].model_name(), "tenants/acme/deployments/digits");
+  EXPECT_EQ(worker_->requests()[0].model_version(), "3");
+  EXPECT_EQ(Infer(InferBody(), "/v2/models/digits/versions/3/infer").status, 200);
+  EXPECT_EQ(Infer(InferBody(), "/v2/models/digits/versions/4/infer").status, 404);
+}
+
+TEST_F(OipTest, EachAnsweredCallHasOneRowAndARefusedOneNone) {
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(Infer(InferBody()).status, 200);
+  EXPECT_EQ(Infer("{}").status, 400);
+  EXPECT_EQ(Infer(InferBody(), "/v2/models/none/infer").status, 404);
+  worker_->OnInfer([](const auto&, auto&) { return InvalidField("inputs.x", "is wrong"); });
+  EXPECT_EQ(Infer(InferBody()).status, 400);
+  const json records = Records();
+  ASSERT_EQ(records.size(), 3u) << records.dump(1);
+  const json& row = records[0];
+  EXPECT_EQ(row["kind"], "inference");
+  EXPECT_EQ(row["tenant"], "acme");
+  EXPECT_EQ(row["keyId"], std::string(*KeyIdOf(key_)));
+  EXPECT_EQ(row["resource"], "tenants/acme/deployments/digits");
+  EXPECT_EQ(row["modelVersion"], "tenants/acme/models/m/versions/3");
+  EXPECT_EQ(row["quantity"], 1);
+  EXPECT_EQ(row["httpCode"], 200);
+  EXPECT_EQ(row["broken"], false);
+  EXPECT_EQ(row["computeMicros"], "123");
+  EXPECT_EQ(row["inputBytes"], std::to_string(InferBody().size()));
+  const json totals = AskJson("GET", "/api/v1/tenants/-/usage", key_)["totals"];
+  ASSERT_EQ(totals.size(), 1u);
+  EXPECT_EQ(totals[0]["count"], "3");
+}
+
+// The row is in the journal before a byte of the answer is: what a kill at that moment leaves.
+TEST_F(OipTest, TheRowIsWrittenBeforeTheAnswer) {
+  http::RawPeer peer(gateway_->address());
+  peer.Send(Render("POST", "/v2/models/digits/infer", key_, InferBody()));
+  const Answer answer = peer.Read();
+  ASSERT_EQ(answer.status, 200);
+  const std::string id(answer.headers.Get("x-request-id"));
+  std::string journal;
+  for (const auto& file : std::filesystem::directory_iterator(folder_ / "journal")) {
+    journal += *ReadFile(file.path().string());
+  }
+  EXPECT_THAT(journal, HasSubstr(id));
+}
+
+// No file may grow or be written at all: sockets go on, the journal does not.
+class NoFileWrites {
+ public:
+  NoFileWrites() {
+    before_ = std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &limit_);
+    rlimit none = limit_;
+    none.rlim_cur = 0;
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoFileWrites() {
+    ::setrlimit(RLIMIT_FSIZE, &limit_);
+    std::signal(SIGXFSZ, before_);
+  }
+
+ private:
+  rlimit limit_{};
+  void (*before_)(int);
+};
+
+TEST_F(OipTest, WithoutItsRowNoAnswerGoesOut) {
+  {
+    const NoFileWrites no_writes;
+    const Answer answer = Infer(InferBody());
+    EXPECT_EQ(answer.status, 500) << answer.body;
+    EXPECT_THAT(answer.body, ::testing::Not(HasSubstr("outputs")));
+  }
+  EXPECT_EQ(Infer(InferBody()).status, 200);
+  EXPECT_EQ(Records().size(), 1u);
+}
+
+TEST_F(OipTest, AFullJournalRefusesBeforeTheWorkIsDone) {
+  gateway_.reset();
+  config_.journal_bytes = 1 << 20;
+  // The ledger cannot take rows for now.
+  config_.ledger_interval = absl::Minutes(5);
+  StartGateway();
+  RouteTo("acme", "digits", key_, {{3, worker_->address()}});
+  int answered = 0;
+  Answer last;
+  http::RawPeer peer(gateway_->address());
+  for (; answered < 20'000; ++answered) {
+    last = peer.Ask(Render("POST", "/v2/models/digits/infer", key_, InferBody()));
+    if (last.status != 200) break;
+  }
+  EXPECT_EQ(last.status, 507);
+  EXPECT_THAT(last.body, HasSubstr("no space is left"));
+  EXPECT_GT(answered, 1000);
+  EXPECT_THAT(worker_->requests(), SizeIs(answered));
+  // Reading the ledger moves the rows on, and predictions go on.
+  EXPECT_EQ(AskJson("GET", "/api/v1/tenants/-/usage", key_)["totals"][0]["count"],
+            std::to_string(answered));
+  EXPECT_EQ(Infer(InferBody()).status, 200);
+}
+
+TEST_F(OipTest, ErrorsAreTheProtocols) {
+  struct {
+    absl::Status status;
+    int code;
+  } const cases[] = {
+      {InvalidField("inputs.x", "is wrong"), 400},
+      {absl::FailedPreconditionError("x"), 400},
+      {absl::NotFoundError("x"), 404},
+      {absl::ResourceExhaustedError("the queue is full"), 503},
+      {TooLarge("x", 1), 413},
+      {absl::UnavailableError("unloading"), 503},
+      {absl::UnimplementedError("x"), 501},
+      {absl::InternalError("segment of /secret"), 500},
+      {absl::DeadlineExceededError("x"), 504},
+      {absl::AbortedError("x"), 400},
+  };
+  for (const auto& wrong : cases) {
+    worker_->OnInfer([status = wrong.status](const auto&, auto&) { return status; });
+    const Answer answer = Infer(InferBody());
+    EXPECT_EQ(answer.status, wrong.code) << wrong.status;
+    const json body = json::parse(answer.body);
+    EXPECT_TRUE(body["error"].is_string()) << answer.body;
+    EXPECT_EQ(body.size(), 1u);
+    EXPECT_THAT(answer.body, ::testing::Not(HasSubstr("secret")));
+  }
+}
+
+TEST_F(OipTest, EveryRefusalHasTheProtocolsForm) {
+  struct {
+    const char* method;
+    std::string path;
+    std::string body;
+    int status;
+  } const cases[] = {
+      {"GET", "/v2/models/none", "", 404},
+      {"GET", "/v2/models/digits/versions/9", "", 404},
+      {"GET", "/v2/models/digits/infer", "", 405},
+      {"POST", "/v2/models/digits", "{}", 405},
+      {"POST", "/v2/health/live", "{}", 405},
+      {"POST", "/v2", "{}", 405},
+      {"GET", "/v2/models", "", 404},
+      {"GET", "/v2/models/", "", 404},
+      {"GET", "/v2/models/../models/digits", "", 404},
+      {"GET", "/v2/models/%2e%2e%2fdigits", "", 404},
+      {"GET", "/v2/models/digits%2fversions%2f3", "", 404},
+      {"GET", "/v2/models/" + std::string(10'000, 'm'), "", 404},
+      {"GET", "/v2/models/digits/versions//ready", "", 404},
+      {"GET", "/v2/models/digits/config/extra", "", 404},
+      {"POST", "/v2/models/digits/infer", "", 400},
+      {"POST", "/v2/models/digits/infer", "{\"inputs\":", 400},
+      {"POST", "/v2/models/digits/infer",
+       R"({"inputs":[{"name":"x","shape":[16,1152921504606846978],"datatype":"FP32","data":[]}]})",
+       400},
+  };
+  for (const auto& wrong : cases) {
+    const Answer answer = Ask(wrong.method, wrong.path, key_, wrong.body);
+    EXPECT_EQ(answer.status, wrong.status) << wrong.path << answer.body;
+    EXPECT_TRUE(json::parse(answer.body)["error"].is_string()) << wrong.path << answer.body;
+  }
+  EXPECT_EQ(Ask("POST", "/v2/models/digits/infer", "", InferBody()).status, 401);
+  EXPECT_TRUE(json::parse(Ask("GET", "/v2", "").body)["error"].is_string());
+  EXPECT_THAT(worker_->requests(), SizeIs(0));
+}
+
+TEST_F(OipTest, RolesAndTenants) {
+  EXPECT_EQ(Ask("POST", "/v2/models/digits/infer", MakeKey("acme", "CALLER"), InferBody()).status,
+            200);
+  const std::string viewer = MakeKey("acme", "VIEWER");
+  EXPECT_EQ(Ask("POST", "/v2/models/digits/infer", viewer, InferBody()).status, 403);
+  EXPECT_EQ(Ask("GET", "/v2/models/digits", viewer).status, 200);
+  const std::string globex = MakeKey("globex", "OWNER");
+  const Answer foreign = Ask("POST", "/v2/models/digits/infer", globex, InferBody());
+  const Answer absent = Ask("POST", "/v2/models/absent/infer", globex, InferBody());
+  EXPECT_EQ(foreign.status, 404);
+  EXPECT_EQ(foreign.body, R"({"error":"model digits was not found"})");
+  EXPECT_EQ(absent.body, R"({"error":"model absent was not found"})");
+  EXPECT_EQ(Ask("POST", "/v2/models/digits/infer", operator_key_, InferBody()).status, 404);
+}
+
+TEST_F(OipTest, DescribesServerAndModel) {
+  EXPECT_EQ(AskJson("GET", "/v2", key_)["name"], "slipway");
+  EXPECT_EQ(AskJson("GET", "/v2/", key_)["extensions"], json::array());
+  const json model = AskJson("GET", "/v2/models/digits", key_);
+  EXPECT_EQ(model["versions"], json({"3"}));
+  EXPECT_EQ(model["platform"], "slipway");
+  EXPECT_EQ(model["inputs"][0], (json{{"name", "x"}, {"datatype", "FP32"}, {"shape", {-1, 2}}}));
+  EXPECT_EQ(model["properties"]["labels"], R"(["cat","dog"])");
+  EXPECT_EQ(AskJson("GET", "/v2/models/digits/ready", key_)["ready"], true);
+  SetRoutes({Route("acme", "digits", {{3, ""}})});
+  WaitFor([&] { return Ask("GET", "/v2/models/digits/ready", key_).status == 503; },
+          "the endpoint without a worker");
+  EXPECT_EQ(Infer(InferBody()).status, 503);
+}
+
+TEST_F(OipTest, GoesToAnotherWorkerWhereOneIsNotThere) {
+  RouteTo("acme", "digits", key_, {{3, worker_->address()}});
+  controller::v1::Route route = Route("acme", "digits", {{3, worker_->address()}});
+  // Nobody listens there.
+  route.mutable_targets(0)->add_workers("unix:" + (folder_ / "run/dead.sock"));
+  SetRoutes({route});
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(Infer(InferBody()).status, 200);
+  EXPECT_THAT(worker_->requests(), SizeIs(40));
+  EXPECT_EQ(Records().size(), 40u);
+}
+
+TEST_F(OipTest, ACallThatReachedItsWorkerIsNotRepeated) {
+  auto second = std::make_unique<FakeWorker>(trust_, folder_ / "run/w2.sock");
+  controller::v1::Route route = Route("acme", "digits", {{3, worker_->address()}});
+  route.mutable_targets(0)->add_workers(second->address());
+  SetRoutes({route});
+  const auto unavailable = [](const auto&, auto&) { return absl::UnavailableError("busy"); };
+  worker_->OnInfer(unavailable);
+  second->OnInfer(unavailable);
+  EXPECT_EQ(Infer(InferBody()).status, 503);
+  EXPECT_EQ(worker_->requests().size() + second->requests().size(), 1u);
+}
+
+TEST_F(OipTest, SharesCallsByWeight) {
+  auto second = std::make_unique<FakeWorker>(trust_, folder_ / "run/w2.sock");
+  controller::v1::Route route =
+      Route("acme", "digits", {{3, worker_->address()}, {4, second->address()}});
+  route.mutable_targets(0)->set_weight(9);
+  SetRoutes({route});
+  WaitFor([&] { return Ask("GET", "/v2/models/digits/versions/4", key_).status == 200; },
+          "version 4");
+  std::map<std::string, int> versions;
+  http::RawPeer peer(gateway_->address());
+  for (int i = 0; i < 500; ++i) {
+    const Answer answer = peer.Ask(Render("POST", "/v2/models/digits/infer", key_, InferBody()));
+    ++versions[json::parse(answer.body)["model_version"]];
+  }
+  EXPECT_NEAR(versions["4"], 50, 35);
+  EXPECT_EQ(versions["3"] + versions["4"], 500);
+}
+
+TEST_F(OipTest, KeepsTheRoutesWhileTheControllerIsAway) {
+  platform_->Stop();
+  EXPECT_EQ(Infer(InferBody()).status, 200);
+  platform_->StartAgain();
+  SetRoutes({Route("acme", "letters", {{1, worker_->address()}})});
+  WaitFor([&] { return Ask("GET", "/v2/models/letters", key_).status == 200; }, "the new routes");
+  EXPECT_EQ(Ask("GET", "/v2/models/digits", key_).status, 404);
+}
+
+TEST_F(OipTest, ACallerThatLeavesCancelsItsWork) {
+  std::atomic<bool> entered = false;
+  std::atomic<bool> leave = false;
+  worker_->OnInfer([&](const auto& request, auto& response) {
+    entered = true;
+    while (!leave) Clock::Real().SleepFor(absl::Milliseconds(1));
+    EchoTensors(request, response);
+    return absl::OkStatus();
+  });
+  {
+    http::RawPeer peer(gateway_->address());
+    peer.Send(Render("POST", "/v2/models/digits/infer", key_, InferBody()));
+    WaitFor([&] { return entered.load(); }, "the worker to be asked");
+  }
+  Clock::Real().SleepFor(absl::Milliseconds(100));
+  leave = true;
+  WaitFor([&] { return worker_->cancelled() == 1; }, "the worker to see the cancellation");
+  EXPECT_EQ(Records().size(), 0u);
+}
+
+TEST_F(OipTest, AnsweredCallsHaveTheirRowsAfterAKillAndARestart) {
+  http::RawPeer peer(gateway_->address());
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(peer.Ask(Render("POST", "/v2/models/digits/infer", key_, InferBody())).status, 200);
+  }
+  // The database and journal as a kill leaves them at this moment.
+  const std::string copy = folder_ / "killed";
+  std::filesystem::create_directory(copy);
+  for (const char* file : {"gateway.db", "gateway.db-wal"}) {
+    if (std::filesystem::exists(folder_ / file)) {
+      std::filesystem::copy(folder_ / file, copy + "/" + file);
+    }
+  }
+  std::filesystem::copy(folder_ / "journal", copy + "/journal");
+  gateway_.reset();
+  config_.database = "sqlite:" + copy + "/gateway.db";
+  config_.data_dir = copy;
+  StartGateway();
+  WaitFor([&] { return Records().size() >= 50; }, "the rows");
+  EXPECT_EQ(Records().size(), 50u);
+}
+
+TEST_F(OipTest, TrainingsUsageComesIntoTheSameLedger) {
+  platform_->On("TrainingService/ListUsageEvents", [](const google::protobuf::Message& message) {
+    const auto& request = static_cast<const training::v1::ListUsageEventsRequest&>(message);
+    auto response = std::make_shared<training::v1::ListUsageEventsResponse>();
+    if (request.after_cursor() < 1) {
+      auto& event = *response->add_events();
+      event.set_cursor(1);
+      event.set_tenant("acme");
+      event.set_kind("training_seconds");
+      event.set_quantity(12.5);
+      event.set_resource("tenants/acme/jobs/j");
+      event.mutable_time()->set_seconds(1'800'000'000);
+    }
+    return FakePlatform::Reply{.messages = {response}, .status = absl::OkStatus()};
+  });
+  WaitFor([&] { return Records().size() == 1; }, "training's usage");
+  EXPECT_EQ(Records()[0]["kind"], "training_seconds");
+  EXPECT_EQ(Records()[0]["quantity"], 12.5);
+}
+
+TEST_F(OipTest, CountsByEndpointAndNeverByKey) {
+  Infer(InferBody());
+  Infer(InferBody(), "/v2/models/none-" + std::string(20, 'x') + "/infer");
+  const std::string text = metrics_->Text();
+  EXPECT_THAT(text, HasSubstr("slipway_gateway_inference_requests_total{code=\"200\",endpoint="
+                              "\"digits\",tenant=\"acme\"} 1"));
+  EXPECT_THAT(text, HasSubstr("slipway_gateway_requests_total{code=\"404\",method=\"v2/infer\"}"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("none-")));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr(std::string(*KeyIdOf(key_)))));
+}
+
+TEST_F(OipTest, TakesLargeBodiesThroughThePool) {
+  std::string data = "[";
+  constexpr int kElements = 150'528;
+  for (int i = 0; i < kElements; ++i) data += (i > 0 ? "," : "") + fmt::format("{}.5", i % 256);
+  const Answer answer = Infer(
+      fmt::format(R"({{"inputs":[{{"name":"x","shape":[1,{}],"datatype":"FP32","data":{}]}}]}})",
+                  kElements, data));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(json::parse(answer.body)["outputs"][0]["data"].size(), static_cast<size_t>(kElements));
+}
+
+}  // namespace
+}  // namespace slipway::gateway
