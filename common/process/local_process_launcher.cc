@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -134,9 +135,12 @@ void CloseOnExecAbove2() {
   if (getppid() != plan.parent) _exit(127);
   setpgid(0, 0);
 
-  struct sigaction standard = {};
-  standard.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &standard, nullptr);
+  // The kernel's own call with its own struct, all zero for SIG_DFL: the C library's refuses the
+  // two signals that it keeps to itself, and a parent may have left those ignored as well.
+  const uint64_t standard[4] = {};
+  for (int signal = 1; signal < NSIG; ++signal) {
+    syscall(SYS_rt_sigaction, signal, standard, nullptr, sizeof(uint64_t));
+  }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
