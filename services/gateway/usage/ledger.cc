@@ -186,6 +186,29 @@ v1::AuditRecord ReadAudit(const sql::Row& row) {
 
 constexpr char kBefore[] = " AND (time < ? OR (time = ? AND id < ?))";
 
+// A page of a tenant's rows: `select` says columns and table, `read` makes a record of a row.
+template <class Record>
+absl::StatusOr<std::vector<Record>> ListNewestFirst(sql::Database& database,
+                                                    std::string_view select,
+                                                    const std::string& tenant,
+                                                    const std::optional<Ledger::Mark>& before,
+                                                    int limit, Record (*read)(const sql::Row&)) {
+  std::vector<Record> records;
+  RETURN_IF_ERROR(database.Read([&](sql::Transaction& tx) -> absl::Status {
+    records.clear();
+    sql::Params params = {tenant};
+    if (before) params.insert(params.end(), {before->time_micros, before->time_micros, before->id});
+    params.emplace_back(limit);
+    return tx.ForEach(fmt::format("{} WHERE tenant = ?{} ORDER BY time DESC, id DESC LIMIT ?",
+                                  select, before ? kBefore : ""),
+                      params, [&](const sql::Row& row) {
+                        records.push_back(read(row));
+                        return absl::OkStatus();
+                      });
+  }));
+  return records;
+}
+
 }  // namespace
 
 absl::StatusOr<JournalPosition> Ledger::Position(const std::string& writer) {
@@ -261,45 +284,20 @@ absl::StatusOr<bool> Ledger::AddFromOutbox(const std::string& source, int64_t fr
 absl::StatusOr<std::vector<v1::UsageRecord>> Ledger::ListUsage(const std::string& tenant,
                                                                const std::optional<Mark>& before,
                                                                int limit) {
-  std::vector<v1::UsageRecord> records;
-  RETURN_IF_ERROR(database_.Read([&](sql::Transaction& tx) -> absl::Status {
-    records.clear();
-    sql::Params params = {tenant};
-    if (before) params.insert(params.end(), {before->time_micros, before->time_micros, before->id});
-    params.emplace_back(limit);
-    return tx.ForEach(
-        fmt::format("SELECT id, time, tenant, key_id, kind, resource, model_version, quantity, "
-                    "request_id, http_code, outcome, input_bytes, output_bytes, compute_micros "
-                    "FROM usage_records WHERE tenant = ?{} ORDER BY time DESC, id DESC LIMIT ?",
-                    before ? kBefore : ""),
-        params, [&](const sql::Row& row) {
-          records.push_back(ReadUsage(row));
-          return absl::OkStatus();
-        });
-  }));
-  return records;
+  return ListNewestFirst(database_,
+                         "SELECT id, time, tenant, key_id, kind, resource, model_version, "
+                         "quantity, request_id, http_code, outcome, input_bytes, output_bytes, "
+                         "compute_micros FROM usage_records",
+                         tenant, before, limit, ReadUsage);
 }
 
 absl::StatusOr<std::vector<v1::AuditRecord>> Ledger::ListAudit(const std::string& tenant,
                                                                const std::optional<Mark>& before,
                                                                int limit) {
-  std::vector<v1::AuditRecord> records;
-  RETURN_IF_ERROR(database_.Read([&](sql::Transaction& tx) -> absl::Status {
-    records.clear();
-    sql::Params params = {tenant};
-    if (before) params.insert(params.end(), {before->time_micros, before->time_micros, before->id});
-    params.emplace_back(limit);
-    return tx.ForEach(
-        fmt::format("SELECT id, time, tenant, key_id, method, resource, peer_address, request_id, "
-                    "http_code FROM audit_records WHERE tenant = ?{} "
-                    "ORDER BY time DESC, id DESC LIMIT ?",
-                    before ? kBefore : ""),
-        params, [&](const sql::Row& row) {
-          records.push_back(ReadAudit(row));
-          return absl::OkStatus();
-        });
-  }));
-  return records;
+  return ListNewestFirst(database_,
+                         "SELECT id, time, tenant, key_id, method, resource, peer_address, "
+                         "request_id, http_code FROM audit_records",
+                         tenant, before, limit, ReadAudit);
 }
 
 absl::StatusOr<std::vector<v1::UsageTotal>> Ledger::Totals(const std::string& tenant,
