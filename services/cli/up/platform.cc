@@ -14,6 +14,7 @@
 #include "common/crypto/ed25519.h"
 #include "common/crypto/random.h"
 #include "common/files/files.h"
+#include "common/http/unix_get.h"
 #include "common/process/local_process_launcher.h"
 #include "common/process/shutdown.h"
 #include "common/process/supervisor.h"
@@ -22,7 +23,6 @@
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/up/data_directory.h"
-#include "services/cli/up/probe.h"
 #include "services/cli/up/services.h"
 
 namespace slipway::cli {
@@ -125,6 +125,11 @@ class Reporter {
   Mutex mutex_;
   json state_ GUARDED_BY(mutex_);
 };
+
+// Does a service's admin listener, on the Unix socket `path`, say that it is ready?
+bool IsReady(const std::string& path) {
+  return http::UnixGet(path, "/readyz", absl::Seconds(1)).has_value();
+}
 
 // True when every service is ready; false when the wish to stop came first.
 absl::StatusOr<bool> WaitUntilReady(const DataDirectory& directory, ShutdownSignal& shutdown) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "common/http/unix_get.h"
 #include "common/metrics/metrics.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -48,6 +49,22 @@ TEST_F(AdminTest, SaysWhetherTheServiceIsReady) {
   ready_ = true;
   EXPECT_EQ(Get("/readyz").status, 200);
   EXPECT_EQ(Get("/readyz").body, "");
+}
+
+TEST_F(AdminTest, AnswersUnixGetOnASocket) {
+  const TempDir dir;
+  const std::string path = dir / "a.sock";
+  const auto get = [&](std::string_view target) {
+    return http::UnixGet(path, target, absl::Seconds(10));
+  };
+  EXPECT_EQ(get("/healthz"), std::nullopt) << "nobody listens yet";
+  const auto server =
+      AdminServer::Start("unix:" + path, metrics_, [this] { return ready_.load(); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ(get("/readyz"), std::nullopt);
+  ready_ = true;
+  EXPECT_EQ(get("/readyz"), "");
+  EXPECT_THAT(get("/metrics").value_or(""), HasSubstr("slipway_registry_build_info"));
 }
 
 TEST_F(AdminTest, ShowsTheMetricsAsTheyAre) {
