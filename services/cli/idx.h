@@ -9,8 +9,7 @@
 
 namespace slipway::cli {
 
-/// The head of an IDX file of unsigned bytes (http://yann.lecun.com/exdb/mnist, "FILE FORMATS"),
-/// from which single items are read; gzip or plain.
+/// Some items of an IDX file of unsigned bytes (see common/idx/idx.h).
 struct IdxItems {
   /// Sizes of all dimensions; the first counts items.
   std::vector<int64_t> shape;
@@ -19,7 +18,8 @@ struct IdxItems {
 };
 
 /// Reads the items at `indices`. Errors: kInvalidArgument that names the file and what is wrong
-/// (no IDX file, not of bytes, truncated, an index past the end).
+/// (cannot be
+/// read, no IDX file, not of bytes, truncated, an index past the end).
 absl::StatusOr<IdxItems> ReadIdx(const std::string& path, const std::vector<int64_t>& indices);
 
 }  // namespace slipway::cli

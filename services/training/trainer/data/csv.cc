@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "fmt/format.h"
-#include "services/training/trainer/data/gzip_reader.h"
+#include "common/idx/gzip_reader.h"
 
 namespace slipway::trainer {
 namespace {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "fmt/format.h"
-#include "services/training/trainer/data/idx.h"
+#include "common/idx/idx.h"
 
 namespace slipway::trainer {
 namespace {

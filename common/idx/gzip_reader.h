@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_GZIP_READER_H_
-#define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_GZIP_READER_H_
+#ifndef SLIPWAY_COMMON_IDX_GZIP_READER_H_
+#define SLIPWAY_COMMON_IDX_GZIP_READER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 struct gzFile_s;
 
-namespace slipway::trainer {
+namespace slipway {
 
 /// Reads a file that may be compressed by gzip, which shows in its first bytes. Its messages
 /// begin with `name`, what a person calls the file. One thread.
@@ -44,6 +44,6 @@ class GzipReader {
   uint64_t largest_content_;
 };
 
-}  // namespace slipway::trainer
+}  // namespace slipway
 
-#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_GZIP_READER_H_
+#endif  // SLIPWAY_COMMON_IDX_GZIP_READER_H_

@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IDX_H_
-#define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IDX_H_
+#ifndef SLIPWAY_COMMON_IDX_IDX_H_
+#define SLIPWAY_COMMON_IDX_IDX_H_
 
 #include <string>
 #include <string_view>
@@ -7,7 +7,7 @@
 #include "common/status/status.h"
 #include "common/tensor/shape.h"
 
-namespace slipway::trainer {
+namespace slipway {
 
 /// An array of bytes in the IDX format of MNIST (http://yann.lecun.com/exdb/mnist): two zero
 /// bytes, the type (8: unsigned byte, the only one taken), the rank, each dimension as a
@@ -21,6 +21,6 @@ struct IdxArray {
 /// memory is taken. Errors: kInvalidArgument that begins with `name`, what a person calls it.
 absl::StatusOr<IdxArray> ReadIdx(const std::string& path, std::string_view name);
 
-}  // namespace slipway::trainer
+}  // namespace slipway
 
-#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IDX_H_
+#endif  // SLIPWAY_COMMON_IDX_IDX_H_

@@ -1,12 +1,12 @@
-#include "services/training/trainer/data/idx.h"
+#include "common/idx/idx.h"
 
 #include <array>
 #include <vector>
 
+#include "common/idx/gzip_reader.h"
 #include "fmt/format.h"
-#include "services/training/trainer/data/gzip_reader.h"
 
-namespace slipway::trainer {
+namespace slipway {
 namespace {
 
 constexpr unsigned char kUnsignedByte = 8;
@@ -61,4 +61,4 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path, std::string_view name)
   return array;
 }
 
-}  // namespace slipway::trainer
+}  // namespace slipway

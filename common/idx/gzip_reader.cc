@@ -1,4 +1,4 @@
-#include "services/training/trainer/data/gzip_reader.h"
+#include "common/idx/gzip_reader.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 
 #include "fmt/format.h"
 
-namespace slipway::trainer {
+namespace slipway {
 namespace {
 
 constexpr unsigned kBufferBytes = 1 << 17;
@@ -82,4 +82,4 @@ absl::StatusOr<std::string> GzipReader::ReadAll(uint64_t limit_bytes) {
   }
 }
 
-}  // namespace slipway::trainer
+}  // namespace slipway

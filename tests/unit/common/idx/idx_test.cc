@@ -1,4 +1,4 @@
-#include "services/training/trainer/data/idx.h"
+#include "common/idx/idx.h"
 
 #include <string>
 
