@@ -51,8 +51,11 @@ Settings SettingsOf(const std::string& service, const DataDirectory& directory,
          {"data_dir", directory.Folder("worker")},
          {"run_dir", directory.run_folder()}});
   } else {
+    std::vector<std::string> scraped = ServiceNames();
+    // The controller's one worker by default, which it starts by itself.
+    scraped.push_back("worker-default-0");
     std::string targets;
-    for (const std::string& name : ServiceNames()) {
+    for (const std::string& name : scraped) {
       targets += fmt::format("{}{}={}", targets.empty() ? "" : ",", name,
                              directory.Socket(name + "-admin"));
     }
