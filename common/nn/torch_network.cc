@@ -116,6 +116,11 @@ struct StepCompiler {
     return [](const at::Tensor& x) { return x.flatten(1); };
   }
   Function operator()(const Gemm&) const {
+    if (!context.training) {
+      // What at::linear does, with the views made once. They share the parameters' memory.
+      return [weight = context.parameter(0).detach().t(), bias = context.parameter(1).detach()](
+                 const at::Tensor& x) { return at::addmm(bias, x, weight); };
+    }
     return [weight = context.parameter(0), bias = context.parameter(1)](const at::Tensor& x) {
       return at::linear(x, weight, bias);
     };
@@ -205,7 +210,9 @@ absl::StatusOr<Tensor> FromTorch(std::string name, const at::Tensor& tensor) {
   return Guard([&]() -> absl::StatusOr<Tensor> {
     const auto dtype = FromTorchType(tensor.scalar_type());
     if (!dtype) return absl::InternalError(fmt::format("{} has a foreign type", name));
-    auto owner = std::make_shared<const at::Tensor>(tensor.detach().to(at::kCPU).contiguous());
+    const bool plain = tensor.is_cpu() && !tensor.requires_grad() && tensor.is_contiguous();
+    auto owner = std::make_shared<const at::Tensor>(
+        plain ? tensor : tensor.detach().to(at::kCPU).contiguous());
     const std::string_view bytes(static_cast<const char*>(owner->const_data_ptr()),
                                  owner->nbytes());
     std::string field = name;
@@ -217,7 +224,8 @@ absl::StatusOr<Tensor> FromTorch(std::string name, const at::Tensor& tensor) {
 TorchNetwork::~TorchNetwork() = default;
 
 absl::StatusOr<std::unique_ptr<TorchNetwork>> TorchNetwork::Create(Network network,
-                                                                   const std::string& device) {
+                                                                   const std::string& device,
+                                                                   Use use) {
   if (device != "cpu" && !device.starts_with("cuda")) {
     return absl::InvalidArgumentError(fmt::format("device {} is neither cpu nor cuda", device));
   }
@@ -226,10 +234,12 @@ absl::StatusOr<std::unique_ptr<TorchNetwork>> TorchNetwork::Create(Network netwo
         fmt::format("device {} is not there: this machine or this build has no CUDA", device));
   }
   return Guard([&]() -> absl::StatusOr<std::unique_ptr<TorchNetwork>> {
-    std::unique_ptr<TorchNetwork> result(new TorchNetwork(std::move(network)));
+    std::unique_ptr<TorchNetwork> result(new TorchNetwork(std::move(network), use));
     result->Allocate(device);
     const Network& graph = result->network_;
-    result->train_ = result->Compile(Mode::kTrain, {graph.head()});
+    if (use == Use::kTraining) {
+      result->train_ = result->Compile(Mode::kTrain, {graph.head()});
+    }
     result->evaluate_ = result->Compile(Mode::kInfer, {graph.head()});
     result->infer_ = result->Compile(Mode::kInfer, graph.outputs());
     return result;
@@ -237,6 +247,7 @@ absl::StatusOr<std::unique_ptr<TorchNetwork>> TorchNetwork::Create(Network netwo
 }
 
 void TorchNetwork::Allocate(const std::string& device) {
+  const c10::InferenceMode inference(use_ == Use::kInference);
   const at::NoGradGuard no_grad;
   const auto options = at::TensorOptions().dtype(at::kFloat).device(at::Device(device));
   int64_t size = 0;
@@ -252,7 +263,7 @@ void TorchNetwork::Allocate(const std::string& device) {
     if (decays) decaying_size_ = size;
   }
   flat_ = at::zeros({size}, options);
-  flat_gradients_ = at::zeros({size}, options);
+  if (use_ == Use::kTraining) flat_gradients_ = at::zeros({size}, options);
   for (size_t i = 0; i < offsets.size(); ++i) {
     const Parameter& parameter = network_.parameters()[i];
     if (!parameter.trainable) {
@@ -260,9 +271,11 @@ void TorchNetwork::Allocate(const std::string& device) {
       continue;
     }
     at::Tensor view = View(flat_, offsets[i], parameter.shape).detach();
-    view.set_requires_grad(true);
-    // Where a gradient is there already, backward adds to it in place.
-    view.mutable_grad() = View(flat_gradients_, offsets[i], parameter.shape);
+    if (use_ == Use::kTraining) {
+      view.set_requires_grad(true);
+      // Where a gradient is there already, backward adds to it in place.
+      view.mutable_grad() = View(flat_gradients_, offsets[i], parameter.shape);
+    }
     tensors_.push_back(std::move(view));
   }
 }
@@ -358,6 +371,7 @@ absl::Status TorchNetwork::Load(std::span<const Tensor> tensors) {
         fmt::format("tensor {} does not belong to this architecture", unused.begin()->first));
   }
   return Guard([&]() -> absl::Status {
+    const c10::InferenceMode inference(use_ == Use::kInference);
     const at::NoGradGuard no_grad;
     for (size_t i = 0; i < found.size(); ++i) tensors_[i].copy_(ToTorch(*found[i]));
     return absl::OkStatus();
@@ -385,8 +399,9 @@ absl::StatusOr<std::vector<Tensor>> TorchNetwork::Run(std::span<const Tensor> in
                                               network_.inputs().size(), inputs.size()));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    RETURN_IF_ERROR(
-        inputs[i].CheckAgainst(network_.value(network_.inputs()[i]), fmt::format("inputs[{}]", i)));
+    const TensorSpec& spec = network_.value(network_.inputs()[i]);
+    if (inputs[i].CheckAgainst(spec, "inputs").ok()) continue;
+    return inputs[i].CheckAgainst(spec, fmt::format("inputs[{}]", i));
   }
   return Guard([&]() -> absl::StatusOr<std::vector<Tensor>> {
     std::vector<at::Tensor> given;

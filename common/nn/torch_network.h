@@ -27,11 +27,16 @@ namespace slipway::nn {
 /// Load, Train or a change of parameters().
 class TorchNetwork {
  public:
+  /// kInference: no gradients are kept, and operators need not watch for them (a tenth of a small
+  /// model's time, measured); Initialize, Train, parameters and gradients are not to be used.
+  enum class Use { kTraining, kInference };
+
   /// Allocates; the parameters are zero. `device` is "cpu", "cuda" or "cuda:1".
   /// Errors: kInvalidArgument (device), kFailedPrecondition (no such device here),
   /// kResourceExhausted (memory).
   static absl::StatusOr<std::unique_ptr<TorchNetwork>> Create(Network network,
-                                                              const std::string& device = "cpu");
+                                                              const std::string& device = "cpu",
+                                                              Use use = Use::kTraining);
   ~TorchNetwork();
 
   const Network& network() const { return network_; }
@@ -77,12 +82,13 @@ class TorchNetwork {
   using Step = std::function<void(std::span<at::Tensor> values)>;
   using Plan = std::vector<Step>;
 
-  explicit TorchNetwork(Network network) : network_(std::move(network)) {}
+  TorchNetwork(Network network, Use use) : network_(std::move(network)), use_(use) {}
   void Allocate(const std::string& device);
   Plan Compile(Mode mode, const std::vector<ValueId>& targets) const;
   at::Tensor RunToHead(const Plan& plan, const at::Tensor& input) const;
 
   const Network network_;
+  const Use use_;
   at::Tensor flat_;
   at::Tensor flat_gradients_;
   int64_t decaying_size_ = 0;

@@ -58,15 +58,16 @@ absl::Status TensorSpec::CheckShape(const Shape& actual, std::string_view field)
 
 absl::StatusOr<Tensor> Tensor::Make(std::string name, DataType dtype, Shape shape, Buffer data,
                                     std::string_view field) {
-  const std::string shape_field = fmt::format("{}.shape", field);
-  ASSIGN_OR_RETURN(const int64_t bytes, shape.ByteCount(dtype, shape_field));
+  // The field's full path is made only where an error needs it.
+  const absl::StatusOr<int64_t> bytes = shape.ByteCount(dtype, field);
+  if (!bytes.ok()) return shape.ByteCount(dtype, fmt::format("{}.shape", field)).status();
   if (dtype == DataType::kBytes) {
-    ASSIGN_OR_RETURN(const int64_t count, shape.ElementCount(shape_field));
+    ASSIGN_OR_RETURN(const int64_t count, shape.ElementCount(field));
     RETURN_IF_ERROR(CheckTexts(data.view(), count, field));
-  } else if (static_cast<uint64_t>(bytes) != data.size()) {
+  } else if (static_cast<uint64_t>(*bytes) != data.size()) {
     return InvalidField(field,
                         fmt::format("{} of shape {} takes {} bytes, got {}", DataTypeName(dtype),
-                                    shape.ToString(), bytes, data.size()));
+                                    shape.ToString(), *bytes, data.size()));
   }
   Tensor tensor;
   tensor.name_ = std::move(name);
@@ -86,6 +87,7 @@ absl::Status Tensor::CheckAgainst(const TensorSpec& spec, std::string_view field
         fmt::format("{}.datatype", field),
         fmt::format("must be {}, got {}", DataTypeName(spec.dtype), DataTypeName(dtype_)));
   }
+  if (spec.CheckShape(shape_, field).ok()) return absl::OkStatus();
   return spec.CheckShape(shape_, fmt::format("{}.shape", field));
 }
 
