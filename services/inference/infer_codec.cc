@@ -20,7 +20,9 @@ using Contents = inference::InferTensorContents;
 constexpr size_t kMaxEcho = 80;
 
 std::string FieldOfInput(std::string_view name) {
-  return fmt::format("inputs.{}", name.substr(0, kMaxEcho));
+  std::string field = "inputs.";
+  field += name.substr(0, kMaxEcho);
+  return field;
 }
 
 std::string Names(const std::vector<TensorSpec>& specs) {

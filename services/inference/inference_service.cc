@@ -29,8 +29,7 @@ class Inference {
         request_(&request),
         response_(&response),
         reactor_(&reactor),
-        call_(std::move(call)),
-        admitted_(clock.Monotonic()) {}
+        call_(std::move(call)) {}
 
   // Finds the model and checks the request: cheap, and a bad request never takes a slot.
   absl::Status Prepare(const LoadedModels& models) {
@@ -62,7 +61,7 @@ class Inference {
     ASSIGN_OR_RETURN(const TensorBatch outputs, model_->model->Run(inputs_, call_.deadline));
     const absl::Duration compute = clock_->Monotonic() - start;
     EncodeResponse(*request_, *model_, outputs, selected_, compute, *response_);
-    model_->metrics.RecordAnswer(start - admitted_, compute);
+    model_->metrics.RecordAnswer(start - call_.start, compute);
     return absl::OkStatus();
   }
 
@@ -73,10 +72,33 @@ class Inference {
   inference::ModelInferResponse* response_;
   Reactor* reactor_;
   CallContext call_;
-  absl::Duration admitted_;
   ModelHandle model_;
   TensorBatch inputs_;
   std::vector<size_t> selected_;
+};
+
+// A call's two messages and most of what they hold, in one piece of memory.
+class InferMessages final
+    : public grpc::MessageHolder<inference::ModelInferRequest, inference::ModelInferResponse> {
+ public:
+  InferMessages() : arena_(block_, sizeof(block_)) {
+    set_request(google::protobuf::Arena::CreateMessage<inference::ModelInferRequest>(&arena_));
+    set_response(google::protobuf::Arena::CreateMessage<inference::ModelInferResponse>(&arena_));
+  }
+  void Release() override { delete this; }
+
+ private:
+  alignas(16) char block_[2048];
+  google::protobuf::Arena arena_;
+};
+
+class InferAllocator final
+    : public grpc::MessageAllocator<inference::ModelInferRequest, inference::ModelInferResponse> {
+ public:
+  grpc::MessageHolder<inference::ModelInferRequest, inference::ModelInferResponse>*
+  AllocateMessages() override {
+    return new InferMessages;
+  }
 };
 
 // One that has to wait.
@@ -100,7 +122,9 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
         ready_(ready),
         clock_(clock),
         edge_(std::move(edge)),
-        infer_(edge_->MethodIndex("ModelInfer")) {}
+        infer_(edge_->MethodIndex("ModelInfer")) {
+    SetMessageAllocatorFor_ModelInfer(&allocator_);
+  }
 
   Reactor* ServerLive(Context* context, const inference::ServerLiveRequest*,
                       inference::ServerLiveResponse* response) override {
@@ -181,6 +205,7 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
   const Clock& clock_;
   const std::unique_ptr<ServiceEdge> edge_;
   const int infer_;
+  InferAllocator allocator_;
 };
 
 absl::StatusOr<std::unique_ptr<InferenceService>> InferenceService::Create(

@@ -1,9 +1,10 @@
 // slipway-worker: loads models and answers inference calls.
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <thread>
 
 #include "common/admin/admin.h"
 #include "common/config/service_main.h"
@@ -26,7 +27,10 @@ namespace {
 
 int InstancesOf(const WorkerConfig& config) {
   if (config.instances > 0) return config.instances;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / config.threads);
+  // Those that this process may run on, which a container or taskset may have cut.
+  cpu_set_t cores;
+  const int count = ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return std::max(1, count / config.threads);
 }
 
 absl::Status Run(const WorkerConfig& config) {

@@ -73,8 +73,9 @@ class TorchRuntime final : public ModelRuntime {
     Signature signature;
     for (const nn::ValueId id : graph.inputs()) signature.inputs.push_back(graph.value(id));
     for (const nn::ValueId id : graph.outputs()) signature.outputs.push_back(graph.value(id));
-    ASSIGN_OR_RETURN(std::unique_ptr<nn::TorchNetwork> network,
-                     nn::TorchNetwork::Create(graph, options_.device));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<nn::TorchNetwork> network,
+        nn::TorchNetwork::Create(graph, options_.device, nn::TorchNetwork::Use::kInference));
     // Mapped: the bytes are copied once, into the network.
     const auto weights = SafetensorsFile::Open(path, SafetensorsFile::Access::kMap);
     // The path is the cache's; what a person knows is the file's name in the artifact.

@@ -11,6 +11,7 @@
 #include "common/nn/model_description.h"
 #include "common/nn/torch_network.h"
 #include "common/tensor/safetensors.h"
+#include "tests/bench/serving/models.h"
 
 namespace slipway {
 namespace {
@@ -35,12 +36,15 @@ BareForward::BareForward(const TestArtifact& artifact, const std::vector<int64_t
     : impl_(std::make_unique<Impl>()) {
   at::set_num_threads(1);
   const auto description = Must(nn::ModelDescription::Parse(artifact.description, ""));
-  impl_->network = Must(nn::TorchNetwork::Create(Must(description.BuildNetwork(""))));
+  impl_->network = Must(nn::TorchNetwork::Create(Must(description.BuildNetwork("")), "cpu",
+                                                 nn::TorchNetwork::Use::kInference));
   const auto weights =
       Must(SafetensorsFile::Parse(Buffer::Borrow(artifact.weights), "model.safetensors"));
   if (!impl_->network->Load(weights.tensors()).ok()) std::exit(1);
   const c10::InferenceMode inference;
-  impl_->input = at::zeros(shape);
+  impl_->input = at::empty(shape);
+  float* const values = impl_->input.data_ptr<float>();
+  for (int64_t i = 0; i < impl_->input.numel(); ++i) values[i] = BenchInput(i);
 }
 
 BareForward::~BareForward() = default;

@@ -17,7 +17,7 @@ class BareForward {
   BareForward(const TestArtifact& artifact, const std::vector<int64_t>& shape);
   ~BareForward();
 
-  /// Runs it `count` times on zeros.
+  /// Runs it `count` times on the input that the callers send.
   void Run(int count);
 
   /// What it gives for this input.

@@ -36,6 +36,22 @@ class EmptyService final : public inference::GRPCInferenceService::CallbackServi
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  // As large as the small MLP's answer.
+  grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
+                                       const inference::ModelInferRequest* request,
+                                       inference::ModelInferResponse* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    response->set_model_name(request->model_name());
+    response->set_model_version("1");
+    auto& output = *response->add_outputs();
+    output.set_name("probabilities");
+    output.set_datatype("FP32");
+    output.add_shape(1);
+    output.add_shape(10);
+    response->add_raw_output_contents(std::string(40, 'x'));
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
 };
 
 class ForwardService final : public inference::GRPCInferenceService::Service {

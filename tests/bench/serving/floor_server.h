@@ -6,7 +6,8 @@
 namespace slipway {
 
 /// A server that does nothing: ServerLive answers an empty message at once, without looking at
-/// who asks, behind the same GrpcServer and callback API as the worker's. Serves until SIGTERM.
+/// who asks, behind the same GrpcServer and callback API as the worker's. ModelInfer answers,
+/// likewise, always the same. Serves until SIGTERM.
 int RunEmptyServer(const std::string& socket);
 
 /// A server whose ModelReady(name = "mlp" or "cnn", version = a count) runs the bare forward so

@@ -20,6 +20,9 @@ inline TestArtifact BenchCnn() {
 }
 inline const std::vector<int64_t> kCnnShape = {1, 28, 28};
 
+/// Element `i` of what callers send.
+inline float BenchInput(int64_t i) { return static_cast<float>(i % 17) / 16; }
+
 }  // namespace slipway
 
 #endif  // SLIPWAY_TESTS_BENCH_SERVING_MODELS_H_
