@@ -50,6 +50,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(slipway_own INTERFACE -Wthread-safety)
 endif()
 
+# Where tests and benchmarks find the repository's files (tests/support/places.h).
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/source" SYMBOLIC)
+
 # What the Makefile builds by name: the installed programs, the benchmarks, and the files that
 # must exist before a tool can read ours (generated headers).
 add_custom_target(programs)
@@ -118,8 +121,6 @@ function(slipway_test name)
   endif()
   _slipway_executable(${name} tests SRCS ${ARG_SRCS}
                       DEPS ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE SLIPWAY_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                                             SLIPWAY_BIN_DIR="${PROJECT_BINARY_DIR}/bin")
   if(ARG_DATA)
     add_dependencies(${name} ${ARG_DATA})
   endif()
@@ -144,7 +145,6 @@ endfunction()
 function(slipway_bench name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;DATA" ${ARGN})
   _slipway_executable(${name} bench SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
-  target_compile_definitions(${name} PRIVATE SLIPWAY_BIN_DIR="${PROJECT_BINARY_DIR}/bin")
   set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   add_dependencies(benchmarks ${name} ${ARG_DATA})
   add_test(NAME ${name} COMMAND ${name})

@@ -17,6 +17,7 @@
 #include "common/http/uri.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
+#include "tests/support/places.h"
 
 namespace slipway::e2e {
 namespace {
@@ -186,9 +187,8 @@ Platform::~Platform() {
 
 absl::Status Platform::Launch() {
   std::vector<std::string> command = options_.wrapper;
-  command.insert(command.end(),
-                 {std::string(SLIPWAY_BIN_DIR) + "/slipway", "up", "--data-dir", data_dir_,
-                  "--port", "0", "--metrics-port", "0", "--ready-file", ready_file_});
+  command.insert(command.end(), {Program("slipway"), "up", "--data-dir", data_dir_, "--port", "0",
+                                 "--metrics-port", "0", "--ready-file", ready_file_});
   ProcessSpec spec;
   spec.program = command[0];
   spec.args.assign(command.begin() + 1, command.end());

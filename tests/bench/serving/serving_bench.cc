@@ -37,6 +37,7 @@
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
+#include "tests/support/places.h"
 #include "tests/support/serving/fake_registry.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
@@ -96,7 +97,7 @@ class WorkerUnderTest {
  public:
   explicit WorkerUnderTest(ProcessLauncher& launcher)
       : address_("unix:" + (dir_ / "worker.sock")),
-        process_(launcher, SLIPWAY_BIN_DIR "/slipway-worker",
+        process_(launcher, Program("slipway-worker"),
                  {"--set", "listen=" + address_, "--set",
                   "admin_listen=unix:" + (dir_ / "worker-admin.sock"), "--set",
                   "registry=" + registry_.address(), "--set", "trust_dir=" + trust_.folder(),

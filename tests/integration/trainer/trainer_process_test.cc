@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/training/spec/trainer_exit.h"
+#include "tests/support/places.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/services/training/trainer/data_files.h"
 
@@ -60,7 +61,7 @@ class TrainerProcessTest : public ::testing::Test {
               R"("checkpoint_dir":")" +
                   folder_ / (name + "-checkpoints") + R"(","spec":)" + spec + "}");
     ProcessSpec process;
-    process.program = std::string(SLIPWAY_BIN_DIR) + "/slipway-trainer";
+    process.program = Program("slipway-trainer");
     process.args = {"--attempt", folder_ / (name + ".json"),  "--data", folder_ / "data",
                     "--output",  folder_ / (name + "-output")};
     process.log_file = folder_ / (name + ".log");

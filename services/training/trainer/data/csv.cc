@@ -3,8 +3,8 @@
 #include <set>
 #include <utility>
 
-#include "fmt/format.h"
 #include "common/idx/gzip_reader.h"
+#include "fmt/format.h"
 
 namespace slipway::trainer {
 namespace {

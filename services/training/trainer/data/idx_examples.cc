@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "fmt/format.h"
 #include "common/idx/idx.h"
+#include "fmt/format.h"
 
 namespace slipway::trainer {
 namespace {

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "inference/open_inference.grpc.pb.h"
 #include "tests/integration/services/controller/controller_client.h"
+#include "tests/support/places.h"
 #include "tests/support/serving/fake_registry.h"
 
 namespace slipway::controller {
@@ -47,7 +48,7 @@ class ControllerProcessTest : public testing::Test {
 
   void Start() {
     ProcessSpec spec;
-    spec.program = SLIPWAY_BIN_DIR "/slipway-controller";
+    spec.program = Program("slipway-controller");
     for (const std::string& setting :
          {"listen=unix:" + (dir_ / "run/controller.sock"),
           "admin_listen=unix:" + (dir_ / "run/controller-admin.sock"),

@@ -9,6 +9,7 @@
 
 #include "common/process/local_process_launcher.h"
 #include "tests/integration/services/registry/registry_client.h"
+#include "tests/support/places.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
 
@@ -19,7 +20,7 @@ class RegistryProcessFixture : public ::testing::Test {
  protected:
   void Start() {
     ProcessSpec spec;
-    spec.program = SLIPWAY_BIN_DIR "/slipway-registry";
+    spec.program = Program("slipway-registry");
     spec.log_file = dir_ / "log";
     for (const std::string& setting :
          {"listen=" + address_, "admin_listen=unix:" + (dir_ / "admin.sock"),

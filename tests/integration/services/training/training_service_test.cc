@@ -30,6 +30,7 @@
 #include "services/training/event_bell.h"
 #include "slipway/training/v1/training.grpc.pb.h"
 #include "tests/support/internal_matrix.h"
+#include "tests/support/places.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
 #include "tests/support/training/example_spec.h"
@@ -87,15 +88,15 @@ class TrainingProgramTest : public ::testing::Test {
 
   void Start(const std::vector<std::string>& settings = {}) {
     ProcessSpec spec;
-    spec.program = std::string(SLIPWAY_BIN_DIR) + "/slipway-training";
+    spec.program = Program("slipway-training");
     for (const std::string& setting :
          {"listen=" + Socket("training"), "admin_listen=" + Socket("admin"),
           "registry=" + Socket("registry"), "identity_key=" + (dir_ / "identity.pem"),
           "trust_dir=" + trust_.folder(), "database=sqlite:" + (dir_ / "training.db"),
           "data_dir=" + dir_.path().string(),
-          "trainer_program=" + std::string(SLIPWAY_BIN_DIR) + "/../tests/slipway-fake-trainer",
-          std::string("first_retry=10ms"), std::string("last_retry=50ms"),
-          std::string("stop_grace=300ms"), std::string("max_trainers=2")}) {
+          "trainer_program=" + TestProgram("slipway-fake-trainer"), std::string("first_retry=10ms"),
+          std::string("last_retry=50ms"), std::string("stop_grace=300ms"),
+          std::string("max_trainers=2")}) {
       spec.args.push_back("--set");
       spec.args.push_back(setting);
     }

@@ -9,14 +9,14 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/training/spec/spec.h"
+#include "tests/support/places.h"
 
 namespace slipway::trainer {
 namespace {
 
 TEST(ExamplesTest, EverySpecIsTaken) {
   int seen = 0;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(SLIPWAY_SOURCE_DIR) + "/examples")) {
+  for (const auto& entry : std::filesystem::directory_iterator(SourceFile("examples"))) {
     if (entry.path().extension() != ".yaml") continue;
     ++seen;
     const auto object = ParseYaml(ReadFile(entry.path().string()).value(), "spec");
