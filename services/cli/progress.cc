@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "services/cli/metrics_view.h"
 #include "services/cli/output.h"
 
 namespace slipway::cli {
@@ -119,19 +120,13 @@ void JobView::Finish() {
 void PrintJob(std::ostream& out, const json& job) {
   out << fmt::format("{}  {}\n", TextOf(job, "name"), TextOf(job, "state"));
   if (const std::string version = TextOf(job, "modelVersion"); !version.empty()) {
-    out << fmt::format("  {:<12} {}\n", "version", version);
+    out << fmt::format("  {:<15} {}\n", "version", version);
   }
   if (const std::string error = TextOf(job, "error"); !error.empty()) {
-    out << fmt::format("  {:<12} {}\n", "error", error);
+    out << fmt::format("  {:<15} {}\n", "error", error);
   }
-  out << fmt::format("  {:<12} {}\n", "attempts", TextOf(job, "attempts"));
-  const json metrics = job.value("metrics", json::object());
-  // Those of single classes ("recall/Coat") are shown by -o json and by `model get`.
-  for (const auto& [name, value] : metrics.items()) {
-    if (name.find('/') == std::string::npos) {
-      out << fmt::format("  {:<12} {:.4f}\n", name, value.get<double>());
-    }
-  }
+  out << fmt::format("  {:<15} {}\n", "attempts", TextOf(job, "attempts"));
+  PrintMetrics(out, job.value("metrics", json::object()), 15);
 }
 
 }  // namespace slipway::cli

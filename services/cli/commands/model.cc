@@ -6,6 +6,7 @@
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
+#include "services/cli/metrics_view.h"
 #include "services/cli/output.h"
 
 namespace slipway::cli {
@@ -29,26 +30,25 @@ void PrintVersion(const Session& session, const json& version) {
   const json lineage = version.value("lineage", json::object());
   for (const char* key : {"job", "dataset", "datasetDigest", "codeVersion", "seed"}) {
     if (const std::string value = TextOf(lineage, key); !value.empty()) {
-      out << fmt::format("  {:<14} {}\n", key, value);
+      out << fmt::format("  {:<15} {}\n", key, value);
     }
   }
   const json signature = version.value("signature", json::object());
   for (const json& input : signature.value("inputs", json::array())) {
-    out << fmt::format("  {:<14} {}\n", "input", Shape(input));
+    out << fmt::format("  {:<15} {}\n", "input", Shape(input));
   }
   for (const json& output : signature.value("outputs", json::array())) {
-    out << fmt::format("  {:<14} {}\n", "output", Shape(output));
+    out << fmt::format("  {:<15} {}\n", "output", Shape(output));
   }
   const json metrics = version.value("metrics", json::object());
-  for (const auto& [name, value] : metrics.items()) {
-    out << fmt::format("  {:<14} {}\n", name, value.dump());
-  }
+  PrintMetrics(out, metrics, 15);
   const json artifact = version.value("artifact", json::object());
-  out << fmt::format("  {:<14} {}\n", "artifact", TextOf(artifact, "digest"));
+  out << fmt::format("  {:<15} {}\n", "artifact", TextOf(artifact, "digest"));
   for (const json& file : artifact.value("files", json::array())) {
-    out << fmt::format("  {:<14} {}  {}\n", "file", TextOf(file, "path"),
+    out << fmt::format("  {:<15} {}  {}\n", "file", TextOf(file, "path"),
                        Bytes(NumberOf(file, "sizeBytes")));
   }
+  PrintClassMetrics(out, metrics);
 }
 
 }  // namespace
@@ -90,10 +90,12 @@ void AddModelCommands(CLI::App& root, Session& session) {
     if (session.PrintJson(found)) return absl::OkStatus();
     Table table({"VERSION", "ACCURACY", "JOB", "AGE"});
     for (const json& each : found) {
-      table.Add({LastSegment(TextOf(each, "name")),
-                 TextOf(each.value("metrics", json::object()), "accuracy"),
-                 LastSegment(TextOf(each.value("lineage", json::object()), "job")),
-                 Age(TextOf(each, "createTime"), Clock::Real().Now())});
+      const json metrics = each.value("metrics", json::object());
+      table.Add(
+          {LastSegment(TextOf(each, "name")),
+           metrics.contains("accuracy") ? fmt::format("{:.4f}", NumberOf(metrics, "accuracy")) : "",
+           LastSegment(TextOf(each.value("lineage", json::object()), "job")),
+           Age(TextOf(each, "createTime"), Clock::Real().Now())});
     }
     table.Print(session.out());
     return absl::OkStatus();

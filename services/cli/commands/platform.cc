@@ -63,8 +63,8 @@ void AddPlatformCommands(CLI::App& root, Session& session) {
                             {"metrics", state.metrics},
                             {"services", services}})) {
       session.out() << fmt::format(
-          "http://{}  (metrics http://{}/metrics, data {}, process {})\n\n", state.address,
-          state.metrics, state.data_dir, state.pid);
+          "API      http://{}\nMetrics  http://{}/metrics\nData     {}\nProcess  {}\n\n",
+          state.address, state.metrics, state.data_dir, state.pid);
       table.Print(session.out());
     }
     return ready ? absl::OkStatus() : absl::UnavailableError("not every service is ready");

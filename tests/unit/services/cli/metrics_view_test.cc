@@ -1,0 +1,39 @@
+#include "services/cli/metrics_view.h"
+
+#include <sstream>
+
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace slipway::cli {
+namespace {
+
+const nlohmann::json kMetrics = {{"accuracy", 0.91609999},
+                                 {"f1/Bag", 0.98398},
+                                 {"f1/T-shirt/top", 0.87},
+                                 {"recall/T-shirt/top", 0.88}};
+
+TEST(PrintMetricsTest, ShowsThoseOfTheWholeWithFourDigits) {
+  std::ostringstream out;
+  PrintMetrics(out, kMetrics, 10);
+  EXPECT_EQ(out.str(), "  accuracy   0.9161\n");
+}
+
+TEST(PrintClassMetricsTest, IsARowAClassAndAColumnAMetricWithGapsLeftEmpty) {
+  std::ostringstream out;
+  PrintClassMetrics(out, kMetrics);
+  EXPECT_EQ(out.str(),
+            "\n"
+            "CLASS        F1      RECALL\n"
+            "Bag          0.9840  \n"
+            "T-shirt/top  0.8700  0.8800\n");
+}
+
+TEST(PrintClassMetricsTest, IsNothingWhereNoMetricIsOfAClass) {
+  std::ostringstream out;
+  PrintClassMetrics(out, {{"loss", 0.5}});
+  EXPECT_EQ(out.str(), "");
+}
+
+}  // namespace
+}  // namespace slipway::cli
