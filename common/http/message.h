@@ -86,6 +86,7 @@ struct Response {
   int status = 200;
   Headers headers = {};
   std::string body = {};
+  Headers trailers = {};  ///< After the body. HTTP/1.1 sends it in a chunk then, 1.0 drops them.
 };
 
 /// The reason phrase that goes with a status ("Not Found"), or "Unknown".

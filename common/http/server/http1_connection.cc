@@ -37,7 +37,11 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 absl::Status Over() { return absl::CancelledError("the exchange is over"); }
 absl::Status PeerGone() { return absl::CancelledError("the peer went away"); }
 
-int64_t Nanos(absl::Duration duration) { return absl::ToInt64Nanoseconds(duration); }
+// Infinity becomes a time that can still be added to another.
+int64_t Nanos(absl::Duration duration) {
+  constexpr absl::Duration kForever = absl::Hours(24 * 365 * 100);
+  return absl::ToInt64Nanoseconds(std::min(duration, kForever));
+}
 
 }  // namespace
 
@@ -191,6 +195,7 @@ void Http1Connection::BeginExchange(ParsedHead parsed) {
   state_.keep_alive = parsed.keep_alive;
   state_.body = RequestBody(parsed, core_.options.max_body_bytes);
   state_.expects_continue = parsed.expects_continue && !state_.body.done();
+  state_.pause = Nanos(core_.options.stall_timeout);
   state_.deadline = core_.Now() + Nanos(core_.options.total_timeout);
   core_.requests_started.fetch_add(1, std::memory_order_relaxed);
   core_.requests_open.fetch_add(1, std::memory_order_relaxed);
@@ -245,7 +250,7 @@ void Http1Connection::ServeReader() {
       Send();
     }
     if (!read_watch_.waiting()) {
-      read_watch_.Begin(core_.Now(), Nanos(core_.options.stall_timeout), read_bytes_);
+      read_watch_.Begin(core_.Now(), state_.pause, read_bytes_);
     }
   }
 }
@@ -346,7 +351,7 @@ void Http1Connection::Check(int64_t now) {
                           .code = coming_in ? "request_timeout" : "deadline_exceeded",
                           .message = "the request took too long"},
                absl::DeadlineExceededError("the request took too long"), /*linger=*/false);
-      } else if (read_watch_.HasStalled(now, stall_timeout, read_bytes_)) {
+      } else if (read_watch_.HasStalled(now, state_.pause, read_bytes_)) {
         Refuse(ParseError{.status = 408,
                           .refusal = Refusal::kBodyTimeout,
                           .code = "request_timeout",
@@ -403,6 +408,15 @@ void Http1Connection::LimitTime(const Http1Exchange& exchange, absl::Duration li
   state_.deadline_is_fixed = true;
 }
 
+void Http1Connection::LimitPause(const Http1Exchange& exchange, absl::Duration limit) {
+  MutexLock lock(mutex_);
+  if (!IsCurrent(exchange)) return;
+  state_.pause = Nanos(limit);
+  const bool waiting = read_watch_.waiting();
+  read_watch_.Reset();
+  if (waiting) read_watch_.Begin(core_.Now(), state_.pause, read_bytes_);
+}
+
 void Http1Connection::Read(const Http1Exchange& exchange, bool whole, std::optional<uint64_t> limit,
                            Exchange::BodyCallback done) {
   absl::Status refused = Over();
@@ -430,7 +444,7 @@ bool Http1Connection::Respond(const Http1Exchange& exchange, Response response,
     ExchangeState ended;
     MutexLock lock(mutex_);
     if (IsCurrent(exchange) && state_.answer == Progress::kNone) {
-      Answer(response.status, response.headers, std::move(response.body), /*may_keep_alive=*/true);
+      Answer(std::move(response), /*may_keep_alive=*/true);
       const uint64_t end = output_.added_bytes();
       Flush(ended);
       if (output_.sent_bytes() >= end) return true;
@@ -477,16 +491,7 @@ void Http1Connection::Write(const Http1Exchange& exchange, std::string piece,
       if (bytes == 0 || state_.bodiless) {
         // Nothing to send: an empty chunk would end the body.
       } else if (state_.chunked) {
-        std::string line = fmt::format("{:x}\r\n", bytes);
-        if (bytes <= kSmallPiece) {
-          line += piece;
-          line += "\r\n";
-          output_.Add(std::move(line));
-        } else {
-          output_.Add(std::move(line));
-          output_.Add(std::move(piece));
-          output_.Add("\r\n");
-        }
+        QueueChunk(std::move(piece));
       } else if (state_.stream_left.has_value() && bytes > *state_.stream_left) {
         Cut();  // more than was announced
       } else {
@@ -509,11 +514,7 @@ void Http1Connection::Finish(const Http1Exchange& exchange, const Headers& trail
     Cut();  // fewer bytes than were announced
     return;
   }
-  if (state_.chunked) {
-    std::string end = "0\r\n";
-    AppendTrailers(end, trailers);
-    output_.Add(std::move(end));
-  }
+  if (state_.chunked) QueueEnd(trailers);
   state_.answer = Progress::kComplete;
   Flush(ended);
 }
@@ -538,8 +539,8 @@ void Http1Connection::Drop(const Http1Exchange& exchange) {
   std::swap(not_cancelled, state_.cancelled);
   switch (state_.answer) {
     case Progress::kNone: {
-      Response response = Render(500, "internal", "the request could not be answered");
-      Answer(response.status, response.headers, std::move(response.body), /*may_keep_alive=*/true);
+      Answer(Render(500, "internal", "the request could not be answered"),
+             /*may_keep_alive=*/true);
       state_.exchange = nullptr;
       Flush(ended);
       break;
@@ -570,8 +571,7 @@ void Http1Connection::Refuse(const ParseError& why, const absl::Status& status, 
     Cut();
     return;
   }
-  Response response = Render(why.status, why.code, why.message);
-  Answer(response.status, response.headers, std::move(response.body), /*may_keep_alive=*/false);
+  Answer(Render(why.status, why.code, why.message), /*may_keep_alive=*/false);
   if (state_.active) EndExchange(status);
   phase_ = Phase::kLastWords;
   linger_ = linger;
@@ -612,16 +612,41 @@ void Http1Connection::HangUp(bool input_is_used_up) {
   Wake();
 }
 
-void Http1Connection::Answer(int status, const Headers& headers, std::string body,
-                             bool may_keep_alive) {
-  const bool has_length = !IsBodiless(status, "");
-  state_.bodiless =
-      !has_length || (state_.exchange != nullptr && state_.exchange->head().method == "HEAD");
-  keep_alive_ = may_keep_alive && MayKeepAlive(headers);
-  QueueHead(status, headers, /*chunked=*/false,
-            has_length ? std::optional<uint64_t>(body.size()) : std::nullopt);
-  if (!state_.bodiless && !body.empty()) output_.Add(std::move(body));
+void Http1Connection::Answer(Response response, bool may_keep_alive) {
+  const bool has_length = !IsBodiless(response.status, "");
+  const RequestHead* const head = state_.exchange == nullptr ? nullptr : &state_.exchange->head();
+  state_.bodiless = !has_length || (head != nullptr && head->method == "HEAD");
+  state_.chunked =
+      !response.trailers.empty() && !state_.bodiless && head != nullptr && head->http_version >= 11;
+  keep_alive_ = may_keep_alive && MayKeepAlive(response.headers);
+  QueueHead(response.status, response.headers, state_.chunked,
+            has_length ? std::optional<uint64_t>(response.body.size()) : std::nullopt);
+  if (state_.chunked) {
+    if (!response.body.empty()) QueueChunk(std::move(response.body));
+    QueueEnd(response.trailers);
+  } else if (!state_.bodiless) {
+    output_.Add(std::move(response.body));
+  }
   state_.answer = Progress::kComplete;
+}
+
+void Http1Connection::QueueChunk(std::string piece) {
+  std::string line = fmt::format("{:x}\r\n", piece.size());
+  if (piece.size() <= kSmallPiece) {
+    line += piece;
+    line += "\r\n";
+    output_.Add(std::move(line));
+  } else {
+    output_.Add(std::move(line));
+    output_.Add(std::move(piece));
+    output_.Add("\r\n");
+  }
+}
+
+void Http1Connection::QueueEnd(const Headers& trailers) {
+  std::string end = "0\r\n";
+  AppendTrailers(end, trailers);
+  output_.Add(std::move(end));
 }
 
 void Http1Connection::QueueHead(int status, const Headers& headers, bool chunked,

@@ -54,6 +54,7 @@ class Http1Connection final : public Connection,
   // On behalf of the exchange `exchange`, from any thread; see Exchange. Void once it is over.
   void LimitBody(const Http1Exchange& exchange, uint64_t bytes);
   void LimitTime(const Http1Exchange& exchange, absl::Duration limit);
+  void LimitPause(const Http1Exchange& exchange, absl::Duration limit);
   void Read(const Http1Exchange& exchange, bool whole, std::optional<uint64_t> limit,
             Exchange::BodyCallback done);
   bool Respond(const Http1Exchange& exchange, Response response, Exchange::DoneCallback later);
@@ -85,6 +86,7 @@ class Http1Connection final : public Connection,
     bool body_wanted = false;       // someone has begun to read
     Exchange::BodyCallback reader;  // a read that waits
     bool reader_wants_whole = false;
+    int64_t pause = 0;      // how long it may wait for the next 4 KB
     std::string collected;  // for such a reader
 
     Progress answer = Progress::kNone;
@@ -128,8 +130,9 @@ class Http1Connection final : public Connection,
   /// No more is said. The I/O thread closes, at once where the input is used up.
   void HangUp(bool input_is_used_up) REQUIRES(mutex_);
 
-  void Answer(int status, const Headers& headers, std::string body, bool may_keep_alive)
-      REQUIRES(mutex_);
+  void Answer(Response response, bool may_keep_alive) REQUIRES(mutex_);
+  void QueueChunk(std::string piece) REQUIRES(mutex_);
+  void QueueEnd(const Headers& trailers) REQUIRES(mutex_);
   void QueueHead(int status, const Headers& headers, bool chunked,
                  std::optional<uint64_t> content_length) REQUIRES(mutex_);
   /// Sends what is queued, as far as the socket takes it. Where that was the end of an answer,

@@ -23,6 +23,7 @@ class Http1Exchange final : public Exchange {
   const RequestHead& head() const override { return head_; }
   void LimitBody(uint64_t bytes) override { connection_->LimitBody(*this, bytes); }
   void LimitTime(absl::Duration limit) override { connection_->LimitTime(*this, limit); }
+  void LimitPause(absl::Duration limit) override { connection_->LimitPause(*this, limit); }
   void ReadBody(uint64_t limit, BodyCallback done) override {
     connection_->Read(*this, /*whole=*/true, limit, std::move(done));
   }

@@ -29,7 +29,7 @@ struct RequestHead {
   Headers headers;     ///< Checked: no control characters, exactly one Host (in HTTP/1.1).
 
   std::string peer_address;  ///< "127.0.0.1", "::1", or "unix" for a Unix socket.
-  int http_version = 11;     ///< 10 or 11.
+  int http_version = 11;     ///< 10, 11 or 20. HTTP/2's :authority stands among headers as Host.
 
   /// Made by the server for each request, 32 hex digits, never repeated. The caller's own
   /// x-request-id stays among the headers and is good for logs only.
@@ -68,6 +68,10 @@ class Exchange {
   /// ServerOptions::total_timeout holds for all but streamed bodies.
   virtual void LimitTime(absl::Duration limit) = 0;
 
+  /// How long the peer may be silent while a read waits; ServerOptions::stall_timeout until set. A
+  /// stream of messages lives with pauses that a body does not: absl::InfiniteDuration() for any.
+  virtual void LimitPause(absl::Duration limit) = 0;
+
   /// Reads the whole body, at most `limit` bytes ("" when the request has none).
   ///
   /// When a body cannot be had (here and in ReadSome) the server has answered already, and the
@@ -75,12 +79,14 @@ class Exchange {
   /// chunk: 400), kDeadlineExceeded (no progress or out of time: 408), kCancelled (peer gone).
   virtual void ReadBody(uint64_t limit, BodyCallback done) = 0;
 
-  /// Reads the next piece of the body as it comes, at most 64 KB; "" is its end. Nothing beyond
-  /// one such piece is taken from the peer before it is asked for. One read at a time.
+  /// Reads the next piece of the body as it comes, at most 64 KB; "" is its end. Beyond one such
+  /// piece (HTTP/2: the stream's window) nothing is taken from the peer before it is asked for.
+  /// One read at a time. Goes on while an answer streams, until Finish().
   virtual void ReadSome(BodyCallback done) = 0;
 
-  /// Answers: head and body leave in one write. Content-Length, Date, Connection and
-  /// x-request-id (where absent) are added; framing headers of the caller's are dropped.
+  /// Answers: head, body and trailers leave in one write. Content-Length, Date, Connection and
+  /// x-request-id (where absent) are added; framing headers of the caller's are dropped. In HTTP/2
+  /// an answer with neither body nor trailers is one header block that ends the stream.
   void Respond(Response response) { Respond(std::move(response), nullptr); }
 
   /// As above, and tells when the kernel has taken the answer whole: true when it has already, and
@@ -98,7 +104,7 @@ class Exchange {
 
   /// Ends a streamed answer. A stream dropped without it is cut, so that the peer sees it broken.
   void Finish() { Finish(Headers()); }
-  /// Trailers are sent where the answer is chunked.
+  /// Trailers are sent in HTTP/2, and in HTTP/1.1 where the answer is chunked.
   virtual void Finish(Headers trailers) = 0;
 
   /// Called when the peer goes away, or a limit ends the exchange, before its answer is sent: time

@@ -170,6 +170,11 @@ RawPeer::Answer RawPeer::Read(bool to_head) {
   return answer;
 }
 
+std::string RawPeer::ReadSome() {
+  if (buffer_.empty()) Fill();
+  return std::exchange(buffer_, {});
+}
+
 std::string RawPeer::ReadToEnd() {
   while (Fill()) {
   }

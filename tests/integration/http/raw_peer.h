@@ -49,6 +49,9 @@ class RawPeer {
     return Read();
   }
 
+  /// What comes next, at least a byte; "" at the end of the connection.
+  std::string ReadSome();
+
   /// Everything until the server ends the connection.
   std::string ReadToEnd();
   /// The same without keeping it: how many bytes that was.

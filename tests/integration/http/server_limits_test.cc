@@ -174,6 +174,29 @@ TEST_F(ServerLimitsTest, EndsABodyThatStopsComing) {
   EXPECT_EQ(Refused(Refusal::kBodyTimeout), 1u);
 }
 
+TEST_F(ServerLimitsTest, LetsARouteLiveWithPausesInItsBody) {
+  options_.stall_timeout = absl::Milliseconds(50);
+  Promise<std::shared_ptr<Exchange>> reading;
+  Promise<std::string> read;
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
+    exchange->LimitPause(absl::InfiniteDuration());
+    exchange->ReadSome([&](absl::StatusOr<std::string> piece) { read.Set(piece.value_or("?")); });
+    reading.Set(std::move(exchange));
+  });
+  RawPeer peer(server_->address());
+  peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n");
+  const std::shared_ptr<Exchange> exchange = reading.Wait();
+  EXPECT_TRUE(peer.IsQuietFor(milliseconds(400)));
+  peer.Send("late");
+  EXPECT_EQ(read.Wait(), "late");
+  // Taken back, it counts from then on.
+  Promise<absl::Status> stalled;
+  exchange->ReadSome([&](absl::StatusOr<std::string> piece) { stalled.Set(piece.status()); });
+  exchange->LimitPause(absl::Milliseconds(50));
+  EXPECT_EQ(stalled.Wait().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(peer.Read().status, 408);
+}
+
 TEST_F(ServerLimitsTest, TakesATrickleForAStall) {
   options_.stall_timeout = absl::Milliseconds(150);
   const Running running = ServeEcho();

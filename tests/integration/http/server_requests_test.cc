@@ -227,6 +227,64 @@ TEST_F(ServerRequestsTest, LetsNoValueStartAFieldOfItsOwn) {
   EXPECT_EQ(answer.body, "body");
 }
 
+TEST_F(ServerRequestsTest, SendsTrailersBehindAWholeAnswer) {
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
+    exchange->Respond({.headers = {{"content-type", "application/grpc"}},
+                       .body = exchange->head().target == "/empty" ? "" : "body",
+                       .trailers = {{"grpc-status", "0"}, {"Content-Length", "9"}}});
+  });
+  RawPeer peer(server_->address());
+  for (const char* target : {"/", "/empty"}) {
+    const RawPeer::Answer answer =
+        peer.Ask(std::string("GET ") + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(answer.headers.Get("transfer-encoding"), "chunked");
+    EXPECT_FALSE(answer.headers.Has("content-length"));
+    EXPECT_EQ(answer.body, target[1] == 0 ? "body" : "");
+    EXPECT_EQ(answer.trailers.Get("grpc-status"), "0");
+    EXPECT_EQ(answer.trailers.size(), 1u);
+    EXPECT_TRUE(answer.complete);
+  }
+  const RawPeer::Answer old = peer.Ask("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  EXPECT_EQ(old.body, "body");
+  EXPECT_EQ(old.headers.Get("content-length"), "4");
+}
+
+TEST_F(ServerRequestsTest, ReadsTheBodyWhileTheAnswerStreams) {
+  // Each piece goes back as it comes: a bidirectional stream.
+  const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
+    exchange->StartResponse(200, {});
+    struct Loop {
+      static void Read(std::shared_ptr<Exchange> exchange) {
+        Exchange& asked = *exchange;
+        asked.ReadSome([exchange = std::move(exchange)](absl::StatusOr<std::string> piece) {
+          if (!piece.ok()) return;
+          if (piece->empty()) return exchange->Finish({{"end", "yes"}});
+          exchange->Write(*std::move(piece), nullptr);
+          Read(exchange);
+        });
+      }
+    };
+    Loop::Read(std::move(exchange));
+  });
+  RawPeer peer(server_->address());
+  peer.Send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+  std::string seen;
+  for (const char* piece : {"one", "two"}) {
+    peer.Send(std::string("3\r\n") + piece + "\r\n");
+    while (seen.find(std::string("3\r\n") + piece + "\r\n") == std::string::npos) {
+      const std::string more = peer.ReadSome();
+      ASSERT_FALSE(more.empty());
+      seen += more;
+    }
+  }
+  peer.Send("0\r\n\r\n");
+  while (seen.find("0\r\nend: yes\r\n\r\n") == std::string::npos) {
+    const std::string more = peer.ReadSome();
+    ASSERT_FALSE(more.empty()) << seen;
+    seen += more;
+  }
+}
+
 TEST_F(ServerRequestsTest, StreamsAnAnswerInChunksAsTheyAreMade) {
   Promise<std::shared_ptr<Exchange>> started;
   const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
