@@ -3,12 +3,14 @@
 //   (a) an empty unary call: the same server set-up, callback API and Unix socket, no work;
 //       beside it (b)'s messages, token and deadline with an answer that is always the same
 //   (b) the worker's ModelInfer on a small MLP, and the bare forward of that MLP
-//   (c) a small CNN, for the proportion
+//   (c) the same through the gateway over HTTP/JSON, with a key, usage and metrics: the CPU time of
+//       gateway and worker together
+//   (d) a small CNN, for the proportion
 //
-// Closed loops of 1, 4 and 32 callers on one channel. The server runs on one core, the callers on
-// the other; its CPU time is /proc's user and system time. What is compared runs in turns (a b c,
-// then c b a, ...), and each figure is the median over the rounds, each ratio the median of the
-// rounds' ratios.
+// Closed loops of 1, 4 and 32 callers on one channel, for (c) on a connection each. The servers run
+// on one core, the callers on the other; its CPU time is /proc's user and system time. What is
+// compared runs in turns (a b c, then c b a, ...), and each figure is the median over the rounds,
+// each ratio the median of the rounds' ratios.
 //
 //   serving_bench [seconds a measurement, default 1] [rounds, default 7] [callers, default 1 4 32]
 
@@ -31,9 +33,11 @@
 #include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
+#include "nlohmann/json.hpp"
 #include "slipway/worker/v1/worker.grpc.pb.h"
 #include "tests/bench/serving/bare_forward.h"
 #include "tests/bench/serving/floor_server.h"
+#include "tests/bench/serving/gateway_under_test.h"
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
@@ -46,6 +50,7 @@ namespace slipway {
 namespace {
 
 constexpr double kTargetInfer = 1.4;
+constexpr double kTargetGateway = 3.5;
 constexpr absl::Duration kWarmUp = absl::Milliseconds(200);
 
 [[noreturn]] void Die(const std::string& what) {
@@ -105,6 +110,7 @@ class WorkerUnderTest {
 
   const std::string& address() const { return address_; }
   int64_t pid() const { return process_.pid(); }
+  const TestTrust& trust() const { return trust_; }
 
   std::string GatewayToken() const {
     Principal who;
@@ -150,18 +156,29 @@ class WorkerUnderTest {
   ServerProcess process_;
 };
 
-void CheckAnswer(GrpcLoad& load, const TestArtifact& artifact, const std::vector<int64_t>& shape,
-                 const std::vector<float>& input) {
+// Ends the program unless a server answered what the bare forward does.
+void CheckAnswer(const std::vector<float>& answer, const TestArtifact& artifact,
+                 const std::vector<int64_t>& shape, const std::vector<float>& input) {
   const std::vector<float> expected = BareForward(artifact, shape).Answer(input);
+  if (answer.size() != expected.size()) Die("an answer has another size than the forward's");
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::abs(answer[i] - expected[i]) > 1e-6F) Die("an answer differs from the forward's");
+  }
+}
+
+std::vector<float> AnswerOf(GrpcLoad& load) {
   const inference::ModelInferResponse response = load.CallOnce();
   const std::string& bytes = response.raw_output_contents(0);
-  if (bytes.size() != expected.size() * sizeof(float)) Die("the worker's answer has another size");
-  for (size_t i = 0; i < expected.size(); ++i) {
-    float value = 0;
-    std::memcpy(&value, bytes.data() + i * sizeof(float), sizeof(value));
-    if (std::abs(value - expected[i]) > 1e-6F)
-      Die("the worker's answer differs from the forward's");
-  }
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+std::vector<float> AnswerOf(int port, const std::string& request) {
+  const std::string answer = HttpCallOnce(port, request);
+  if (!answer.starts_with("HTTP/1.1 200")) Die("the gateway answers " + answer);
+  const auto body = nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n") + 4));
+  return body.at("outputs").at(0).at("data").get<std::vector<float>>();
 }
 
 // CPU microseconds of one bare forward.
@@ -229,22 +246,46 @@ int Main(const std::string& self, double seconds, int rounds, const std::vector<
   GrpcLoad canned_load("unix:" + (dir / "empty.sock"), &mlp_request, token);
   GrpcLoad mlp_load(worker.address(), &mlp_request, token);
   GrpcLoad cnn_load(worker.address(), &cnn_request, token);
-  CheckAnswer(mlp_load, mlp, kMlpShape, mlp_input);
-  CheckAnswer(cnn_load, cnn, kCnnShape, cnn_input);
+  CheckAnswer(AnswerOf(mlp_load), mlp, kMlpShape, mlp_input);
+  CheckAnswer(AnswerOf(cnn_load), cnn, kCnnShape, cnn_input);
+  const GatewayUnderTest gateway(launcher, worker.trust(), worker.address(), {"mlp"});
+  const std::string mlp_http =
+      gateway.InferRequest("mlp", GatewayUnderTest::InferBody(kMlpShape, mlp_input));
+  CheckAnswer(AnswerOf(gateway.port(), mlp_http), mlp, kMlpShape, mlp_input);
 
+  using Event = std::function<void()>;
+  using Run = std::function<LoadResult(int callers, absl::Duration time, const Event& on_start,
+                                       const Event& on_end)>;
+  const auto by_grpc = [](GrpcLoad& load) -> Run {
+    return [&load](int callers, absl::Duration time, const Event& on_start, const Event& on_end) {
+      return load.Run(callers, kWarmUp, time, on_start, on_end);
+    };
+  };
+  const Run by_http = [&](int callers, absl::Duration time, const Event& on_start,
+                          const Event& on_end) {
+    return RunHttpLoad(gateway.port(), mlp_http, callers, kWarmUp, time, on_start, on_end);
+  };
   struct Subject {
     const char* name;
-    GrpcLoad& load;
-    int64_t pid;
+    Run run;
+    std::vector<int64_t> pids;  // whose CPU time is counted
     std::map<int, Row> rows;
   };
-  Subject subjects[] = {{"(a) empty gRPC call", empty_load, empty.pid(), {}},
-                        {"    (b)'s messages, answer canned", canned_load, empty.pid(), {}},
-                        {"(b) ModelInfer, small MLP", mlp_load, worker.pid(), {}},
-                        {"(c) ModelInfer, CNN 28x28", cnn_load, worker.pid(), {}}};
+  Subject subjects[] = {
+      {"(a) empty gRPC call", by_grpc(empty_load), {empty.pid()}, {}},
+      {"    (b)'s messages, answer canned", by_grpc(canned_load), {empty.pid()}, {}},
+      {"(b) ModelInfer, small MLP", by_grpc(mlp_load), {worker.pid()}, {}},
+      {"(c) the same through the gateway", by_http, {gateway.pid(), worker.pid()}, {}},
+      {"(d) ModelInfer, CNN 28x28", by_grpc(cnn_load), {worker.pid()}, {}}};
   const Subject& floor = subjects[0];
   const Subject& canned = subjects[1];
   const Subject& infer = subjects[2];
+  const Subject& through = subjects[3];
+  const auto cpu_of = [](const std::vector<int64_t>& pids) {
+    double micros = 0;
+    for (const int64_t pid : pids) micros += CpuMicros(pid);
+    return micros;
+  };
   const absl::Duration time = absl::Seconds(seconds);
   std::vector<double> mlp_forward;
   std::vector<double> cnn_forward;
@@ -257,9 +298,9 @@ int Main(const std::string& self, double seconds, int rounds, const std::vector<
         Subject& subject = subjects[round % 2 == 0 ? i : std::size(subjects) - 1 - i];
         double before = 0;
         double after = 0;
-        const LoadResult result = subject.load.Run(
-            callers, kWarmUp, time, [&] { before = CpuMicros(subject.pid); },
-            [&] { after = CpuMicros(subject.pid); });
+        const LoadResult result = subject.run(
+            callers, time, [&] { before = cpu_of(subject.pids); },
+            [&] { after = cpu_of(subject.pids); });
         subject.rows[callers].Add(result, after - before);
       }
     }
@@ -277,18 +318,25 @@ int Main(const std::string& self, double seconds, int rounds, const std::vector<
     const std::vector<double>& empty_us = floor.rows.at(callers).cpu_us;
     std::vector<double> ratios;
     std::vector<double> canned_ratios;
+    std::vector<double> gateway_ratios;
     for (size_t round = 0; round < mlp_forward.size(); ++round) {
       ratios.push_back((infer.rows.at(callers).cpu_us[round] - mlp_forward[round]) /
                        empty_us[round]);
       canned_ratios.push_back(canned.rows.at(callers).cpu_us[round] / empty_us[round]);
+      gateway_ratios.push_back(
+          (through.rows.at(callers).cpu_us[round] - infer.rows.at(callers).cpu_us[round]) /
+          empty_us[round]);
     }
     const double ratio = Median(ratios);
-    met = met && ratio <= kTargetInfer;
+    const double gateway_ratio = Median(gateway_ratios);
+    met = met && ratio <= kTargetInfer && gateway_ratio <= kTargetGateway;
     std::printf(
         "%2d callers: (b) less the forward is %.2f of (a), target <= %.1f, %s; "
         "gRPC alone takes %.2f for these messages\n",
         callers, ratio, kTargetInfer, ratio <= kTargetInfer ? "met" : "MISSED",
         Median(canned_ratios));
+    std::printf("            (c) adds %.2f of (a), target <= %.1f, %s\n", gateway_ratio,
+                kTargetGateway, gateway_ratio <= kTargetGateway ? "met" : "MISSED");
   }
   std::printf("%s\n", met ? "all targets met" : "targets missed");
   return 0;

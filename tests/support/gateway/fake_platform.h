@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_TESTS_INTEGRATION_GATEWAY_FAKE_PLATFORM_H_
-#define SLIPWAY_TESTS_INTEGRATION_GATEWAY_FAKE_PLATFORM_H_
+#ifndef SLIPWAY_TESTS_SUPPORT_GATEWAY_FAKE_PLATFORM_H_
+#define SLIPWAY_TESTS_SUPPORT_GATEWAY_FAKE_PLATFORM_H_
 
 #include <atomic>
 #include <functional>
@@ -42,7 +42,9 @@ class FakePlatform {
   };
   using Handler = std::function<Reply(const google::protobuf::Message& request)>;
 
-  FakePlatform(const TestTrust& trust, const std::string& socket);
+  /// `routes`: what the controller streams until SetRoutes.
+  FakePlatform(const TestTrust& trust, const std::string& socket,
+               const controller::v1::RouteTable& routes = {});
   ~FakePlatform();
 
   std::string address() const;
@@ -99,4 +101,4 @@ void EchoTensors(const inference::ModelInferRequest& request,
 
 }  // namespace slipway::gateway
 
-#endif  // SLIPWAY_TESTS_INTEGRATION_GATEWAY_FAKE_PLATFORM_H_
+#endif  // SLIPWAY_TESTS_SUPPORT_GATEWAY_FAKE_PLATFORM_H_

@@ -1,4 +1,4 @@
-#include "tests/integration/gateway/fake_platform.h"
+#include "tests/support/gateway/fake_platform.h"
 
 #include <chrono>
 #include <deque>
@@ -271,8 +271,10 @@ class FakePlatform::Listener : public grpc::CallbackGenericService {
   Service& service_;
 };
 
-FakePlatform::FakePlatform(const TestTrust& trust, const std::string& socket)
+FakePlatform::FakePlatform(const TestTrust& trust, const std::string& socket,
+                           const controller::v1::RouteTable& routes)
     : socket_(socket), service_(std::make_unique<Service>(trust)) {
+  SetRoutes(routes);
   StartAgain();
 }
 

@@ -1,0 +1,88 @@
+#include "tests/support/gateway/gateway_process.h"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "common/files/files.h"
+#include "common/http/unix_get.h"
+#include "common/time/clock.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/places.h"
+
+namespace slipway::gateway {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Minutes(2);
+
+}  // namespace
+
+GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust,
+                               const Options& options) {
+  if (!trust.key(ServiceId::kGateway).Save(folder_ / "identity.pem").ok()) std::abort();
+  std::vector<std::string> settings = {
+      "listen=127.0.0.1:0",
+      "admin_listen=unix:" + (folder_ / "admin.sock"),
+      "registry=" + options.registry,
+      "training=" + options.training,
+      "controller=" + options.controller,
+      "identity_key=" + (folder_ / "identity.pem"),
+      "trust_dir=" + trust.folder(),
+      "database=sqlite:" + (folder_ / "gateway.db"),
+      "data_dir=" + folder_.path().string(),
+      "pepper_file=" + (folder_ / "pepper"),
+      "admin_key_file=" + (folder_ / "admin-key"),
+      "log.file=" + (folder_ / "log.jsonl"),
+  };
+  settings.insert(settings.end(), options.settings.begin(), options.settings.end());
+  std::vector<std::string> command = options.wrapper;
+  command.push_back(Program("slipway-gateway"));
+  for (const std::string& setting : settings) {
+    command.insert(command.end(), {"--set", setting});
+  }
+  ProcessSpec spec;
+  spec.program = command[0];
+  spec.args.assign(command.begin() + 1, command.end());
+  auto process = launcher.Launch(spec);
+  if (!process.ok()) {
+    std::fprintf(stderr, "slipway-gateway: %s\n", process.status().ToString().c_str());
+    std::abort();
+  }
+  process_ = *std::move(process);
+  WaitUntilReady();
+}
+
+GatewayProcess::~GatewayProcess() {
+  process_->Signal(SIGTERM).IgnoreError();
+  if (!process_->Wait(kPatience).ok()) process_->Kill();
+}
+
+std::string GatewayProcess::Log() const { return ReadFile(folder_ / "log.jsonl").value_or(""); }
+
+void GatewayProcess::WaitUntilReady() {
+  const Clock& clock = Clock::Real();
+  const absl::Duration end = clock.Monotonic() + kPatience;
+  while (!http::UnixGet(folder_ / "admin.sock", "/readyz", kPatience) || !FindPort()) {
+    if (clock.Monotonic() > end || process_->Wait(absl::ZeroDuration()).ok()) {
+      std::fprintf(stderr, "slipway-gateway did not start:\n%s\n", Log().c_str());
+      std::abort();
+    }
+    clock.SleepFor(absl::Milliseconds(5));
+  }
+  operator_key_ = ReadFile(folder_ / "admin-key").value_or("");
+}
+
+// Which port it got, it says in its log.
+bool GatewayProcess::FindPort() {
+  std::istringstream lines(Log());
+  for (std::string line; std::getline(lines, line);) {
+    const auto event = nlohmann::json::parse(line, nullptr, false);
+    if (!event.is_object() || event.value("event", "") != "service_started") continue;
+    const std::string address = event.value("address", "");
+    port_ = std::atoi(address.c_str() + address.rfind(':') + 1);
+  }
+  return port_ != 0;
+}
+
+}  // namespace slipway::gateway
