@@ -103,6 +103,10 @@ class ServiceEdge::Impl {
 
   absl::Status Finish(const CallContext& call, const absl::Status& status) {
     Measure(call.method, call.start, status.code());
+    return Report(call, status);
+  }
+
+  absl::Status Report(const CallContext& call, const absl::Status& status) {
     if (status.ok()) return status;
     LogFailure("call_failed", call.method, call.start, call.request_id, &call.principal, status);
     if (!IsOurFault(status.code())) return status;
@@ -207,6 +211,10 @@ int ServiceEdge::MethodIndex(std::string_view method) const { return impl_->Meth
 
 absl::StatusOr<CallContext> ServiceEdge::Admit(const grpc::ServerContextBase& context, int method) {
   return impl_->Admit(context, method);
+}
+
+absl::Status ServiceEdge::Report(const CallContext& call, const absl::Status& status) {
+  return impl_->Report(call, status);
 }
 
 grpc::Status ServiceEdge::Finish(const CallContext& call, const absl::Status& status) {

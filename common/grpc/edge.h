@@ -104,6 +104,10 @@ class ServiceEdge {
   /// counted and logged here, and the caller finishes it with ToGrpcStatus.
   absl::StatusOr<CallContext> Admit(const grpc::ServerContextBase& context, int method);
 
+  /// What went wrong with a part of a call that goes on (a message of a stream): logs it, and
+  /// returns the status as the caller may see it.
+  absl::Status Report(const CallContext& call, const absl::Status& status);
+
   /// Ends a call that was admitted: counts, logs a failure, and makes the status to send.
   grpc::Status Finish(const CallContext& call, const absl::Status& status);
 

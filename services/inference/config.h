@@ -24,6 +24,7 @@ struct WorkerConfig {
   int instances = 0;
   int loaders = 2;
   int64_t max_queue = 1024;
+  bool shared_memory = false;
   absl::Duration drain_timeout = absl::Seconds(10);
   LogConfig log;
 
@@ -48,6 +49,9 @@ struct WorkerConfig {
     v.Field("loaders", loaders, "How many models load at once", {.min = 1, .max = 64});
     v.Field("max_queue", max_queue,
             "How many calls may wait for an instance; further ones are refused", {.min = 0});
+    v.Field("shared_memory", shared_memory,
+            "May tensors lie in POSIX shared memory objects of this machine whose names start with "
+            "the caller's tenant and a dot");
     v.Field("drain_timeout", drain_timeout, "How long calls in flight may go on after SIGTERM",
             {.max = absl::Minutes(10)});
     v.Field("log", log, "Log lines");

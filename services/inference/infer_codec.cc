@@ -1,6 +1,7 @@
 #include "services/inference/infer_codec.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
+#include "services/inference/classification.h"
 
 namespace slipway::worker {
 namespace {
@@ -57,6 +59,38 @@ absl::StatusOr<std::string> Pack(const google::protobuf::RepeatedField<From>& va
 absl::StatusOr<std::string> PackTexts(
     const google::protobuf::RepeatedPtrField<std::string>& texts) {
   return EncodeTexts({texts.begin(), texts.end()});
+}
+
+using Parameters = google::protobuf::Map<std::string, inference::InferParameter>;
+
+// A parameter's whole number >= 0, in either of the two types that clients send; 0 where absent.
+absl::StatusOr<uint64_t> CountIn(const Parameters& parameters, const char* name,
+                                 std::string_view field) {
+  const auto found = parameters.find(name);
+  if (found == parameters.end()) return uint64_t{0};
+  const inference::InferParameter& value = found->second;
+  if (value.has_uint64_param()) return value.uint64_param();
+  if (value.has_int64_param() && value.int64_param() >= 0) {
+    return static_cast<uint64_t>(value.int64_param());
+  }
+  return InvalidField(fmt::format("{}.parameters.{}", field, name), "must be an integer >= 0");
+}
+
+// The shared memory that a tensor's parameters name, if any.
+absl::StatusOr<std::optional<MemorySlice>> SliceIn(const Parameters& parameters,
+                                                   std::string_view field) {
+  const auto region = parameters.find("shared_memory_region");
+  if (region == parameters.end()) return std::nullopt;
+  MemorySlice slice;
+  slice.region = region->second.string_param();
+  ASSIGN_OR_RETURN(slice.size, CountIn(parameters, "shared_memory_byte_size", field));
+  ASSIGN_OR_RETURN(slice.offset, CountIn(parameters, "shared_memory_offset", field));
+  return slice;
+}
+
+absl::Status NoSharedMemory(std::string_view field) {
+  return InvalidField(fmt::format("{}.parameters.shared_memory_region", field),
+                      "shared memory is not offered here");
 }
 
 // How many elements of any type there are.
@@ -140,8 +174,22 @@ absl::Status CheckShape(const Input& input, const TensorSpec& spec, const Shape&
   return absl::OkStatus();
 }
 
-absl::StatusOr<Tensor> DecodeInput(const Input& input, const std::string* raw,
-                                   const TensorSpec& spec) {
+absl::Status CheckNoContents(const Input& input, std::string_view where) {
+  if (input.has_contents() && CountAll(input.contents()) > 0) {
+    return InvalidField(FieldOfInput(input.name()) + ".contents",
+                        fmt::format("must be empty where the tensor is in {}", where));
+  }
+  return absl::OkStatus();
+}
+
+// Where an input's elements are.
+struct Source {
+  const std::string* raw = nullptr;
+  std::optional<MemorySlice> slice;
+};
+
+absl::StatusOr<Tensor> DecodeInput(const Input& input, const Source& source, const TensorSpec& spec,
+                                   const TenantMemory& memory) {
   if (input.datatype() != DataTypeName(spec.dtype)) {
     return InvalidField(FieldOfInput(spec.name) + ".datatype",
                         fmt::format("must be {}, got \"{}\"", DataTypeName(spec.dtype),
@@ -149,18 +197,46 @@ absl::StatusOr<Tensor> DecodeInput(const Input& input, const std::string* raw,
   }
   Shape shape(std::vector<int64_t>(input.shape().begin(), input.shape().end()));
   RETURN_IF_ERROR(CheckShape(input, spec, shape));
-  if (raw != nullptr) {
-    if (input.has_contents() && CountAll(input.contents()) > 0) {
-      return InvalidField(FieldOfInput(spec.name) + ".contents",
-                          "must be empty where raw_input_contents are given");
-    }
-    return Tensor::Make(spec.name, spec.dtype, std::move(shape), Buffer::Borrow(*raw),
-                        FieldOfInput(spec.name));
+  Buffer data;
+  if (source.slice) {
+    RETURN_IF_ERROR(CheckNoContents(input, "shared memory"));
+    if (memory.memory == nullptr) return NoSharedMemory(FieldOfInput(spec.name));
+    ASSIGN_OR_RETURN(data,
+                     memory.memory->Read(memory.tenant, *source.slice, FieldOfInput(spec.name)));
+  } else if (source.raw != nullptr) {
+    RETURN_IF_ERROR(CheckNoContents(input, "raw_input_contents"));
+    data = Buffer::Borrow(*source.raw);
+  } else {
+    ASSIGN_OR_RETURN(const int64_t elements,
+                     shape.ElementCount(FieldOfInput(spec.name) + ".shape"));
+    ASSIGN_OR_RETURN(data, TypedData(input, spec.dtype, elements));
   }
-  ASSIGN_OR_RETURN(const int64_t elements, shape.ElementCount(FieldOfInput(spec.name) + ".shape"));
-  ASSIGN_OR_RETURN(Buffer data, TypedData(input, spec.dtype, elements));
   return Tensor::Make(spec.name, spec.dtype, std::move(shape), std::move(data),
                       FieldOfInput(spec.name));
+}
+
+// Where each input's elements are. Raw contents belong to the inputs that are not in shared
+// memory, in order.
+absl::StatusOr<std::vector<Source>> FindSources(const inference::ModelInferRequest& request) {
+  std::vector<Source> sources(static_cast<size_t>(request.inputs_size()));
+  const int raw_count = request.raw_input_contents_size();
+  int raw = 0;
+  for (int i = 0; i < request.inputs_size(); ++i) {
+    Source& source = sources[static_cast<size_t>(i)];
+    const Input& input = request.inputs(i);
+    if (!input.parameters().empty()) {
+      ASSIGN_OR_RETURN(source.slice, SliceIn(input.parameters(), FieldOfInput(input.name())));
+    }
+    if (source.slice) continue;
+    if (raw < raw_count) source.raw = &request.raw_input_contents(raw);
+    ++raw;
+  }
+  if (raw_count > 0 && raw != raw_count) {
+    return InvalidField(
+        "raw_input_contents",
+        fmt::format("must have one entry for each of the {} inputs, got {}", raw, raw_count));
+  }
+  return sources;
 }
 
 // Rows of different inputs belong together.
@@ -183,13 +259,8 @@ absl::Status CheckRows(const TensorBatch& inputs, const Signature& signature) {
 }  // namespace
 
 absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
-                                         const Signature& signature) {
-  const bool raw = request.raw_input_contents_size() > 0;
-  if (raw && request.raw_input_contents_size() != request.inputs_size()) {
-    return InvalidField("raw_input_contents",
-                        fmt::format("must have one entry for each of the {} inputs, got {}",
-                                    request.inputs_size(), request.raw_input_contents_size()));
-  }
+                                         const Signature& signature, const TenantMemory& memory) {
+  ASSIGN_OR_RETURN(const std::vector<Source> sources, FindSources(request));
   TensorBatch inputs(signature.inputs.size());
   std::vector<bool> given(signature.inputs.size());
   for (int i = 0; i < request.inputs_size(); ++i) {
@@ -202,9 +273,8 @@ absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& req
     }
     if (given[*place]) return InvalidField(FieldOfInput(input.name()), "is there twice");
     given[*place] = true;
-    ASSIGN_OR_RETURN(inputs[*place],
-                     DecodeInput(input, raw ? &request.raw_input_contents(i) : nullptr,
-                                 signature.inputs[*place]));
+    ASSIGN_OR_RETURN(inputs[*place], DecodeInput(input, sources[static_cast<size_t>(i)],
+                                                 signature.inputs[*place], memory));
   }
   for (size_t i = 0; i < given.size(); ++i) {
     if (!given[i]) return InvalidField(FieldOfInput(signature.inputs[i].name), "is missing");
@@ -213,59 +283,91 @@ absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& req
   return inputs;
 }
 
-absl::StatusOr<std::vector<size_t>> SelectOutputs(const inference::ModelInferRequest& request,
-                                                  const Signature& signature) {
-  std::vector<size_t> selected;
+absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelInferRequest& request,
+                                                        const Signature& signature) {
+  std::vector<OutputChoice> choices;
   if (request.outputs_size() == 0) {
-    for (size_t i = 0; i < signature.outputs.size(); ++i) selected.push_back(i);
-    return selected;
+    choices.resize(signature.outputs.size());
+    for (size_t i = 0; i < choices.size(); ++i) choices[i].place = i;
+    return choices;
   }
   for (const auto& output : request.outputs()) {
-    const std::string field = fmt::format("outputs.{}", output.name().substr(0, kMaxEcho));
+    const auto field = [&] { return fmt::format("outputs.{}", output.name().substr(0, kMaxEcho)); };
     const std::optional<size_t> place = PlaceOf(signature.outputs, output.name());
     if (!place) {
-      return InvalidField(field, fmt::format("is no output of the model, which gives {}",
-                                             Names(signature.outputs)));
+      return InvalidField(field(), fmt::format("is no output of the model, which gives {}",
+                                               Names(signature.outputs)));
     }
-    if (std::find(selected.begin(), selected.end(), *place) != selected.end()) {
-      return InvalidField(field, "is there twice");
+    if (std::any_of(choices.begin(), choices.end(),
+                    [&](const OutputChoice& choice) { return choice.place == *place; })) {
+      return InvalidField(field(), "is there twice");
     }
-    selected.push_back(*place);
+    OutputChoice choice{.place = *place};
+    if (!output.parameters().empty()) {
+      ASSIGN_OR_RETURN(choice.memory, SliceIn(output.parameters(), field()));
+      ASSIGN_OR_RETURN(const uint64_t count,
+                       CountIn(output.parameters(), "classification", field()));
+      choice.top_count = static_cast<int64_t>(std::min<uint64_t>(count, INT64_MAX));
+    }
+    choices.push_back(std::move(choice));
   }
-  return selected;
+  return choices;
 }
 
-void EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
-                    const TensorBatch& outputs, const std::vector<size_t>& selected,
-                    absl::Duration compute, inference::ModelInferResponse& response) {
+namespace {
+
+absl::Status EncodeOutput(const Tensor& tensor, const OutputChoice& choice,
+                          const TenantMemory& memory, inference::ModelInferResponse& response) {
+  auto& output = *response.add_outputs();
+  output.set_name(tensor.name());
+  const std::string_view type = DataTypeName(tensor.dtype());
+  output.set_datatype(type.data(), type.size());
+  output.mutable_shape()->Add(tensor.shape().dims().begin(), tensor.shape().dims().end());
+  if (!choice.memory) {
+    response.add_raw_output_contents(tensor.data().data(), tensor.data().size());
+    return absl::OkStatus();
+  }
+  // Clients count the raw contents by the outputs, so that one in shared memory has an empty one.
+  response.add_raw_output_contents();
+  const std::string field = fmt::format("outputs.{}", tensor.name());
+  if (memory.memory == nullptr) return NoSharedMemory(field);
+  RETURN_IF_ERROR(memory.memory->Write(memory.tenant, *choice.memory, tensor.data().view(), field));
+  auto& parameters = *output.mutable_parameters();
+  parameters["shared_memory_region"].set_string_param(choice.memory->region);
+  parameters["shared_memory_byte_size"].set_int64_param(static_cast<int64_t>(tensor.data().size()));
+  if (choice.memory->offset > 0) {
+    parameters["shared_memory_offset"].set_int64_param(static_cast<int64_t>(choice.memory->offset));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
+                            const TensorBatch& outputs, const std::vector<OutputChoice>& choices,
+                            const TenantMemory& memory, absl::Duration compute,
+                            inference::ModelInferResponse& response) {
   response.set_model_name(request.model_name());
   response.set_model_version(model.version_number);
   if (!request.id().empty()) response.set_id(request.id());
   (*response.mutable_parameters())[kComputeMicrosParameter].set_int64_param(
       absl::ToInt64Microseconds(compute));
-  for (const size_t place : selected) {
-    const Tensor& tensor = outputs[place];
-    auto& output = *response.add_outputs();
-    output.set_name(tensor.name());
-    const std::string_view type = DataTypeName(tensor.dtype());
-    output.set_datatype(type.data(), type.size());
-    output.mutable_shape()->Add(tensor.shape().dims().begin(), tensor.shape().dims().end());
-    response.add_raw_output_contents(tensor.data().data(), tensor.data().size());
+  for (const OutputChoice& choice : choices) {
+    const Tensor& tensor = outputs[choice.place];
+    if (choice.top_count == 0) {
+      RETURN_IF_ERROR(EncodeOutput(tensor, choice, memory, response));
+      continue;
+    }
+    const Shape& declared = model.model->signature().outputs[choice.place].shape;
+    const bool batched = declared.rank() > 0 && declared[0] == Shape::kAny;
+    const auto classes = TopClasses(tensor, batched, choice.top_count, model.labels);
+    if (!classes.ok()) {
+      return InvalidField(fmt::format("outputs.{}.parameters.classification", tensor.name()),
+                          std::string(classes.status().message()));
+    }
+    RETURN_IF_ERROR(EncodeOutput(*classes, choice, memory, response));
   }
-}
-
-void EncodeMetadata(const ServedModel& model, inference::ModelMetadataResponse& response) {
-  response.set_name(model.deployment_name);
-  response.add_versions(model.version_number);
-  response.set_platform(model.platform);
-  const auto add = [](const TensorSpec& spec, auto& out) {
-    out.set_name(spec.name);
-    out.set_datatype(std::string(DataTypeName(spec.dtype)));
-    out.mutable_shape()->Add(spec.shape.dims().begin(), spec.shape.dims().end());
-  };
-  const Signature& signature = model.model->signature();
-  for (const TensorSpec& spec : signature.inputs) add(spec, *response.add_inputs());
-  for (const TensorSpec& spec : signature.outputs) add(spec, *response.add_outputs());
+  return absl::OkStatus();
 }
 
 }  // namespace slipway::worker

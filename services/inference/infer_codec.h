@@ -1,6 +1,8 @@
 #ifndef SLIPWAY_SERVICES_INFERENCE_INFER_CODEC_H_
 #define SLIPWAY_SERVICES_INFERENCE_INFER_CODEC_H_
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -8,6 +10,7 @@
 #include "inference/open_inference.pb.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/model_runtime.h"
+#include "services/inference/shared_memory.h"
 
 // The Open Inference Protocol's messages, to and from tensors. Nothing of a request is believed:
 // each error is an InvalidField that names the tensor ("inputs.pixels.shape: ..."), and nothing
@@ -17,23 +20,35 @@ namespace slipway::worker {
 /// The response parameter that says how long the model ran, as int64_param.
 inline constexpr char kComputeMicrosParameter[] = "slipway_compute_micros";
 
+/// The shared memory of the tenant that asks; `memory` is null where the worker offers none.
+struct TenantMemory {
+  const SharedMemory* memory = nullptr;
+  const std::string& tenant;
+};
+
 /// The request's inputs in the signature's order. Raw contents are borrowed from `request`, which
-/// must outlive the result.
+/// must outlive the result; those in shared memory are copied.
 absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
-                                         const Signature& signature);
+                                         const Signature& signature, const TenantMemory& memory);
 
-/// Which outputs the caller wants, by place in the signature and in the caller's order; all where
-/// it names none.
-absl::StatusOr<std::vector<size_t>> SelectOutputs(const inference::ModelInferRequest& request,
-                                                  const Signature& signature);
+/// One output as the caller wants it.
+struct OutputChoice {
+  size_t place = 0;       ///< in the signature
+  int64_t top_count = 0;  ///< > 0: that many classes of each row instead of the scores
+  std::optional<MemorySlice> memory = std::nullopt;  ///< where it goes instead of the response
+};
 
-/// Fills the response, outputs as raw contents.
-void EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
-                    const TensorBatch& outputs, const std::vector<size_t>& selected,
-                    absl::Duration compute, inference::ModelInferResponse& response);
+/// Which outputs the caller wants, in its order; all where it names none. Errors: InvalidField
+/// (an output that there is not or twice, a parameter that makes no sense).
+absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelInferRequest& request,
+                                                        const Signature& signature);
 
-/// What ModelMetadata answers.
-void EncodeMetadata(const ServedModel& model, inference::ModelMetadataResponse& response);
+/// Fills the response, outputs as raw contents. Errors: InvalidField: an output that has no
+/// classes or that its shared memory does not hold.
+absl::Status EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
+                            const TensorBatch& outputs, const std::vector<OutputChoice>& choices,
+                            const TenantMemory& memory, absl::Duration compute,
+                            inference::ModelInferResponse& response);
 
 }  // namespace slipway::worker
 

@@ -9,7 +9,9 @@
 #include "common/config/version.h"
 #include "common/grpc/status.h"
 #include "inference/open_inference.grpc.pb.h"
-#include "services/inference/infer_codec.h"
+#include "services/inference/infer_stream_service.h"
+#include "services/inference/inference_call.h"
+#include "services/inference/model_codec.h"
 
 namespace slipway::worker {
 namespace {
@@ -17,67 +19,24 @@ namespace {
 using Context = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
-// One ModelInfer call, from its admission to its answer. Moves.
-class Inference {
+// A unary ModelInfer call that waits for its answer.
+class UnaryCaller final : public InferenceCaller {
  public:
-  Inference(const Clock& clock, ServiceEdge& edge, Context& context,
-            const inference::ModelInferRequest& request, inference::ModelInferResponse& response,
-            Reactor& reactor, CallContext call)
-      : clock_(&clock),
-        edge_(&edge),
-        context_(&context),
-        request_(&request),
-        response_(&response),
-        reactor_(&reactor),
-        call_(std::move(call)) {}
+  UnaryCaller(ServiceEdge& edge, Context& context, Reactor& reactor, CallContext call)
+      : edge_(edge), context_(context), reactor_(reactor), call_(std::move(call)) {}
 
-  // Finds the model and checks the request: cheap, and a bad request never takes a slot.
-  absl::Status Prepare(const LoadedModels& models) {
-    ASSIGN_OR_RETURN(
-        model_, models.Find(call_.principal, request_->model_name(), request_->model_version()));
-    const Signature& signature = model_->model->signature();
-    ASSIGN_OR_RETURN(inputs_, DecodeInputs(*request_, signature));
-    ASSIGN_OR_RETURN(selected_, SelectOutputs(*request_, signature));
-    return absl::OkStatus();
-  }
-
-  // On the thread that holds a slot.
-  void Run() { Finish(Execute()); }
-
-  // Answers. Nothing of the call may be touched afterwards.
-  void Finish(const absl::Status& status) {
-    if (model_ != nullptr && !status.ok()) model_->metrics.RecordFailure();
-    reactor_->Finish(edge_->Finish(call_, status));
-  }
+  const CallContext& call() const { return call_; }
+  bool Gone() const override { return context_.IsCancelled(); }
+  void Answer(const absl::Status& status) override { reactor_.Finish(edge_.Finish(call_, status)); }
 
  private:
-  absl::Status Execute() {
-    const absl::Duration start = clock_->Monotonic();
-    // Whoever has gone or has waited too long costs no more.
-    if (context_->IsCancelled()) return absl::CancelledError("the caller has gone");
-    if (clock_->Now() >= call_.deadline) {
-      return absl::DeadlineExceededError("the deadline passed before the model could run");
-    }
-    ASSIGN_OR_RETURN(const TensorBatch outputs, model_->model->Run(inputs_, call_.deadline));
-    const absl::Duration compute = clock_->Monotonic() - start;
-    EncodeResponse(*request_, *model_, outputs, selected_, compute, *response_);
-    model_->metrics.RecordAnswer(start - call_.start, compute);
-    return absl::OkStatus();
-  }
-
-  const Clock* clock_;
-  ServiceEdge* edge_;
-  Context* context_;
-  const inference::ModelInferRequest* request_;
-  inference::ModelInferResponse* response_;
-  Reactor* reactor_;
-  CallContext call_;
-  ModelHandle model_;
-  TensorBatch inputs_;
-  std::vector<size_t> selected_;
+  ServiceEdge& edge_;
+  Context& context_;
+  Reactor& reactor_;
+  const CallContext call_;
 };
 
-// A call's two messages and most of what they hold, in one piece of memory.
+// A call's two messages, most of what they hold and who waits for them, in one piece of memory.
 class InferMessages final
     : public grpc::MessageHolder<inference::ModelInferRequest, inference::ModelInferResponse> {
  public:
@@ -86,6 +45,9 @@ class InferMessages final
     set_response(google::protobuf::Arena::CreateMessage<inference::ModelInferResponse>(&arena_));
   }
   void Release() override { delete this; }
+
+  // Set where the call is admitted.
+  std::optional<UnaryCaller> caller;
 
  private:
   alignas(16) char block_[2048];
@@ -104,21 +66,22 @@ class InferAllocator final
 // One that has to wait.
 class WaitingInference final : public ExecutionSlots::Work {
  public:
-  explicit WaitingInference(Inference inference) : inference_(std::move(inference)) {}
-  void Run() override { inference_.Run(); }
+  explicit WaitingInference(InferenceCall call) : call_(std::move(call)) {}
+  void Run() override { call_.Run(); }
 
  private:
-  Inference inference_;
+  InferenceCall call_;
 };
 
 }  // namespace
 
 class InferenceService::Impl final : public inference::GRPCInferenceService::CallbackService {
  public:
-  Impl(LoadedModels& models, ExecutionSlots& slots, const std::atomic<bool>& ready,
-       const Clock& clock, std::unique_ptr<ServiceEdge> edge)
+  Impl(LoadedModels& models, ExecutionSlots& slots, SharedMemory* memory,
+       const std::atomic<bool>& ready, const Clock& clock, std::unique_ptr<ServiceEdge> edge)
       : models_(models),
         slots_(slots),
+        memory_(memory),
         ready_(ready),
         clock_(clock),
         edge_(std::move(edge)),
@@ -172,6 +135,92 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
     });
   }
 
+  Reactor* ModelConfig(Context* context, const inference::ModelConfigRequest* request,
+                       inference::ModelConfigResponse* response) override {
+    return Answer(*context, "ModelConfig", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const ModelHandle model,
+                       models_.Find(call.principal, request->name(), request->version()));
+      EncodeConfig(*model, *response->mutable_config());
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* ModelStatistics(Context* context, const inference::ModelStatisticsRequest* request,
+                           inference::ModelStatisticsResponse* response) override {
+    return Answer(*context, "ModelStatistics", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const std::vector<ModelHandle> found,
+                       models_.FindAll(call.principal, request->name(), request->version()));
+      for (const ModelHandle& model : found) EncodeStatistics(*model, *response->add_model_stats());
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* RepositoryIndex(Context* context, const inference::RepositoryIndexRequest* request,
+                           inference::RepositoryIndexResponse* response) override {
+    return Answer(*context, "RepositoryIndex", [&](const CallContext& call) -> absl::Status {
+      for (const ModelReport& report : models_.List()) {
+        if (!call.principal.MayAccess(report.deployment.tenant)) continue;
+        if (request->ready() && report.state != ModelReport::State::kReady) continue;
+        EncodeIndex(report, *response->add_models());
+      }
+      return absl::OkStatus();
+    });
+  }
+
+  Reactor* RepositoryModelLoad(Context* context, const inference::RepositoryModelLoadRequest*,
+                               inference::RepositoryModelLoadResponse*) override {
+    return Answer(*context, "RepositoryModelLoad", [](const CallContext&) { return NotLoading(); });
+  }
+
+  Reactor* RepositoryModelUnload(Context* context, const inference::RepositoryModelUnloadRequest*,
+                                 inference::RepositoryModelUnloadResponse*) override {
+    return Answer(*context, "RepositoryModelUnload",
+                  [](const CallContext&) { return NotLoading(); });
+  }
+
+  Reactor* SystemSharedMemoryStatus(
+      Context* context, const inference::SystemSharedMemoryStatusRequest* request,
+      inference::SystemSharedMemoryStatusResponse* response) override {
+    return Answer(*context, "SystemSharedMemoryStatus", [&](const CallContext& call) {
+      return WithMemory([&](SharedMemory& memory) -> absl::Status {
+        ASSIGN_OR_RETURN(const std::vector<MemoryRegion> regions,
+                         memory.List(call.principal.tenant, request->name()));
+        for (const MemoryRegion& region : regions) {
+          auto& out = (*response->mutable_regions())[region.name];
+          out.set_name(region.name);
+          out.set_key(region.key);
+          out.set_offset(region.offset);
+          out.set_byte_size(region.size);
+        }
+        return absl::OkStatus();
+      });
+    });
+  }
+
+  Reactor* SystemSharedMemoryRegister(Context* context,
+                                      const inference::SystemSharedMemoryRegisterRequest* request,
+                                      inference::SystemSharedMemoryRegisterResponse*) override {
+    return Answer(*context, "SystemSharedMemoryRegister", [&](const CallContext& call) {
+      return WithMemory([&](SharedMemory& memory) {
+        return memory.Register(call.principal.tenant, {.name = request->name(),
+                                                       .key = request->key(),
+                                                       .offset = request->offset(),
+                                                       .size = request->byte_size()});
+      });
+    });
+  }
+
+  Reactor* SystemSharedMemoryUnregister(
+      Context* context, const inference::SystemSharedMemoryUnregisterRequest* request,
+      inference::SystemSharedMemoryUnregisterResponse*) override {
+    return Answer(*context, "SystemSharedMemoryUnregister", [&](const CallContext& call) {
+      return WithMemory([&](SharedMemory& memory) {
+        memory.Unregister(call.principal.tenant, request->name());
+        return absl::OkStatus();
+      });
+    });
+  }
+
   Reactor* ModelInfer(Context* context, const inference::ModelInferRequest* request,
                       inference::ModelInferResponse* response) override {
     Reactor* const reactor = context->DefaultReactor();
@@ -180,15 +229,23 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
       reactor->Finish(ToGrpcStatus(call.status()));
       return reactor;
     }
-    Inference inference(clock_, *edge_, *context, *request, *response, *reactor, *std::move(call));
-    absl::Status status = inference.Prepare(models_);
-    if (status.ok()) {
-      status = slots_.RunOrWait(
-          [&] { inference.Run(); },
-          [&] { return std::make_unique<WaitingInference>(std::move(inference)); });
-    }
-    if (!status.ok()) inference.Finish(status);
+    auto& messages = static_cast<InferMessages&>(*context->GetRpcAllocatorState());
+    UnaryCaller& caller = messages.caller.emplace(*edge_, *context, *reactor, *std::move(call));
+    Infer({.principal = caller.call().principal,
+           .deadline = caller.call().deadline,
+           .start = caller.call().start,
+           .message = *request,
+           .response = *response},
+          caller);
     return reactor;
+  }
+
+  grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
+  ModelStreamInfer(Context* context) override {
+    return NewInferStream(*context, *edge_, clock_,
+                          [this](const InferenceRequest& request, InferenceCaller& caller) {
+                            Infer(request, caller);
+                          });
   }
 
  private:
@@ -199,8 +256,29 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
     return reactor;
   }
 
+  void Infer(const InferenceRequest& request, InferenceCaller& caller) {
+    InferenceCall call(models_, memory_, clock_, request, caller);
+    absl::Status status = call.Prepare();
+    if (status.ok()) {
+      status = slots_.RunOrWait(
+          [&] { call.Run(); }, [&] { return std::make_unique<WaitingInference>(std::move(call)); });
+    }
+    if (!status.ok()) call.Fail(status);
+  }
+
+  static absl::Status NotLoading() {
+    return absl::UnimplementedError("models are loaded and unloaded by the controller");
+  }
+
+  template <class Use>
+  absl::Status WithMemory(Use use) {
+    if (memory_ == nullptr) return absl::UnimplementedError("shared memory is not offered here");
+    return use(*memory_);
+  }
+
   LoadedModels& models_;
   ExecutionSlots& slots_;
+  SharedMemory* const memory_;
   const std::atomic<bool>& ready_;
   const Clock& clock_;
   const std::unique_ptr<ServiceEdge> edge_;
@@ -209,20 +287,23 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
 };
 
 absl::StatusOr<std::unique_ptr<InferenceService>> InferenceService::Create(
-    LoadedModels& models, ExecutionSlots& slots, const std::atomic<bool>& ready,
-    const TokenVerifier& verifier, Metrics& metrics, const Clock& clock) {
+    LoadedModels& models, ExecutionSlots& slots, SharedMemory* memory,
+    const std::atomic<bool>& ready, const TokenVerifier& verifier, Metrics& metrics,
+    const Clock& clock) {
   // The proto is the protocol's own and declares no callers.
-  const std::vector<ServiceId> callers = {ServiceId::kGateway};
   std::vector<MethodPolicy> policies;
-  for (const char* method : {"ServerLive", "ServerReady", "ModelReady", "ServerMetadata",
-                             "ModelMetadata", "ModelInfer"}) {
-    policies.push_back({method, callers});
+  for (const char* method :
+       {"ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer",
+        "ModelStreamInfer", "ModelConfig", "ModelStatistics", "RepositoryIndex",
+        "RepositoryModelLoad", "RepositoryModelUnload", "SystemSharedMemoryStatus",
+        "SystemSharedMemoryRegister", "SystemSharedMemoryUnregister"}) {
+    policies.push_back({method, {ServiceId::kGateway}});
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ServiceEdge> edge,
                    ServiceEdge::CreateWithPolicies("inference.GRPCInferenceService", policies,
                                                    verifier, metrics, clock));
-  return std::unique_ptr<InferenceService>(
-      new InferenceService(std::make_unique<Impl>(models, slots, ready, clock, std::move(edge))));
+  return std::unique_ptr<InferenceService>(new InferenceService(
+      std::make_unique<Impl>(models, slots, memory, ready, clock, std::move(edge))));
 }
 
 InferenceService::InferenceService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -7,6 +7,7 @@
 #include "common/grpc/edge.h"
 #include "services/inference/execution_slots.h"
 #include "services/inference/loaded_models.h"
+#include "services/inference/shared_memory.h"
 
 namespace grpc {
 class Service;
@@ -16,14 +17,15 @@ namespace slipway::worker {
 
 /// inference.GRPCInferenceService, for the gateway. `model_name` is a deployment's full resource
 /// name, `model_version` a version's number or full resource name. A call runs on the thread that
-/// brought it where a slot is free.
+/// brought it where a slot is free. Loading and unloading are the controller's: kUnimplemented.
 class InferenceService {
  public:
-  /// All outlive the service; `ready` is what ServerReady answers. Errors: those of
-  /// ServiceEdge::CreateWithPolicies.
+  /// All outlive the service; `ready` is what ServerReady answers; `memory` is null where shared
+  /// memory is not offered. Errors: those of ServiceEdge::CreateWithPolicies.
   static absl::StatusOr<std::unique_ptr<InferenceService>> Create(
-      LoadedModels& models, ExecutionSlots& slots, const std::atomic<bool>& ready,
-      const TokenVerifier& verifier, Metrics& metrics, const Clock& clock);
+      LoadedModels& models, ExecutionSlots& slots, SharedMemory* memory,
+      const std::atomic<bool>& ready, const TokenVerifier& verifier, Metrics& metrics,
+      const Clock& clock);
   ~InferenceService();
 
   /// For GrpcServer::Start.

@@ -24,6 +24,7 @@ struct LoadedModels::Job {
   std::string format;
   std::vector<File> files;
   Signature signature;
+  std::vector<std::string> labels;
   std::string token;
   std::atomic<bool> cancelled = false;
 };
@@ -81,6 +82,7 @@ absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
   }
   job->format = version.artifact().format();
   ASSIGN_OR_RETURN(job->signature, ParseSignature(version.signature(), "model_version.signature"));
+  job->labels.assign(version.labels().begin(), version.labels().end());
   for (int i = 0; i < version.artifact().files_size(); ++i) {
     const auto& file = version.artifact().files(i);
     const std::string field = fmt::format("model_version.artifact.files[{}]", i);
@@ -151,6 +153,27 @@ absl::StatusOr<ModelHandle> LoadedModels::Find(const Principal& who, std::string
   return NotReady(deployment, version);
 }
 
+absl::StatusOr<std::vector<ModelHandle>> LoadedModels::FindAll(const Principal& who,
+                                                               std::string_view deployment,
+                                                               std::string_view version) const {
+  std::vector<ModelHandle> found;
+  if (!deployment.empty() && !version.empty()) {
+    ASSIGN_OR_RETURN(ModelHandle model, Find(who, deployment, version));
+    found.push_back(std::move(model));
+    return found;
+  }
+  // Says why there is none.
+  if (!deployment.empty()) RETURN_IF_ERROR(Find(who, deployment, version).status());
+  MutexLock lock(mutex_);
+  for (const auto& [key, entry] : entries_) {
+    if (entry.served == nullptr || !who.MayAccess(key.deployment.tenant)) continue;
+    if (deployment.empty() || entry.served->deployment_name == deployment) {
+      found.push_back(entry.served);
+    }
+  }
+  return found;
+}
+
 absl::Status LoadedModels::NotReady(std::string_view deployment, std::string_view version) const {
   for (const auto& [key, entry] : entries_) {
     if (key.deployment.ToString() != deployment) continue;
@@ -207,6 +230,7 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
                   .version_name = version,
                   .version_number = std::to_string(job.key.version.number),
                   .platform = std::string(runtime_.platform()),
+                  .labels = job.labels,
                   .model = std::move(model),
                   .metrics = ModelMetrics(metrics_, deployment, version)});
   return served;

@@ -32,6 +32,8 @@ struct ServedModel {
   std::string version_name;
   std::string version_number;
   std::string platform;
+  /// Of the classes that it tells apart, by index; may be empty.
+  std::vector<std::string> labels;
   std::shared_ptr<const LoadedModel> model;
   ModelMetrics metrics;
 };
@@ -77,6 +79,12 @@ class LoadedModels {
 
   /// What there is, by deployment and version.
   std::vector<ModelReport> List();
+
+  /// Those models that answer calls and that `who` may see, by deployment and version. Both texts
+  /// as in Find(); an empty deployment: all. Errors: as Find(), where a deployment is named.
+  absl::StatusOr<std::vector<ModelHandle>> FindAll(const Principal& who,
+                                                   std::string_view deployment,
+                                                   std::string_view version) const;
 
   /// The model that answers `deployment`'s calls. `version` is a version's full name, its number,
   /// or empty: then the one that became ready last.

@@ -19,6 +19,7 @@
 #include "services/inference/grpc_blob_client.h"
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
+#include "services/inference/shared_memory.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "services/inference/worker_service.h"
 
@@ -50,9 +51,11 @@ absl::Status Run(const WorkerConfig& config) {
   LoadedModels models(cache, *runtime, metrics, config.loaders);
   ExecutionSlots slots(InstancesOf(config), static_cast<size_t>(config.max_queue));
 
+  SharedMemory memory;
   std::atomic<bool> ready = false;
   ASSIGN_OR_RETURN(const auto inference,
-                   InferenceService::Create(models, slots, ready, *verifier, metrics, clock));
+                   InferenceService::Create(models, slots, config.shared_memory ? &memory : nullptr,
+                                            ready, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto control, WorkerService::Create(models, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto admin,
                    AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));

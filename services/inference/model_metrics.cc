@@ -13,23 +13,45 @@ ModelMetrics::ModelMetrics(Metrics& metrics, const std::string& deployment,
       failures_(metrics.Counter("model_failures_total", "Inference calls that were not answered",
                                 {{"deployment", deployment}, {"model_version", version}})),
       queue_seconds_(metrics.Histogram(
-          "model_queue_seconds", "Time from a call's admission until it ran",
-          Metrics::LatencyBuckets(), {{"deployment", deployment}, {"model_version", version}})),
+          "model_queue_seconds", "Time that a call waited until it ran", Metrics::LatencyBuckets(),
+          {{"deployment", deployment}, {"model_version", version}})),
       infer_seconds_(metrics.Histogram("model_infer_seconds", "Time of a call in the model",
                                        Metrics::LatencyBuckets(),
                                        {{"deployment", deployment}, {"model_version", version}})),
       loaded_bytes_(metrics.Gauge("model_loaded_bytes", "Memory of a model's weights",
                                   {{"deployment", deployment}, {"model_version", version}})) {}
 
-void ModelMetrics::RecordAnswer(absl::Duration queued, absl::Duration ran) const {
-  requests_.Increment();
-  queue_seconds_.Observe(absl::ToDoubleSeconds(queued));
-  infer_seconds_.Observe(absl::ToDoubleSeconds(ran));
+void ModelMetrics::RecordRun(int64_t rows, absl::Duration infer) const {
+  MutexLock lock(totals_->mutex);
+  ++totals_->statistics.execution_count;
+  totals_->statistics.batches[rows].compute_infer.Add(infer);
 }
 
-void ModelMetrics::RecordFailure() const {
+void ModelMetrics::RecordAnswer(int64_t rows, const CallTimes& times, absl::Time now) const {
+  requests_.Increment();
+  queue_seconds_.Observe(absl::ToDoubleSeconds(times.queue));
+  infer_seconds_.Observe(absl::ToDoubleSeconds(times.infer));
+  MutexLock lock(totals_->mutex);
+  ModelStatistics& statistics = totals_->statistics;
+  statistics.last_inference = now;
+  statistics.inference_count += rows;
+  statistics.success.Add(times.total());
+  statistics.queue.Add(times.queue);
+  statistics.compute_input.Add(times.input);
+  statistics.compute_infer.Add(times.infer);
+  statistics.compute_output.Add(times.output);
+}
+
+void ModelMetrics::RecordFailure(absl::Duration took) const {
   requests_.Increment();
   failures_.Increment();
+  MutexLock lock(totals_->mutex);
+  totals_->statistics.fail.Add(took);
+}
+
+ModelStatistics ModelMetrics::Statistics() const {
+  MutexLock lock(totals_->mutex);
+  return totals_->statistics;
 }
 
 void ModelMetrics::SetLoadedBytes(int64_t bytes) const {

@@ -2,36 +2,58 @@
 #define SLIPWAY_SERVICES_INFERENCE_MODEL_METRICS_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/time/time.h"
 #include "common/metrics/metrics.h"
+#include "common/sync/mutex.h"
+#include "services/inference/model_statistics.h"
 
 namespace slipway::worker {
+
+/// Where the time of one answered call went.
+struct CallTimes {
+  absl::Duration input;   ///< from its admission until its tensors were checked
+  absl::Duration queue;   ///< from then until it ran
+  absl::Duration infer;   ///< in the model
+  absl::Duration output;  ///< from then until the answer was written
+  absl::Duration total() const { return input + queue + infer + output; }
+};
 
 /// What is measured of one version of one deployment:
 ///
 ///   slipway_worker_model_requests_total    calls that ran or could not
 ///   slipway_worker_model_failures_total    those that did not answer
-///   slipway_worker_model_queue_seconds     from admission until a slot was free
+///   slipway_worker_model_queue_seconds     from the check of its tensors until a slot was free
 ///   slipway_worker_model_infer_seconds     in the model
 ///   slipway_worker_model_loaded_bytes      what its weights take; 0 once it is unloaded
 ///
-/// Any thread.
+/// and the same again as statistics, in the form that the protocol's clients ask for. Any thread.
 class ModelMetrics {
  public:
   ModelMetrics(Metrics& metrics, const std::string& deployment, const std::string& version);
 
-  void RecordAnswer(absl::Duration queued, absl::Duration ran) const;
-  void RecordFailure() const;
+  /// A run of the model, for whichever calls.
+  void RecordRun(int64_t rows, absl::Duration infer) const;
+  void RecordAnswer(int64_t rows, const CallTimes& times, absl::Time now) const;
+  /// `took`: since its admission.
+  void RecordFailure(absl::Duration took) const;
   void SetLoadedBytes(int64_t bytes) const;
 
+  ModelStatistics Statistics() const;
+
  private:
+  struct Totals {
+    Mutex mutex;
+    ModelStatistics statistics GUARDED_BY(mutex);
+  };
   prometheus::Counter& requests_;
   prometheus::Counter& failures_;
   prometheus::Histogram& queue_seconds_;
   prometheus::Histogram& infer_seconds_;
   prometheus::Gauge& loaded_bytes_;
+  std::unique_ptr<Totals> totals_ = std::make_unique<Totals>();
 };
 
 }  // namespace slipway::worker

@@ -1,5 +1,6 @@
 // Who may call what: every method of the worker's services, with every kind of token.
 
+#include "google/protobuf/descriptor.h"
 #include "tests/integration/services/inference/worker_fixture.h"
 #include "tests/support/internal_matrix.h"
 #include "tests/unit/services/inference/fakes.h"
@@ -21,9 +22,9 @@ TEST_F(WorkerMatrixTest, WorkerServiceTakesTheControllerOnly) {
 
 TEST_F(WorkerMatrixTest, InferenceTakesTheGatewayOnly) {
   std::vector<MethodPolicy> policies;
-  for (const char* method : {"ServerLive", "ServerReady", "ModelReady", "ServerMetadata",
-                             "ModelMetadata", "ModelInfer"}) {
-    policies.push_back({method, {ServiceId::kGateway}});
+  const auto& service = *inference::ModelInferRequest::descriptor()->file()->service(0);
+  for (int i = 0; i < service.method_count(); ++i) {
+    policies.push_back({service.method(i)->name(), {ServiceId::kGateway}});
   }
   ExpectInternalMatrix({.name = "inference.GRPCInferenceService",
                         .address = address(),

@@ -11,7 +11,8 @@
 
 namespace slipway::worker {
 
-void WorkerTest::StartWorker(ModelRuntime& runtime, int slots, size_t max_queue) {
+void WorkerTest::StartWorker(ModelRuntime& runtime, int slots, size_t max_queue,
+                             bool shared_memory) {
   const Clock& clock = Clock::Real();
   verifier_ = trust_.Verifier(ServiceId::kWorker);
   auto blobs = GrpcBlobClient::Create({.address = registry_.address(), .tls = {}}, clock);
@@ -22,7 +23,8 @@ void WorkerTest::StartWorker(ModelRuntime& runtime, int slots, size_t max_queue)
   cache_ = std::make_unique<BlobCache>(*std::move(cache));
   models_ = std::make_unique<LoadedModels>(*cache_, runtime, metrics_);
   slots_ = std::make_unique<ExecutionSlots>(slots, max_queue);
-  auto inference = InferenceService::Create(*models_, *slots_, ready_, *verifier_, metrics_, clock);
+  auto inference = InferenceService::Create(*models_, *slots_, shared_memory ? &memory_ : nullptr,
+                                            ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(inference.ok()) << inference.status();
   inference_service_ = *std::move(inference);
   auto control = WorkerService::Create(*models_, *verifier_, metrics_, clock);

@@ -18,6 +18,7 @@
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/model_runtime.h"
+#include "services/inference/shared_memory.h"
 #include "services/inference/worker_service.h"
 #include "slipway/worker/v1/worker.grpc.pb.h"
 #include "tests/support/serving/fake_registry.h"
@@ -37,7 +38,8 @@ class WorkerTest : public testing::Test {
   using LoadedModelProto = v1::LoadedModel;
 
   /// Call first.
-  void StartWorker(ModelRuntime& runtime, int slots = 2, size_t max_queue = 16);
+  void StartWorker(ModelRuntime& runtime, int slots = 2, size_t max_queue = 16,
+                   bool shared_memory = false);
   /// Ends it; what is in flight may go on for `grace`.
   void StopWorker(absl::Duration grace = absl::ZeroDuration());
 
@@ -70,6 +72,7 @@ class WorkerTest : public testing::Test {
   TestTrust trust_;
   FakeRegistryServer registry_{trust_};
   Metrics metrics_{"worker"};
+  SharedMemory memory_;
   std::atomic<bool> ready_ = true;
   std::unique_ptr<TokenVerifier> verifier_;
   std::unique_ptr<GrpcBlobClient> blobs_;

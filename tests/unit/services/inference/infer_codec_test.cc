@@ -2,7 +2,9 @@
 
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -20,6 +22,9 @@ std::string Bytes(std::initializer_list<T> values) {
   for (const T value : values) bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
   return bytes;
 }
+
+const std::string kTenant = "acme";
+const TenantMemory kNoMemory = {nullptr, kTenant};
 
 // Two inputs and two outputs.
 const Signature kSignature = {
@@ -49,7 +54,7 @@ TEST(DecodeInputsTest, BorrowsRawContentsInTheSignaturesOrder) {
   ModelInferRequest request = Good();
   request.mutable_inputs()->SwapElements(0, 1);
   request.mutable_raw_input_contents()->SwapElements(0, 1);
-  const auto inputs = DecodeInputs(request, kSignature);
+  const auto inputs = DecodeInputs(request, kSignature, kNoMemory);
   ASSERT_TRUE(inputs.ok()) << inputs.status();
   EXPECT_EQ((*inputs)[0].name(), "x");
   EXPECT_EQ((*inputs)[0].shape(), Shape({2, 2}));
@@ -135,7 +140,7 @@ TEST(DecodeInputsTest, RefusesWhatDoesNotFitNamingTheTensor) {
   for (const auto& row : rows) {
     ModelInferRequest request = Good();
     row.spoil(request);
-    const absl::Status status = DecodeInputs(request, kSignature).status();
+    const absl::Status status = DecodeInputs(request, kSignature, kNoMemory).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << row.rule << ": " << status;
     if (row.field != nullptr) {
       EXPECT_EQ(FieldOf(status), row.field) << row.rule;
@@ -151,7 +156,7 @@ TEST(DecodeInputsTest, RefusesTheContractsOverflow) {
   AddInput(request, "x", "FP32", {16, (int64_t{1} << 60) + 2});
   // What 16 * (2^60 + 2) * 4 is in 64 bits: 128.
   request.add_raw_input_contents(std::string(128, '\0'));
-  const absl::Status status = DecodeInputs(request, signature).status();
+  const absl::Status status = DecodeInputs(request, signature, kNoMemory).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_EQ(FieldOf(status), "inputs.x.shape");
 }
@@ -191,7 +196,7 @@ TEST(DecodeInputsTest, TakesTypedContentsOfEveryType) {
     const Signature signature = {{{"x", *ParseDataType(row.type), {2}}}, {}};
     ModelInferRequest request;
     row.fill(*AddInput(request, "x", row.type, {2}).mutable_contents());
-    const auto inputs = DecodeInputs(request, signature);
+    const auto inputs = DecodeInputs(request, signature, kNoMemory);
     ASSERT_TRUE(inputs.ok()) << row.type << ": " << inputs.status();
     EXPECT_EQ((*inputs)[0].data().view(), row.bytes) << row.type;
   }
@@ -222,7 +227,7 @@ TEST(DecodeInputsTest, RefusesTypedContentsThatDoNotFit) {
     const Signature signature = {{{"x", *ParseDataType(row.type), {2}}}, {}};
     ModelInferRequest request;
     row.fill(*AddInput(request, "x", row.type, {2}).mutable_contents());
-    const absl::Status status = DecodeInputs(request, signature).status();
+    const absl::Status status = DecodeInputs(request, signature, kNoMemory).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << row.rule;
     EXPECT_EQ(FieldOf(status), "inputs.x.contents") << row.rule << status;
   }
@@ -235,7 +240,7 @@ TEST(DecodeInputsTest, ChecksRawTextsElementByElement) {
     ModelInferRequest request;
     AddInput(request, "x", "BYTES", {2});
     request.add_raw_input_contents(raw);
-    return DecodeInputs(request, signature).status();
+    return DecodeInputs(request, signature, kNoMemory).status();
   };
   EXPECT_TRUE(decode(good).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(decode(good.substr(0, 9))));
@@ -243,52 +248,113 @@ TEST(DecodeInputsTest, ChecksRawTextsElementByElement) {
   EXPECT_TRUE(absl::IsInvalidArgument(decode(Bytes<uint32_t>({~0u, 0}))));
 }
 
-TEST(SelectOutputsTest, AnswersAllUnlessSomeAreNamed) {
-  ModelInferRequest request;
-  EXPECT_THAT(*SelectOutputs(request, kSignature), ElementsAre(0, 1));
-  request.add_outputs()->set_name("label");
-  EXPECT_THAT(*SelectOutputs(request, kSignature), ElementsAre(1));
-  request.add_outputs()->set_name("scores");
-  EXPECT_THAT(*SelectOutputs(request, kSignature), ElementsAre(1, 0));
+std::vector<size_t> Places(const ModelInferRequest& request) {
+  std::vector<size_t> places;
+  const auto choices = ChooseOutputs(request, kSignature);
+  for (const OutputChoice& choice : *choices) places.push_back(choice.place);
+  return places;
 }
 
-TEST(SelectOutputsTest, RefusesUnknownAndRepeatedOnes) {
+TEST(ChooseOutputsTest, AnswersAllUnlessSomeAreNamed) {
+  ModelInferRequest request;
+  EXPECT_THAT(Places(request), ElementsAre(0, 1));
+  request.add_outputs()->set_name("label");
+  EXPECT_THAT(Places(request), ElementsAre(1));
+  request.add_outputs()->set_name("scores");
+  EXPECT_THAT(Places(request), ElementsAre(1, 0));
+}
+
+TEST(ChooseOutputsTest, RefusesUnknownAndRepeatedOnes) {
   ModelInferRequest request;
   request.add_outputs()->set_name("nothing");
-  EXPECT_EQ(FieldOf(SelectOutputs(request, kSignature).status()), "outputs.nothing");
+  EXPECT_EQ(FieldOf(ChooseOutputs(request, kSignature).status()), "outputs.nothing");
   request.mutable_outputs(0)->set_name("label");
   request.add_outputs()->set_name("label");
-  EXPECT_EQ(FieldOf(SelectOutputs(request, kSignature).status()), "outputs.label");
+  EXPECT_EQ(FieldOf(ChooseOutputs(request, kSignature).status()), "outputs.label");
 }
 
-TEST(EncodeResponseTest, EchoesTheIdAndAnswersRawContents) {
-  Metrics metrics("worker");
-  const ServedModel model{.deployment = {"acme", "shoes"},
-                          .version = {{"acme", "cnn"}, 7},
-                          .deployment_name = "tenants/acme/deployments/shoes",
-                          .version_name = "tenants/acme/models/cnn/versions/7",
-                          .version_number = "7",
-                          .platform = "fake",
-                          .model = nullptr,
-                          .metrics = ModelMetrics(metrics, "d", "v")};
-  const TensorBatch outputs = {
-      *Tensor::Make("scores", DataType::kFp32, {1, 3}, Buffer::Own(Bytes<float>({1, 2, 3})), ""),
+TEST(ChooseOutputsTest, TakesCountsOfBothIntegerTypesAndNoOthers) {
+  ModelInferRequest request;
+  auto& output = *request.add_outputs();
+  output.set_name("scores");
+  auto& count = (*output.mutable_parameters())["classification"];
+  count.set_int64_param(3);
+  EXPECT_EQ(ChooseOutputs(request, kSignature)->front().top_count, 3);
+  count.set_uint64_param(~uint64_t{0});
+  EXPECT_EQ(ChooseOutputs(request, kSignature)->front().top_count, INT64_MAX);
+  count.set_int64_param(-1);
+  EXPECT_EQ(FieldOf(ChooseOutputs(request, kSignature).status()),
+            "outputs.scores.parameters.classification");
+  count.set_string_param("3");
+  EXPECT_FALSE(ChooseOutputs(request, kSignature).ok());
+}
+
+// A model that is its signature.
+class SilentModel final : public LoadedModel {
+ public:
+  const Signature& signature() const override { return kSignature; }
+  int64_t memory_bytes() const override { return 0; }
+  absl::StatusOr<TensorBatch> Run(const TensorBatch&, absl::Time) const override {
+    return absl::UnimplementedError("silent");
+  }
+};
+
+class EncodeResponseTest : public testing::Test {
+ protected:
+  Metrics metrics_{"worker"};
+  const ServedModel model_{.deployment = {"acme", "shoes"},
+                           .version = {{"acme", "cnn"}, 7},
+                           .deployment_name = "tenants/acme/deployments/shoes",
+                           .version_name = "tenants/acme/models/cnn/versions/7",
+                           .version_number = "7",
+                           .platform = "fake",
+                           .labels = {"boot", "sandal"},
+                           .model = std::make_shared<SilentModel>(),
+                           .metrics = ModelMetrics(metrics_, "d", "v")};
+  const TensorBatch outputs_ = {
+      *Tensor::Make("scores", DataType::kFp32, {1, 3}, Buffer::Own(Bytes<float>({1, 3, 2})), ""),
       *Tensor::Make("label", DataType::kInt64, {1}, Buffer::Own(Bytes<int64_t>({2})), "")};
+  inference::ModelInferResponse response_;
+};
+
+TEST_F(EncodeResponseTest, EchoesTheIdAndAnswersRawContents) {
   ModelInferRequest request;
   request.set_model_name("tenants/acme/deployments/shoes");
   request.set_id("request-1");
-  inference::ModelInferResponse response;
-  EncodeResponse(request, model, outputs, {1}, absl::Microseconds(42), response);
-  EXPECT_EQ(response.model_name(), "tenants/acme/deployments/shoes");
-  EXPECT_EQ(response.model_version(), "7");
-  EXPECT_EQ(response.id(), "request-1");
-  EXPECT_EQ(response.parameters().at(kComputeMicrosParameter).int64_param(), 42);
-  ASSERT_EQ(response.outputs_size(), 1);
-  EXPECT_EQ(response.outputs(0).name(), "label");
-  EXPECT_EQ(response.outputs(0).datatype(), "INT64");
-  EXPECT_THAT(response.outputs(0).shape(), ElementsAre(1));
-  EXPECT_FALSE(response.outputs(0).has_contents());
-  EXPECT_THAT(response.raw_output_contents(), ElementsAre(Bytes<int64_t>({2})));
+  ASSERT_TRUE(EncodeResponse(request, model_, outputs_, {{.place = 1}}, kNoMemory,
+                             absl::Microseconds(42), response_)
+                  .ok());
+  EXPECT_EQ(response_.model_name(), "tenants/acme/deployments/shoes");
+  EXPECT_EQ(response_.model_version(), "7");
+  EXPECT_EQ(response_.id(), "request-1");
+  EXPECT_EQ(response_.parameters().at(kComputeMicrosParameter).int64_param(), 42);
+  ASSERT_EQ(response_.outputs_size(), 1);
+  EXPECT_EQ(response_.outputs(0).name(), "label");
+  EXPECT_EQ(response_.outputs(0).datatype(), "INT64");
+  EXPECT_THAT(response_.outputs(0).shape(), ElementsAre(1));
+  EXPECT_FALSE(response_.outputs(0).has_contents());
+  EXPECT_THAT(response_.raw_output_contents(), ElementsAre(Bytes<int64_t>({2})));
+}
+
+TEST_F(EncodeResponseTest, AnswersTheBestClassesWhereTheyAreAskedFor) {
+  ASSERT_TRUE(EncodeResponse({}, model_, outputs_, {{.place = 0, .top_count = 2}}, kNoMemory,
+                             absl::ZeroDuration(), response_)
+                  .ok());
+  EXPECT_EQ(response_.outputs(0).datatype(), "BYTES");
+  EXPECT_THAT(response_.outputs(0).shape(), ElementsAre(1, 2));
+  EXPECT_EQ(response_.raw_output_contents(0), EncodeTexts({"3.000000:1:sandal", "2.000000:2"}));
+}
+
+TEST_F(EncodeResponseTest, RefusesSharedMemoryWhereItIsNotOffered) {
+  EXPECT_EQ(FieldOf(EncodeResponse({}, model_, outputs_,
+                                   {{.place = 0, .memory = MemorySlice{.region = "r"}}}, kNoMemory,
+                                   absl::ZeroDuration(), response_)),
+            "outputs.scores.parameters.shared_memory_region");
+  ModelInferRequest request = Good();
+  (*request.mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("r");
+  request.mutable_raw_input_contents()->DeleteSubrange(0, 1);
+  EXPECT_EQ(FieldOf(DecodeInputs(request, kSignature, kNoMemory).status()),
+            "inputs.x.parameters.shared_memory_region");
 }
 
 }  // namespace
