@@ -61,7 +61,7 @@ lint: bootstrap-lint ## Check format, and run clang-tidy over what changed (ALL=
 	tests/lint/lint $(if $(ALL),--all)
 
 .PHONY: package
-package: release ## Make the .deb, install it into a fresh root, run it, remove it
+package: bootstrap-package release ## Make the .deb, install it into a fresh Debian, run it, remove it
 	rm -f build/release/*.deb
 	cd build/release && cpack -G DEB
 	$(CTEST) --test-dir build/release -L package
@@ -74,13 +74,15 @@ install: ## Install what `make release` built, below DESTDIR
 clean: ## Remove everything that was built (the cache of wheels stays)
 	rm -rf build
 
-.PHONY: bootstrap-build bootstrap-test bootstrap-lint
+.PHONY: bootstrap-build bootstrap-test bootstrap-lint bootstrap-package
 bootstrap-build:
 	deploy/bootstrap build
 bootstrap-test:
 	deploy/bootstrap build test
 bootstrap-lint:
 	deploy/bootstrap build lint
+bootstrap-package:
+	deploy/bootstrap build package
 
 .PHONY: configure-dev configure-release
 configure-dev configure-release: configure-%: bootstrap-build
