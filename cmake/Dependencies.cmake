@@ -43,11 +43,15 @@ find_path(SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
 find_package(PostgreSQL REQUIRED)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 
-# google/api/*.proto, unpacked by deploy/bootstrap.
+# google/api/*.proto and onnx/onnx.proto, unpacked by deploy/bootstrap.
 set(SLIPWAY_GOOGLEAPIS_DIR "${SLIPWAY_CACHE}/googleapis" CACHE PATH "")
-if(NOT EXISTS "${SLIPWAY_GOOGLEAPIS_DIR}/google/api/annotations.proto")
-  message(FATAL_ERROR "google/api/annotations.proto is missing from ${SLIPWAY_GOOGLEAPIS_DIR}: "
-                      "run deploy/bootstrap first")
-endif()
+set(SLIPWAY_ONNX_DIR "${SLIPWAY_CACHE}/onnx" CACHE PATH "")
+foreach(_file "${SLIPWAY_GOOGLEAPIS_DIR}/google/api/annotations.proto"
+              "${SLIPWAY_ONNX_DIR}/onnx/onnx.proto")
+  if(NOT EXISTS "${_file}")
+    message(FATAL_ERROR "${_file} is missing: run deploy/bootstrap first")
+  endif()
+endforeach()
 
 find_package(LibTorch REQUIRED)
+find_package(OpenVINO REQUIRED)

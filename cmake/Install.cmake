@@ -5,9 +5,11 @@ include_guard(GLOBAL)
 # Packing builds nothing: `make package` has built the programs, and tests are not packed.
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 
-# LibTorch's libraries look for each other in their own folder last, so that one folder holds all.
+# The libraries of each look for each other in their own folder.
 install(FILES ${LIBTORCH_RUNTIME_LIBRARIES} DESTINATION lib/slipway/torch)
-file(GLOB _licenses "${LIBTORCH_ROOT}/*.dist-info")
+install(FILES ${OPENVINO_RUNTIME_LIBRARIES} DESTINATION lib/slipway/openvino)
+file(GLOB _licenses "${LIBTORCH_ROOT}/*.dist-info" "${OPENVINO_ROOT}/*.dist-info"
+     "${SLIPWAY_ONNX_DIR}/*.dist-info")
 foreach(_folder IN LISTS _licenses)
   get_filename_component(_wheel "${_folder}" NAME_WLE)
   install(DIRECTORY "${_folder}/licenses/" DESTINATION share/doc/slipway/${_wheel})
@@ -42,7 +44,7 @@ set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(_private_dirs)
-foreach(_library IN LISTS LIBTORCH_RUNTIME_LIBRARIES)
+foreach(_library IN LISTS LIBTORCH_RUNTIME_LIBRARIES OPENVINO_RUNTIME_LIBRARIES)
   get_filename_component(_folder "${_library}" DIRECTORY)
   list(APPEND _private_dirs "${_folder}")
 endforeach()

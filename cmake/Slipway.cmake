@@ -87,8 +87,9 @@ endfunction()
 # slipway_binary(<name> SRCS ... [DEPS ...]): an installed program, built into bin/.
 function(slipway_binary name)
   _slipway_executable(${name} bin ${ARGN})
-  # LibTorch lies there when installed; the build tree finds it in bootstrap's cache.
-  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/slipway/torch")
+  # LibTorch and OpenVINO lie there when installed; the build tree finds them in bootstrap's cache.
+  set_target_properties(${name} PROPERTIES
+    INSTALL_RPATH "$ORIGIN/../lib/slipway/torch:$ORIGIN/../lib/slipway/openvino")
   install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   add_dependencies(programs ${name})
 endfunction()
@@ -153,19 +154,29 @@ endfunction()
 
 # slipway_proto(<room> [PROTOS ...] [GRPC ...] [DEPS ...]): messages in slipway::<room>, and for the
 # files named after GRPC the stubs in slipway::<room>_grpc (apart, since each costs 10 s to
-# compile). Files are paths below proto/; what is generated is included by the same path.
+# compile). Files are paths below proto/, or absolute ones of bootstrap's cache; what is generated is
+# included by the path that other protos import.
 function(slipway_proto room)
   cmake_parse_arguments(ARG "" "" "PROTOS;GRPC;DEPS" ${ARGN})
   set(out "${PROJECT_BINARY_DIR}/proto-gen")
   file(MAKE_DIRECTORY "${out}")
-  set(args "-I${PROJECT_SOURCE_DIR}/proto" "-I${SLIPWAY_GOOGLEAPIS_DIR}" "-I/usr/include")
+  set(roots "${SLIPWAY_GOOGLEAPIS_DIR}" "${SLIPWAY_ONNX_DIR}")
+  set(args "-I${PROJECT_SOURCE_DIR}/proto" "-I/usr/include")
+  foreach(root IN LISTS roots)
+    list(APPEND args "-I${root}")
+  endforeach()
   set(messages)
   set(stubs)
   set(headers)
   foreach(proto IN LISTS ARG_PROTOS ARG_GRPC)
     if(IS_ABSOLUTE "${proto}")
-      file(RELATIVE_PATH path "${SLIPWAY_GOOGLEAPIS_DIR}" "${proto}")
       set(file "${proto}")
+      foreach(root IN LISTS roots)
+        cmake_path(IS_PREFIX root "${file}" below)
+        if(below)
+          file(RELATIVE_PATH path "${root}" "${file}")
+        endif()
+      endforeach()
     else()
       set(path "${proto}")
       set(file "${PROJECT_SOURCE_DIR}/proto/${proto}")

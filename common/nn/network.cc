@@ -1,5 +1,9 @@
 #include "common/nn/network.h"
 
+#include <map>
+
+#include "fmt/format.h"
+
 namespace slipway::nn {
 
 int64_t Network::trainable_count() const {
@@ -26,6 +30,36 @@ double Network::flops() const {
     flops += CountFlops(layer.op, in, out);
   }
   return flops;
+}
+
+absl::StatusOr<std::vector<const Tensor*>> MatchParameters(const Network& network,
+                                                           std::span<const Tensor> tensors) {
+  std::map<std::string_view, const Tensor*> unused;
+  for (const Tensor& tensor : tensors) {
+    if (!unused.emplace(tensor.name(), &tensor).second) {
+      return absl::InvalidArgumentError(fmt::format("tensor {} is given twice", tensor.name()));
+    }
+  }
+  std::vector<const Tensor*> found;
+  for (const Parameter& parameter : network.parameters()) {
+    const auto it = unused.find(parameter.name);
+    if (it == unused.end()) {
+      return absl::InvalidArgumentError(fmt::format("tensor {} is missing", parameter.name));
+    }
+    const Tensor& tensor = *it->second;
+    if (tensor.dtype() != DataType::kFp32 || tensor.shape() != parameter.shape) {
+      return absl::InvalidArgumentError(fmt::format(
+          "tensor {} must be FP32 {}, got {} {}", parameter.name, parameter.shape.ToString(),
+          DataTypeName(tensor.dtype()), tensor.shape().ToString()));
+    }
+    found.push_back(&tensor);
+    unused.erase(it);
+  }
+  if (!unused.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("tensor {} does not belong to this architecture", unused.begin()->first));
+  }
+  return found;
 }
 
 }  // namespace slipway::nn

@@ -2,11 +2,13 @@
 #define SLIPWAY_COMMON_NN_NETWORK_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/nn/ops.h"
+#include "common/status/status.h"
 #include "common/tensor/tensor.h"
 
 namespace slipway::nn {
@@ -47,8 +49,8 @@ struct Layer {
 };
 
 /// A network as a graph: values that layers compute from other values and from parameters.
-/// Torch-free and immutable; made by NetworkBuilder, interpreted by TorchNetwork, and plain enough
-/// to be written as ONNX. Layers stand in an order in which they can run. Any thread.
+/// Torch-free and immutable; made by NetworkBuilder, interpreted by TorchNetwork, and written
+/// as ONNX by common/onnx. Layers stand in an order in which they can run. Any thread.
 class Network {
  public:
   const std::vector<TensorSpec>& values() const { return values_; }
@@ -83,6 +85,12 @@ class Network {
   std::vector<ValueId> outputs_;
   ValueId head_ = 0;
 };
+
+/// The tensor of each parameter, by ParameterId; they point into `tensors`, which are all used.
+/// Errors: kInvalidArgument that names the tensor: missing, there twice, of another network, of
+/// another type than FP32 or of another shape.
+absl::StatusOr<std::vector<const Tensor*>> MatchParameters(const Network& network,
+                                                           std::span<const Tensor> tensors);
 
 }  // namespace slipway::nn
 

@@ -11,12 +11,13 @@
 #include "common/status/status.h"
 #include "common/tensor/tensor.h"
 
-// What a layer computes. Operators mean what ONNX (opset 18) calls by the same name
+// What a layer computes. Operators mean what ONNX (opset 20) calls by the same name
 // (https://onnx.ai/onnx/operators), so that an exporter is a walk over the graph. Dimension 0 is
 // the batch and may be free.
 //
 // A new operator is a struct here and in the variant; the compiler then names each visitor that
-// lacks it: InferOutputs and CountFlops (ops.cc) and the interpreter (torch_network.cc).
+// lacks it: InferOutputs and CountFlops (ops.cc), the interpreter (torch_network.cc) and the
+// exporter (common/onnx/export.cc).
 namespace slipway::nn {
 
 /// Another element type.

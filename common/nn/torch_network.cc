@@ -2,7 +2,6 @@
 
 #include <torch/torch.h>
 
-#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -345,31 +344,7 @@ absl::Status TorchNetwork::Initialize(uint64_t seed) {
 }
 
 absl::Status TorchNetwork::Load(std::span<const Tensor> tensors) {
-  std::map<std::string_view, const Tensor*> unused;
-  for (const Tensor& tensor : tensors) {
-    if (!unused.emplace(tensor.name(), &tensor).second) {
-      return absl::InvalidArgumentError(fmt::format("tensor {} is given twice", tensor.name()));
-    }
-  }
-  std::vector<const Tensor*> found;
-  for (const Parameter& parameter : network_.parameters()) {
-    const auto it = unused.find(parameter.name);
-    if (it == unused.end()) {
-      return absl::InvalidArgumentError(fmt::format("tensor {} is missing", parameter.name));
-    }
-    const Tensor& tensor = *it->second;
-    if (tensor.dtype() != DataType::kFp32 || tensor.shape() != parameter.shape) {
-      return absl::InvalidArgumentError(fmt::format(
-          "tensor {} must be FP32 {}, got {} {}", parameter.name, parameter.shape.ToString(),
-          DataTypeName(tensor.dtype()), tensor.shape().ToString()));
-    }
-    found.push_back(&tensor);
-    unused.erase(it);
-  }
-  if (!unused.empty()) {
-    return absl::InvalidArgumentError(
-        fmt::format("tensor {} does not belong to this architecture", unused.begin()->first));
-  }
+  ASSIGN_OR_RETURN(const std::vector<const Tensor*> found, MatchParameters(network_, tensors));
   return Guard([&]() -> absl::Status {
     const c10::InferenceMode inference(use_ == Use::kInference);
     const at::NoGradGuard no_grad;

@@ -217,19 +217,21 @@ absl::StatusOr<ModelFiles> LoadedModels::FetchFiles(const Job& job) {
 
 absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
   ASSIGN_OR_RETURN(const ModelFiles files, FetchFiles(job));
-  ASSIGN_OR_RETURN(std::shared_ptr<const LoadedModel> model, runtime_.Load(job.format, files));
+  ASSIGN_OR_RETURN(std::shared_ptr<const LoadedModel> model,
+                   runtime_.Load({.format = job.format, .files = files}));
   if (job.cancelled) return absl::CancelledError("the load was given up");
   RETURN_IF_ERROR(CheckSameSignature(job.signature, model->signature()));
   if (const absl::Status warm = WarmUp(*model); !warm.ok()) return Annotate(warm, "warm-up");
   const std::string deployment = job.key.deployment.ToString();
   const std::string version = job.key.version.ToString();
+  std::string platform(model->platform());
   auto served = std::make_shared<ServedModel>(
       ServedModel{.deployment = job.key.deployment,
                   .version = job.key.version,
                   .deployment_name = deployment,
                   .version_name = version,
                   .version_number = std::to_string(job.key.version.number),
-                  .platform = std::string(runtime_.platform()),
+                  .platform = std::move(platform),
                   .labels = job.labels,
                   .model = std::move(model),
                   .metrics = ModelMetrics(metrics_, deployment, version)});

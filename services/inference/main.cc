@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <utility>
 
 #include "common/admin/admin.h"
 #include "common/config/service_main.h"
@@ -13,12 +14,14 @@
 #include "common/identity/token.h"
 #include "common/metrics/metrics.h"
 #include "common/process/shutdown.h"
+#include "services/inference/auto_runtime.h"
 #include "services/inference/blob_cache.h"
 #include "services/inference/config.h"
 #include "services/inference/execution_slots.h"
 #include "services/inference/grpc_blob_client.h"
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
+#include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/shared_memory.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "services/inference/worker_service.h"
@@ -46,10 +49,16 @@ absl::Status Run(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(BlobCache cache, BlobCache::Open({.folder = config.data_dir + "/blobs",
                                                      .max_bytes = config.max_cache_bytes},
                                                     *registry));
-  ASSIGN_OR_RETURN(const auto runtime,
+  const int instances = InstancesOf(config);
+  ASSIGN_OR_RETURN(auto torch,
                    MakeTorchRuntime({.device = config.device, .threads = config.threads}));
-  LoadedModels models(cache, *runtime, metrics, config.loaders);
-  ExecutionSlots slots(InstancesOf(config), static_cast<size_t>(config.max_queue));
+  ASSIGN_OR_RETURN(auto openvino,
+                   MakeOpenVinoRuntime({.instances = instances,
+                                        .threads = config.threads,
+                                        .staging_dir = config.data_dir + "/staging"}));
+  AutoRuntime runtime(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
+  LoadedModels models(cache, runtime, metrics, config.loaders);
+  ExecutionSlots slots(instances, static_cast<size_t>(config.max_queue));
 
   SharedMemory memory;
   std::atomic<bool> ready = false;

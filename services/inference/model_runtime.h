@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -28,14 +29,19 @@ class LoadedModel {
  public:
   virtual ~LoadedModel() = default;
 
+  /// What the Open Inference Protocol calls `platform`: "slipway_torch".
+  virtual std::string_view platform() const = 0;
+
   virtual const Signature& signature() const = 0;
 
   /// What its weights take, about.
   virtual int64_t memory_bytes() const = 0;
 
-  /// Runs one batch, whose tensors fit the signature; returns when it is done. The outputs keep
-  /// their own memory; the inputs need to live only until it returns. `deadline` is a hint: a
-  /// runtime that can stop halfway does.
+  /// Runs one batch, whose tensors fit the signature, on the calling thread; returns when it is
+  /// done. A runtime that has a fixed number of instances of the model waits while all are taken:
+  /// whoever lets no more calls run at once than the worker has instances never waits here. The
+  /// outputs keep their own memory; the inputs need to live only until it returns. `deadline` is a
+  /// hint: a runtime that can stop halfway does.
   /// Errors: kInvalidArgument (inputs that do not fit after all), kDeadlineExceeded,
   /// kResourceExhausted (out of device memory), kInternal.
   virtual absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time deadline) const = 0;
@@ -45,19 +51,37 @@ class LoadedModel {
 /// was loaded from them lives.
 using ModelFiles = std::map<std::string, std::string>;
 
+/// How a deployment wants its model to be run.
+struct RuntimeSettings {
+  enum class Runtime { kAuto, kTorch, kOpenVino };
+  enum class Precision { kFloat32, kBfloat16 };
+  Runtime runtime = Runtime::kAuto;
+  /// What the arithmetic is done in; tensors in and out keep their types.
+  Precision precision = Precision::kFloat32;
+  bool operator==(const RuntimeSettings&) const = default;
+};
+
+/// What a model is made of.
+struct ModelSource {
+  /// "slipway", "onnx", "tensorflow" or "paddle".
+  std::string format;
+  ModelFiles files;
+  RuntimeSettings settings = {};
+};
+
 /// Makes loaded models of artifacts. Any thread.
 class ModelRuntime {
  public:
   virtual ~ModelRuntime() = default;
 
-  /// What the Open Inference Protocol calls `platform`: "slipway_torch".
-  virtual std::string_view platform() const = 0;
-
   /// May take seconds. Errors: kInvalidArgument that names the file and what is wrong with it,
-  /// kResourceExhausted (memory), kUnimplemented (a format that this worker does not run).
-  virtual absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const std::string& format,
-                                                                  const ModelFiles& files) = 0;
+  /// kResourceExhausted (memory), kFailedPrecondition (settings that this machine cannot meet),
+  /// kUnimplemented (a format, or a part of a model, that this runtime does not run).
+  virtual absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) = 0;
 };
+
+/// Where `source` has the file. Errors: kInvalidArgument: it has none of that name.
+absl::StatusOr<std::string> PathOf(const ModelSource& source, std::string_view file);
 
 }  // namespace slipway::worker
 

@@ -5,30 +5,20 @@
 
 #include <utility>
 
-#include "common/files/files.h"
 #include "common/nn/model_description.h"
 #include "common/nn/torch_network.h"
-#include "common/tensor/safetensors.h"
 #include "fmt/format.h"
+#include "services/inference/slipway_artifact.h"
 
 namespace slipway::worker {
 namespace {
-
-constexpr uint64_t kMaxDescriptionBytes = uint64_t{16} << 20;
-
-absl::StatusOr<std::string> PathOf(const ModelFiles& files, std::string_view name) {
-  const auto file = files.find(std::string(name));
-  if (file == files.end()) {
-    return absl::InvalidArgumentError(fmt::format("the artifact has no file {}", name));
-  }
-  return file->second;
-}
 
 class TorchModel final : public LoadedModel {
  public:
   TorchModel(std::unique_ptr<const nn::TorchNetwork> network, Signature signature)
       : network_(std::move(network)), signature_(std::move(signature)) {}
 
+  std::string_view platform() const override { return "slipway_torch"; }
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return network_->network().parameter_bytes(); }
 
@@ -45,47 +35,26 @@ class TorchRuntime final : public ModelRuntime {
  public:
   explicit TorchRuntime(TorchOptions options) : options_(std::move(options)) {}
 
-  std::string_view platform() const override { return "slipway_torch"; }
-
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const std::string& format,
-                                                          const ModelFiles& files) override {
-    if (format != nn::kArtifactFormat) {
+  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) override {
+    if (source.format != nn::kArtifactFormat) {
       return absl::UnimplementedError(
-          fmt::format("this worker runs artifacts of format \"{}\", not \"{}\"",
-                      nn::kArtifactFormat, format.substr(0, 80)));
+          fmt::format("the runtime \"torch\" runs artifacts of format \"{}\", not \"{}\"",
+                      nn::kArtifactFormat, source.format.substr(0, 80)));
     }
-    ASSIGN_OR_RETURN(const std::string description_path, PathOf(files, nn::kDescriptionFile));
-    ASSIGN_OR_RETURN(const std::string weights_path, PathOf(files, nn::kWeightsFile));
-    const auto network = Build(description_path);
-    if (!network.ok()) return Annotate(network.status(), nn::kDescriptionFile);
-    return LoadWeights(*network, weights_path);
+    if (source.settings.precision != RuntimeSettings::Precision::kFloat32) {
+      return absl::UnimplementedError("the runtime \"torch\" computes in float32 only");
+    }
+    ASSIGN_OR_RETURN(SlipwayArtifact artifact, SlipwayArtifact::Open(source));
+    ASSIGN_OR_RETURN(std::unique_ptr<nn::TorchNetwork> network,
+                     nn::TorchNetwork::Create(std::move(artifact.network), options_.device,
+                                              nn::TorchNetwork::Use::kInference));
+    if (const absl::Status loaded = network->Load(artifact.weights.tensors()); !loaded.ok()) {
+      return Annotate(loaded, nn::kWeightsFile);
+    }
+    return std::make_shared<const TorchModel>(std::move(network), std::move(artifact.signature));
   }
 
  private:
-  absl::StatusOr<nn::Network> Build(const std::string& path) const {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxDescriptionBytes));
-    ASSIGN_OR_RETURN(const nn::ModelDescription description, nn::ModelDescription::Parse(text, ""));
-    return description.BuildNetwork("");
-  }
-
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadWeights(const nn::Network& graph,
-                                                                 const std::string& path) const {
-    Signature signature;
-    for (const nn::ValueId id : graph.inputs()) signature.inputs.push_back(graph.value(id));
-    for (const nn::ValueId id : graph.outputs()) signature.outputs.push_back(graph.value(id));
-    ASSIGN_OR_RETURN(
-        std::unique_ptr<nn::TorchNetwork> network,
-        nn::TorchNetwork::Create(graph, options_.device, nn::TorchNetwork::Use::kInference));
-    // Mapped: the bytes are copied once, into the network.
-    const auto weights = SafetensorsFile::Open(path, SafetensorsFile::Access::kMap);
-    // The path is the cache's; what a person knows is the file's name in the artifact.
-    if (!weights.ok()) return Annotate(weights.status(), nn::kWeightsFile);
-    if (const absl::Status loaded = network->Load(weights->tensors()); !loaded.ok()) {
-      return Annotate(loaded, nn::kWeightsFile);
-    }
-    return std::make_shared<const TorchModel>(std::move(network), std::move(signature));
-  }
-
   const TorchOptions options_;
 };
 

@@ -17,6 +17,7 @@ namespace slipway::worker {
 class IdentityModel final : public LoadedModel {
  public:
   explicit IdentityModel(Signature signature) : signature_(std::move(signature)) {}
+  std::string_view platform() const override { return "identity"; }
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return 0; }
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
@@ -30,10 +31,8 @@ class IdentityModel final : public LoadedModel {
 /// Makes one of a file "signature", a serialized slipway.registry.v1.Signature.
 class IdentityRuntime final : public ModelRuntime {
  public:
-  std::string_view platform() const override { return "identity"; }
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const std::string&,
-                                                          const ModelFiles& files) override {
-    std::ifstream file(files.at("signature"));
+  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) override {
+    std::ifstream file(source.files.at("signature"));
     slipway::registry::v1::Signature message;
     if (!message.ParseFromIstream(&file)) return absl::InvalidArgumentError("signature: is none");
     ASSIGN_OR_RETURN(Signature signature, ParseSignature(message, "signature"));

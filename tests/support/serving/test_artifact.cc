@@ -53,6 +53,10 @@ TestArtifact MakeTestArtifact(const std::string& architecture, const std::string
   description.output = nn::OutputOf(nn::Task::kClassification, classes);
   description.architecture =
       Must(nn::ParseArchitecture(Must(ParseJson(architecture, "architecture")), "architecture"));
+  return MakeTestArtifact(description, seed);
+}
+
+TestArtifact MakeTestArtifact(const nn::ModelDescription& description, uint64_t seed) {
   const nn::Network network = Must(description.BuildNetwork(""));
 
   TestArtifact artifact;
@@ -65,9 +69,13 @@ TestArtifact MakeTestArtifact(const std::string& architecture, const std::string
     std::vector<float>& values = artifact.parameters[parameter.name];
     values.resize(static_cast<size_t>(parameter.shape.Product()));
     for (float& value : values) {
-      value = static_cast<float>(static_cast<int>(random() % 2001) - 1000) / 2000.0F;
-      // Statistics: a variance is no negative number.
-      if (!parameter.trainable) value = std::abs(value) + 0.1F;
+      value = static_cast<float>(static_cast<int>(random() % 2001) - 1000) / 1000.0F;
+      if (parameter.trainable) {
+        const bool varies = parameter.init.kind != nn::Init::Kind::kConstant;
+        value *= varies ? static_cast<float>(parameter.init.value) : 0.5F;
+      } else {  // a variance is no negative number
+        value = std::abs(value) / 2 + 0.1F;
+      }
     }
     const std::string_view bytes(reinterpret_cast<const char*>(values.data()),
                                  values.size() * sizeof(float));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/nn/model_description.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway {
@@ -18,6 +19,10 @@ struct TestArtifact {
   std::map<std::string, std::vector<float>> parameters;
   slipway::registry::v1::Signature signature;
 };
+
+/// Weights start as training would have them, so that values keep their size through the layers;
+/// statistics are between 0.1 and 0.6.
+TestArtifact MakeTestArtifact(const nn::ModelDescription& description, uint64_t seed);
 
 /// `architecture` is JSON as in a job spec. The model takes `input` FP32 [-1, row...] and gives
 /// "probabilities" FP32 [-1, classes].

@@ -53,6 +53,7 @@ class Gate {
 class FakeModel final : public LoadedModel {
  public:
   FakeModel(float bias, Gate& gate, int& runs) : bias_(bias), gate_(gate), runs_(runs) {}
+  std::string_view platform() const override { return "fake"; }
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return 1000; }
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
@@ -82,13 +83,11 @@ class FakeModel final : public LoadedModel {
 /// Makes a FakeModel of a file "bias" that holds a number in digits.
 class FakeRuntime final : public ModelRuntime {
  public:
-  std::string_view platform() const override { return "fake"; }
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const std::string& format,
-                                                          const ModelFiles& files) override {
+  absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) override {
     load_gate.Pass();
-    if (format != "fake") return absl::UnimplementedError("format " + format);
-    if (!files.contains("bias")) return absl::InvalidArgumentError("bias: is missing");
-    std::ifstream file(files.at("bias"));
+    if (source.format != "fake") return absl::UnimplementedError("format " + source.format);
+    if (!source.files.contains("bias")) return absl::InvalidArgumentError("bias: is missing");
+    std::ifstream file(source.files.at("bias"));
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     if (text.find_first_not_of("0123456789") != std::string::npos) {
       return absl::InvalidArgumentError("bias: is no number");
