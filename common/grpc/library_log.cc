@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include "absl/synchronization/mutex.h"
 #include "common/grpc/transport.h"
 #include "common/log/log.h"
@@ -29,6 +31,9 @@ void PrepareLibraries() {
   static const bool once = [] {
     gpr_set_log_function(LogFromGrpc);
     google::protobuf::SetLogHandler(LogFromProtobuf);
+    // A connection that is being made while no call waits for it is looked at this often only, by
+    // default every 5 s: attempts over a network then time out before anybody sees them succeed.
+    ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 0);
     // For good: grpc_shutdown(), in the last destructor that uses the library, joins a poller that
     // may sleep for 10 s yet (gRPC 1.51, measured), and a service's end would take as long.
     grpc_init();
