@@ -148,6 +148,10 @@ absl::StatusOr<std::unique_ptr<Trainer>> LocalLauncher::Launch(v1::Attempt attem
   ProcessSpec spec;
   spec.program = options_.program;
   spec.args = {"--attempt", stem + ".json"};
+  if (const TlsFiles& tls = options_.tls; tls.configured()) {
+    spec.args.insert(spec.args.end(), {"--certificate-file", tls.certificate_file, "--key-file",
+                                       tls.key_file, "--ca-file", tls.ca_file});
+  }
   spec.inherit_env = false;
   for (const char* name : kPassedOn) {
     if (const char* value = std::getenv(name); value != nullptr) spec.env[name] = value;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/grpc/tls.h"
 #include "common/identity/token.h"
 #include "common/process/process_launcher.h"
 #include "services/training/launcher.h"
@@ -19,6 +20,8 @@ struct LocalLauncherOptions {
   /// What trainers dial.
   std::string registry_address;
   std::string training_address;
+  /// With what they dial them, where those are no Unix sockets.
+  TlsFiles tls;
 };
 
 /// Trainers as processes of this machine: `slipway-trainer --attempt FILE`, with a token of their

@@ -75,7 +75,8 @@ absl::Status Run(const TrainingConfig& config) {
            .registry_address =
                config.trainer_registry.empty() ? config.registry : config.trainer_registry,
            .training_address =
-               config.trainer_training.empty() ? server->address() : config.trainer_training}));
+               config.trainer_training.empty() ? server->address() : config.trainer_training,
+           .tls = config.tls}));
   RunnerOptions options;
   options.scheduling = {.max_trainers = config.max_trainers,
                         .stop_grace = config.stop_grace,
