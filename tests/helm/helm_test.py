@@ -7,6 +7,7 @@ service takes the config that the chart writes for it.
 --update writes the golden files anew; look at the difference before you commit it.
 """
 import argparse
+import base64
 import os
 import pathlib
 import re
@@ -22,6 +23,11 @@ CASES = {
     "ha": ["--set", "gateway.replicas=3", "--set", "database.existingSecret=slipway-db",
            "--set", "global.imageRegistry=registry.example.org",
            "--set", "termination.drainSeconds=60", "--set", "termination.graceSeconds=90"],
+    "operators": ["--set", "tls.source=certManager", "--set", "tls.issuerRef.name=platform",
+                  "--set", "identity.existingSecret=slipway-identity",
+                  "--set", "pools.default.autoscaling.mode=horizontalPodAutoscaler",
+                  "--set", "monitoring.podMonitor.enabled=true",
+                  "--api-versions", "monitoring.coreos.com/v1/PodMonitor"],
 }
 OPTIONS = argparse.Namespace()
 
@@ -33,6 +39,33 @@ def helm(*arguments):
 
 def render(case):
     result = helm("template", "demo", OPTIONS.chart, "--namespace", "slipway", *CASES[case])
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def documents(rendered, kind):
+    return [d for d in rendered.split("\n---\n") if f"\nkind: {kind}\n" in d]
+
+
+def name_of(document):
+    return re.search(r"^  name: (\S+)$", document, re.M)[1]
+
+
+def secrets(rendered):
+    """Name -> {key: bytes} of the Secrets that the chart makes."""
+    return {name_of(d): {key: base64.b64decode(text) for key, text in re.findall(
+        r"^  (\S+): (\S+)$", d.split("\ndata:\n", 1)[1], re.M)} for d in documents(rendered, "Secret")}
+
+
+def without_secrets(rendered):
+    """What is made anew each time is no part of a golden file."""
+    return "\n---\n".join(
+        re.sub(r"(?<=\ndata:\n).*", lambda data: re.sub(r": \S+", ": (made)", data[0]), d, flags=re.S)
+        if "\nkind: Secret\n" in d else d for d in rendered.split("\n---\n"))
+
+
+def openssl(*arguments, text):
+    result = subprocess.run(["openssl", *arguments], input=text, capture_output=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -55,7 +88,7 @@ class Chart(unittest.TestCase):
     def test_renders_what_the_golden_files_hold(self):
         for case in CASES:
             path = HERE / "golden" / f"{case}.yaml"
-            rendered = render(case)
+            rendered = without_secrets(render(case))
             if OPTIONS.update:
                 path.write_text(rendered)
             with self.subTest(case):
@@ -105,10 +138,67 @@ class Chart(unittest.TestCase):
         document = next(d for d in rendered.split("\n---\n")
                         if "name: demo-worker-gpu" in d and "\nkind: StatefulSet\n" in d)
         self.assertIn("nvidia.com/gpu: 1", document)
-        self.assertIn("- demo-worker-gpu-0.demo-worker-gpu:7000", rendered)
+        self.assertIn("- demo-worker-gpu-0.demo-worker-gpu.slipway.svc:7000", rendered)
+
+    def test_the_controller_knows_every_worker_that_a_scaled_pool_may_have(self):
+        config = dict(configs(render("operators")))["controller"]
+        self.assertEqual(4, len(re.findall(r"- demo-worker-default-\d\.", config)))
+        [pool] = [d for d in documents(render("operators"), "StatefulSet") if "worker-default" in d]
+        self.assertNotIn("replicas:", pool)
+
+    def test_every_secret_that_a_pod_mounts_is_made_or_brought(self):
+        for case, brought in (("laptop", set()), ("gpu", set()), ("ha", {"slipway-db"}),
+                              ("operators", {"slipway-identity"})):
+            rendered = render(case)
+            certificates = {name_of(d) for d in documents(rendered, "Certificate")}
+            made = set(secrets(rendered)) | certificates | brought
+            mounted = set(re.findall(r"secretName: ([^\s,}]+)|secretKeyRef: {name: ([^\s,}]+)",
+                                     "".join(documents(rendered, "StatefulSet"))))
+            for name in {a or b for a, b in mounted}:
+                with self.subTest(case=case, secret=name):
+                    self.assertIn(name, made)
+
+    def test_made_secrets_fit_together(self):
+        made = secrets(render("gpu"))
+        identity = made.pop("demo-identity")
+        for service in ("gateway", "training", "controller"):
+            self.assertEqual(openssl("pkey", "-pubout", text=identity[f"{service}.pem"]),
+                             identity[f"{service}.pub"])
+        self.assertRegex(identity["pepper"].decode(), r"^[0-9a-f]{64}\n$")
+        authority = made.pop("demo-ca")["tls.crt"]
+        hosts = {"demo-registry": "demo-registry.slipway.svc",
+                 "demo-worker-gpu": "demo-worker-gpu-7.demo-worker-gpu.slipway.svc"}
+        self.assertEqual({f"demo-{name}-tls" for name in (
+            "gateway", "registry", "training", "controller", "worker-default", "worker-gpu")}, set(made))
+        with tempfile.NamedTemporaryFile() as trusted:
+            trusted.write(authority)
+            trusted.flush()
+            for name, files in made.items():
+                host = hosts.get(name.removesuffix("-tls"))
+                checks = ["-verify_hostname", host] if host else []
+                openssl("verify", "-CAfile", trusted.name, *checks, text=files["tls.crt"])
+                self.assertEqual(openssl("pkey", "-pubout", text=files["tls.key"]),
+                                 openssl("x509", "-pubkey", "-noout", text=files["tls.crt"]))
+
+    def test_made_secrets_are_no_part_of_the_release(self):
+        for document in documents(render("laptop"), "Secret"):
+            self.assertIn("helm.sh/hook: pre-install,pre-upgrade\n", document)
+
+    def test_workers_call_the_registry_and_nobody_else(self):
+        policies = {name_of(d): d for d in documents(render("ha"), "NetworkPolicy")}
+        egress = policies["demo-worker-default"].split("  egress:\n")[1]
+        self.assertEqual(["registry"], re.findall(r"component: ([\w-]+)", egress))
+        self.assertNotIn("5432", egress)
+        self.assertIn("5432", policies["demo-registry"])
+
+    def test_draining_ends_before_the_grace_does(self):
+        for component, config in configs(render("ha")):
+            with self.subTest(component):
+                self.assertIn("drain_timeout: 60s\n", config)
 
     def refuses(self, message, *arguments):
-        result = helm("template", "demo", OPTIONS.chart, *arguments)
+        name = [] if "--name-template" in arguments else ["demo"]
+        result = helm("template", *name, OPTIONS.chart, *arguments)
         self.assertNotEqual(result.returncode, 0)
         self.assertIn(message, result.stderr)
 
@@ -118,6 +208,15 @@ class Chart(unittest.TestCase):
 
     def test_refuses_the_tag_latest(self):
         self.refuses("tag", "--set", "image.tag=latest")
+
+    def test_refuses_an_issuer_without_a_name(self):
+        self.refuses("issuerRef", "--set", "tls.source=certManager")
+
+    def test_refuses_a_pod_monitor_where_nobody_would_see_it(self):
+        self.refuses("Prometheus operator", "--set", "monitoring.podMonitor.enabled=true")
+
+    def test_refuses_names_that_pods_could_not_have(self):
+        self.refuses("shorter", "--name-template", "r" * 50)
 
     def test_refuses_a_grace_that_would_cut_draining_short(self):
         self.refuses("termination.graceSeconds", "--set", "termination.graceSeconds=20")

@@ -12,7 +12,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
 {{- define "slipway.fullname" -}}
-{{- printf "%s-%s" .root.Release.Name .component | trunc 63 | trimSuffix "-" -}}
+{{- $name := printf "%s-%s" .root.Release.Name .component -}}
+{{- if gt (len $name) 52 }}{{ fail (printf "%s: the names of pods below it would be too long; choose a shorter release or pool" $name) }}{{ end -}}
+{{- $name -}}
 {{- end }}
 
 {{- define "slipway.image" -}}
@@ -33,9 +35,41 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{/* Where a service listens inside the cluster, "<release>-registry:7000". */}}
+{{/* The name of a service in the cluster, which is also the one in its certificate. */}}
+{{- define "slipway.host" -}}
+{{ include "slipway.fullname" . }}.{{ .root.Release.Namespace }}.svc
+{{- end }}
+
+{{/* Where a service listens inside the cluster, "<release>-registry.<namespace>.svc:7000". */}}
 {{- define "slipway.address" -}}
-{{ include "slipway.fullname" . }}:7000
+{{ include "slipway.host" . }}:7000
+{{- end }}
+
+{{/* The names in a component's certificate, as JSON. Workers are dialled one by one, below theirs. */}}
+{{- define "slipway.hosts" -}}
+{{- $host := include "slipway.host" . -}}
+{{- $hosts := list $host (printf "%s.cluster.local" $host) -}}
+{{- if hasPrefix "worker-" .component }}{{ $hosts = concat $hosts (list (printf "*.%s" $host) (printf "*.%s.cluster.local" $host)) }}{{ end -}}
+{{- $hosts | toJson -}}
+{{- end }}
+
+{{- define "slipway.identitySecret" -}}
+{{ default (printf "%s-identity" .Release.Name) .Values.identity.existingSecret }}
+{{- end }}
+
+{{/* The components that run, as a JSON object {"names": [...]}: the services, then the pools. */}}
+{{- define "slipway.components" -}}
+{{- $names := list "gateway" "registry" "training" "controller" }}
+{{- range $name, $pool := .Values.pools }}
+{{- if $pool.enabled }}{{ $names = append $names (printf "worker-%s" $name) }}{{ end }}
+{{- end }}
+{{- dict "names" $names | toJson -}}
+{{- end }}
+
+{{/* How many workers a pool has at most. */}}
+{{- define "slipway.poolSize" -}}
+{{- $scaling := default dict .autoscaling -}}
+{{- if eq (default "none" $scaling.mode) "none" }}{{ .replicas }}{{ else }}{{ $scaling.maxReplicas }}{{ end }}
 {{- end }}
 
 {{- define "slipway.podSecurity" -}}
@@ -121,7 +155,7 @@ spec:
         timeoutSeconds: 2
       lifecycle:
         preStop:
-          exec: {command: [/bin/sleep, {{ $root.Values.termination.preStopSeconds | quote }}]}
+          sleep: {seconds: {{ $root.Values.termination.preStopSeconds }}}
       resources: {{- toYaml .resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/slipway, readOnly: true}
@@ -139,11 +173,11 @@ spec:
     - name: config
       configMap: {name: {{ include "slipway.fullname" . }}}
     - name: tls
-      secret: {secretName: {{ $root.Values.tls.existingSecret }}, defaultMode: 0440}
+      secret: {secretName: {{ include "slipway.fullname" . }}-tls, defaultMode: 0440}
     {{- if .identityKeys }}
     - name: identity
       secret:
-        secretName: {{ $root.Values.identity.existingSecret }}
+        secretName: {{ include "slipway.identitySecret" $root }}
         defaultMode: 0440
         items:
           {{- range .identityKeys }}
@@ -152,7 +186,7 @@ spec:
     {{- end }}
     - name: trust
       secret:
-        secretName: {{ $root.Values.identity.existingSecret }}
+        secretName: {{ include "slipway.identitySecret" $root }}
         defaultMode: 0440
         items:
           - {key: gateway.pub, path: gateway.pub}
@@ -179,10 +213,12 @@ tls:
   certificate_file: /etc/slipway-tls/tls.crt
   key_file: /etc/slipway-tls/tls.key
   ca_file: /etc/slipway-tls/ca.crt
+drain_timeout: {{ .root.Values.termination.drainSeconds }}s
 {{- end }}
 
 {{/*
-Everything of one service. As slipway.pod, and .replicas, .service, .settings (YAML text).
+Everything of one service. As slipway.pod, and .replicas (absent: something else scales it), .most
+(how many there may be), .service, .settings (YAML text).
 A StatefulSet also for workers: the controller dials each by its name, and a rolling update never
 needs more accelerators than there are.
 */}}
@@ -221,7 +257,9 @@ metadata:
   name: {{ include "slipway.fullname" . }}
   labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
 spec:
+  {{- if .replicas }}
   replicas: {{ .replicas }}
+  {{- end }}
   selector:
     matchLabels: {{- include "slipway.labels" . | nindent 6 }}
   serviceName: {{ include "slipway.fullname" . }}
@@ -240,6 +278,18 @@ spec:
         resources:
           requests: {storage: {{ .values.storage.size }}}
   {{- end }}
+{{- if gt (int .most) 1 }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "slipway.fullname" . }}
+  labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels: {{- include "slipway.labels" . | nindent 6 }}
+{{- end }}
 {{- end }}
 
 {{- define "slipway.innerService" -}}
