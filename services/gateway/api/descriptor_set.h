@@ -5,8 +5,9 @@
 
 namespace slipway::gateway {
 
-/// The public API's descriptors as a serialized google.protobuf.FileDescriptorSet with the
-/// comments of the proto files, which generated code leaves out.
+/// The descriptors of all that the public door serves, as a serialized
+/// google.protobuf.FileDescriptorSet, each file after those that it imports, with the comments of
+/// the proto files, which generated code leaves out.
 std::string_view DescriptorSetWithComments();
 
 }  // namespace slipway::gateway

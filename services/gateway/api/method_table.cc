@@ -257,6 +257,13 @@ absl::StatusOr<MethodTable> MethodTable::Build(
   return table;
 }
 
+const PublicMethod* MethodTable::FindByName(std::string_view name) const {
+  for (const PublicMethod& method : methods_) {
+    if (method.name == name) return &method;
+  }
+  return nullptr;
+}
+
 MethodTable::Lookup MethodTable::Find(std::string_view http_method, const RequestPath& path) const {
   Lookup lookup;
   std::set<std::string> allowed;

@@ -88,6 +88,9 @@ class MethodTable {
 
   Lookup Find(std::string_view http_method, const RequestPath& path) const;
 
+  /// By its full name, "slipway.gateway.v1.TenantService/GetTenant"; null where there is none.
+  const PublicMethod* FindByName(std::string_view name) const;
+
   const std::vector<PublicMethod>& methods() const { return methods_; }
 
  private:

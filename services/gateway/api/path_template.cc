@@ -131,6 +131,27 @@ std::optional<PathTemplate::Variables> PathTemplate::Match(const RequestPath& pa
   return variables;
 }
 
+bool PathTemplate::Fits(size_t variable, std::string_view text) const {
+  const Variable& wanted = variables_[variable];
+  const std::vector<std::string_view> parts = Split(text, '/');
+  if (parts.size() != wanted.end - wanted.begin) return false;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::string& segment = segments_[wanted.begin + i];
+    if (segment == "*" ? parts[i].empty() : parts[i] != segment) return false;
+  }
+  return true;
+}
+
+std::string PathTemplate::Form(size_t variable) const {
+  const Variable& wanted = variables_[variable];
+  std::string form;
+  for (size_t i = wanted.begin; i < wanted.end; ++i) {
+    if (i > wanted.begin) form += '/';
+    form += segments_[i];
+  }
+  return form;
+}
+
 std::string PathTemplate::Shape() const {
   std::string shape;
   for (const std::string& segment : segments_) shape += "/" + segment;

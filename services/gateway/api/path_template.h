@@ -52,6 +52,11 @@ class PathTemplate {
   std::string OpenApiPath() const;
   std::vector<std::string> OpenApiNames() const;
 
+  /// Could `text` stand in a path as the variable at that place of variables()?
+  bool Fits(size_t variable, std::string_view text) const;
+  /// What it must look like: "tenants/*/models/*".
+  std::string Form(size_t variable) const;
+
   const std::string& verb() const { return verb_; }
 
   struct Variable {

@@ -186,13 +186,18 @@ absl::Status ResolveOwnTenant(const Principal& principal, pb::Message& request) 
   return OwnTenant(principal).Resolve(request, "");
 }
 
-absl::Status CheckTenant(const MethodTable::Match& match, const Principal& principal,
+absl::Status CheckTenant(const HttpBinding& binding, const Principal& principal,
                          const pb::Message& request,
                          const std::function<bool(std::string_view)>& tenant_exists) {
   constexpr std::string_view kPrefix = "tenants/";
-  for (const FieldPath& path : match.binding->variables) {
+  for (size_t i = 0; i < binding.variables.size(); ++i) {
+    const FieldPath& path = binding.variables[i];
     std::string scratch;
     const std::string& name = TextAt(path, request, scratch);
+    if (!binding.path.Fits(i, name)) {
+      return InvalidField(path.back()->json_name(),
+                          fmt::format("must have the form {}", binding.path.Form(i)));
+    }
     if (!name.starts_with(kPrefix)) continue;
     std::string_view tenant = std::string_view(name).substr(kPrefix.size());
     tenant = tenant.substr(0, tenant.find('/'));
@@ -202,10 +207,10 @@ absl::Status CheckTenant(const MethodTable::Match& match, const Principal& princ
   return absl::OkStatus();
 }
 
-std::string ResourceOf(const MethodTable::Match& match, const pb::Message& request) {
-  if (match.binding->variables.empty()) return "";
+std::string ResourceOf(const HttpBinding& binding, const pb::Message& request) {
+  if (binding.variables.empty()) return "";
   std::string scratch;
-  return TextAt(match.binding->variables.front(), request, scratch);
+  return TextAt(binding.variables.front(), request, scratch);
 }
 
 std::string ToJson(const pb::Message& message) {

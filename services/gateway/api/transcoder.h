@@ -28,15 +28,16 @@ absl::StatusOr<std::unique_ptr<google::protobuf::Message>> ReadRequest(
 /// "tenants/-/". The operator has no tenant of its own: InvalidField.
 absl::Status ResolveOwnTenant(const Principal& principal, google::protobuf::Message& request);
 
-/// Refuses a request whose path names a tenant that the principal may not touch, or, for the
-/// operator, that does not exist (`tenant_exists`, by id): the same NotFound for both.
-absl::Status CheckTenant(const MethodTable::Match& match, const Principal& principal,
+/// Refuses a request whose names are not of the binding's form (which those of a path always are),
+/// or name a tenant that the principal may not touch, or, for the operator, that does not exist
+/// (`tenant_exists`, by id): the same NotFound for both.
+absl::Status CheckTenant(const HttpBinding& binding, const Principal& principal,
                          const google::protobuf::Message& request,
                          const std::function<bool(std::string_view)>& tenant_exists);
 
 /// The text of the first path variable: the object of the call, or the parent of what it makes.
 /// "" where the path has none.
-std::string ResourceOf(const MethodTable::Match& match, const google::protobuf::Message& request);
+std::string ResourceOf(const HttpBinding& binding, const google::protobuf::Message& request);
 
 /// By protobuf's JSON mapping: lowerCamelCase names, enums by name, 64-bit integers as text.
 /// Numbers, texts, enums and lists are always there, messages only where they are set.

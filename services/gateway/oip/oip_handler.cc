@@ -17,8 +17,6 @@
 namespace slipway::gateway {
 namespace {
 
-constexpr int kCallerLeft = 499;
-
 http::Response JsonAnswer(int status, std::string body) {
   http::Response response;
   response.status = status;

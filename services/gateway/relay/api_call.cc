@@ -9,7 +9,7 @@
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/support/proto_buffer_reader.h"
 #include "grpcpp/support/proto_buffer_writer.h"
-#include "services/gateway/error_body.h"
+#include "services/gateway/api/transcoder.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
@@ -79,49 +79,43 @@ class UnaryCall final : public ApiCall {
 
 }  // namespace
 
-ApiCall::ApiCall(ApiCore& core, RequestMetrics& metrics, std::shared_ptr<http::Exchange> exchange,
-                 std::shared_ptr<const KnownKey> key, MethodTable::Match match)
+ApiCall::ApiCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& method,
+                 std::shared_ptr<const KnownKey> key, std::unique_ptr<ApiTransport> transport)
     : core_(core),
       in_flight_(core.calls),
       metrics_(metrics),
-      exchange_(std::move(exchange)),
+      method_(method),
       key_(std::move(key)),
-      match_(std::move(match)),
+      transport_(std::move(transport)),
       start_(core.parts.clock.Monotonic()) {}
 
 const Principal& ApiCall::principal() const { return key_->principal; }
 
 void ApiCall::Start() {
-  if (binding().body == HttpBinding::Body::kNone || method().client_streaming()) {
-    return Submit("");
-  }
-  exchange_->ReadBody(core_.options.max_body_bytes,
-                      [self = shared_from_this()](absl::StatusOr<std::string> body) {
-                        if (!body.ok()) return self->End(ToHttpCode(body.status()));
-                        self->Submit(*std::move(body));
-                      });
+  transport_->Receive([self = shared_from_this()](const absl::Status& received) {
+    if (!received.ok()) return self->End(ToHttpCode(received));
+    self->Submit();
+  });
 }
 
-void ApiCall::Submit(std::string body) {
-  const bool taken =
-      core_.parts.pool.Submit([self = shared_from_this(), body = std::move(body)]() mutable {
-        absl::Status status = self->Check(body);
-        std::string().swap(body);
-        if (status.ok()) status = self->Audit();
-        if (!status.ok()) return self->Fail(status);
-        self->Begin();
-      });
+void ApiCall::Submit() {
+  const bool taken = core_.parts.pool.Submit([self = shared_from_this()] {
+    absl::Status status = self->Check();
+    if (status.ok()) status = self->Audit();
+    if (!status.ok()) return self->Fail(status);
+    self->Begin();
+  });
   if (!taken) {
     core_.parts.metrics.CountRefusal("busy");
     Fail(absl::UnavailableError("the gateway is busy; try again"));
   }
 }
 
-absl::Status ApiCall::Check(std::string_view body) {
-  ASSIGN_OR_RETURN(request_, ReadRequest(match_, exchange_->head().query(), body));
+absl::Status ApiCall::Check() {
+  ASSIGN_OR_RETURN(request_, transport_->ReadRequest());
   RETURN_IF_ERROR(ResolveOwnTenant(principal(), *request_));
   const absl::Status status = CheckTenant(
-      match_, principal(), *request_,
+      transport_->binding(), principal(), *request_,
       [this](std::string_view tenant) { return core_.parts.keys.TenantExists(tenant); });
   if (absl::IsNotFound(status)) core_.parts.metrics.CountRefusal("tenant");
   return status;
@@ -131,12 +125,12 @@ absl::Status ApiCall::Audit() {
   if (!method().mutates()) return absl::OkStatus();
   ASSIGN_OR_RETURN(audit_, core_.parts.recorder.Admit());
   v1::AuditRecord record;
-  record.set_resource(ResourceOf(match_, *request_));
+  record.set_resource(ResourceOf(transport_->binding(), *request_));
   const std::string tenant = TenantIn(record.resource());
   record.set_tenant(tenant.empty() ? principal().tenant : tenant);
   record.set_key_id(principal().key_id);
   record.set_method(method().name);
-  record.set_peer_address(exchange_->head().peer_address);
+  record.set_peer_address(transport_->exchange().head().peer_address);
   record.set_request_id(request_id());
   return core_.parts.recorder.Record(audit_, record);
 }
@@ -144,30 +138,26 @@ absl::Status ApiCall::Audit() {
 absl::Status ApiCall::PrepareContext(absl::Time deadline) {
   RETURN_IF_ERROR(core_.parts.backends.Prepare(context_, method().backend, principal(),
                                                request_id(), deadline));
-  exchange_->OnCancel([weak = weak_from_this()] {
+  transport_->exchange().OnCancel([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->context_.TryCancel();
   });
   return absl::OkStatus();
 }
 
 void ApiCall::Fail(const absl::Status& status) {
-  http::Response response = ApiError(status, request_id());
-  if (response.status == 500) {
+  const int code = ToHttpCode(status);
+  if (code == 500) {
     Log(Severity::kError, "call_failed",
         {{"method", method().name}, {"request_id", request_id()}, {"error", status}});
   }
-  const int code = response.status;
   core_.parts.recorder.Settle(std::move(audit_), code);
-  exchange_->Respond(std::move(response));
+  transport_->Fail(status);
   End(code);
 }
 
 void ApiCall::Succeed(const google::protobuf::Message& answer) {
-  http::Response response;
-  response.headers.Add("content-type", "application/json");
-  response.body = ToJson(answer);
   core_.parts.recorder.Settle(std::move(audit_), 200, NameIn(answer));
-  exchange_->Respond(std::move(response));
+  transport_->Succeed(answer);
   End(200);
 }
 
@@ -177,11 +167,10 @@ void ApiCall::End(int http_code) {
 }
 
 std::shared_ptr<ApiCall> MakeUnaryCall(ApiCore& core, RequestMetrics& metrics,
-                                       std::shared_ptr<http::Exchange> exchange,
+                                       const PublicMethod& method,
                                        std::shared_ptr<const KnownKey> key,
-                                       MethodTable::Match match) {
-  return std::make_shared<UnaryCall>(core, metrics, std::move(exchange), std::move(key),
-                                     std::move(match));
+                                       std::unique_ptr<ApiTransport> transport) {
+  return std::make_shared<UnaryCall>(core, metrics, method, std::move(key), std::move(transport));
 }
 
 grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {

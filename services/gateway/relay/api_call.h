@@ -10,9 +10,9 @@
 #include "google/protobuf/message.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/byte_buffer.h"
-#include "services/gateway/api/transcoder.h"
 #include "services/gateway/in_flight.h"
 #include "services/gateway/relay/api_handler.h"
+#include "services/gateway/relay/api_transport.h"
 
 // Inside of services/gateway/relay: the calls that ApiHandler makes of requests.
 namespace slipway::gateway {
@@ -33,11 +33,11 @@ struct ApiCore {
   bool ending GUARDED_BY(mutex) = false;
 };
 
-/// One call from its match to its answer. Owned by whatever it waits for.
+/// One call, from the method that it names to its answer. Owned by whatever it waits for.
 class ApiCall : public std::enable_shared_from_this<ApiCall> {
  public:
-  ApiCall(ApiCore& core, RequestMetrics& metrics, std::shared_ptr<http::Exchange> exchange,
-          std::shared_ptr<const KnownKey> key, MethodTable::Match match);
+  ApiCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& method,
+          std::shared_ptr<const KnownKey> key, std::unique_ptr<ApiTransport> transport);
   virtual ~ApiCall() = default;
 
   /// Reads what there is to read, checks it, writes the intent into the audit log, then Begin().
@@ -59,40 +59,39 @@ class ApiCall : public std::enable_shared_from_this<ApiCall> {
   absl::Status PrepareContext(absl::Time deadline);
 
   ApiCore& core() { return core_; }
-  const PublicMethod& method() const { return *match_.method; }
-  const HttpBinding& binding() const { return *match_.binding; }
+  const PublicMethod& method() const { return method_; }
   google::protobuf::Message& request() { return *request_; }
-  http::Exchange& exchange() { return *exchange_; }
-  const std::string& request_id() const { return exchange_->head().request_id; }
+  ApiTransport& transport() { return *transport_; }
+  const std::string& request_id() const { return transport_->exchange().head().request_id; }
   const Principal& principal() const;
 
   grpc::ClientContext context_;
 
  private:
-  void Submit(std::string body);
-  absl::Status Check(std::string_view body);
+  void Submit();
+  absl::Status Check();
   absl::Status Audit();
 
   ApiCore& core_;
   const InFlight::Guard in_flight_;
   RequestMetrics& metrics_;
-  const std::shared_ptr<http::Exchange> exchange_;
+  const PublicMethod& method_;
   const std::shared_ptr<const KnownKey> key_;
-  const MethodTable::Match match_;
+  const std::unique_ptr<ApiTransport> transport_;
   const absl::Duration start_;
   std::unique_ptr<google::protobuf::Message> request_;
   Recorder::Ticket audit_;
 };
 
 std::shared_ptr<ApiCall> MakeUnaryCall(ApiCore& core, RequestMetrics& metrics,
-                                       std::shared_ptr<http::Exchange> exchange,
+                                       const PublicMethod& method,
                                        std::shared_ptr<const KnownKey> key,
-                                       MethodTable::Match match);
+                                       std::unique_ptr<ApiTransport> transport);
 /// An upload, a download or a watch.
 std::shared_ptr<ApiCall> MakeStreamCall(ApiCore& core, RequestMetrics& metrics,
-                                        std::shared_ptr<http::Exchange> exchange,
+                                        const PublicMethod& method,
                                         std::shared_ptr<const KnownKey> key,
-                                        MethodTable::Match match);
+                                        std::unique_ptr<ApiTransport> transport);
 /// Ends the watches of `core`, and those that are still to begin.
 void EndWatches(ApiCore& core);
 

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "services/gateway/error_body.h"
 #include "services/gateway/relay/api_call.h"
+#include "services/gateway/relay/rest_transport.h"
 
 namespace slipway::gateway {
 
@@ -20,39 +21,45 @@ ApiHandler::~ApiHandler() { core_->calls.WaitForNone(); }
 void ApiHandler::Handle(std::shared_ptr<http::Exchange> exchange,
                         std::shared_ptr<const KnownKey> key) {
   const http::RequestHead& head = exchange->head();
-  const auto refuse = [&](RequestMetrics& metrics, http::Response response) {
-    metrics.Observe(response.status, absl::ZeroDuration());
+  const auto refuse = [&](http::Response response) {
+    unknown_.Observe(response.status, absl::ZeroDuration());
     exchange->Respond(std::move(response));
   };
   const auto path = RequestPath::Parse(head.path());
-  if (!path.ok()) return refuse(unknown_, ApiError(path.status(), head.request_id));
+  if (!path.ok()) return refuse(ApiError(path.status(), head.request_id));
   MethodTable::Lookup lookup = core_->parts.methods.Find(head.method, *path);
   if (!lookup.match) {
     if (lookup.allowed.empty()) {
-      return refuse(unknown_, ApiError(absl::NotFoundError("there is nothing at this path"),
-                                       head.request_id));
+      return refuse(
+          ApiError(absl::NotFoundError("there is nothing at this path"), head.request_id));
     }
-    return refuse(unknown_,
-                  MethodNotAllowed(head.path(), fmt::format("{}", fmt::join(lookup.allowed, ", ")),
+    return refuse(MethodNotAllowed(head.path(), fmt::format("{}", fmt::join(lookup.allowed, ", ")),
                                    head.request_id));
   }
   const PublicMethod& method = *lookup.match->method;
+  Start(method, std::move(key),
+        std::make_unique<RestTransport>(core_->options, std::move(exchange),
+                                        *std::move(lookup.match)));
+}
+
+void ApiHandler::Start(const PublicMethod& method, std::shared_ptr<const KnownKey> key,
+                       std::unique_ptr<ApiTransport> transport) {
   RequestMetrics& metrics = *method_metrics_.at(&method);
+  const auto refuse = [&](const std::string& reason, const absl::Status& status) {
+    core_->parts.metrics.CountRefusal(reason);
+    metrics.Observe(ToHttpCode(status), absl::ZeroDuration());
+    transport->Fail(status);
+  };
   if (method.role && !Includes(key->principal.role, *method.role)) {
-    core_->parts.metrics.CountRefusal("role");
-    return refuse(
-        metrics,
-        ApiError(absl::PermissionDeniedError("this key's role does not include this method"),
-                 head.request_id));
+    return refuse("role",
+                  absl::PermissionDeniedError("this key's role does not include this method"));
   }
   const bool stream = method.client_streaming() || method.server_streaming();
   if (stream && core_->streams.count() >= core_->options.max_streams) {
-    core_->parts.metrics.CountRefusal("busy");
-    return refuse(metrics, ApiError(absl::UnavailableError("too many streams are open; try again"),
-                                    head.request_id));
+    return refuse("busy", absl::UnavailableError("too many streams are open; try again"));
   }
   const auto make = stream ? MakeStreamCall : MakeUnaryCall;
-  make(*core_, metrics, std::move(exchange), std::move(key), *std::move(lookup.match))->Start();
+  make(*core_, metrics, method, std::move(key), std::move(transport))->Start();
 }
 
 void ApiHandler::EndWatches() { gateway::EndWatches(*core_); }

@@ -41,14 +41,15 @@ struct ApiParts {
 };
 
 struct ApiCore;
+class ApiTransport;
 
-/// The public API over REST, /api/v1/...: what the method table declares, transcoded and relayed
-/// to the service that owns it, or answered by a handler of the gateway's own. Any thread.
+/// The public API: what the method table declares, relayed to the service that owns it, or answered
+/// by a handler of the gateway's own. Over REST (/api/v1/...) and gRPC by the same way. Any thread.
 ///
-/// A call: its path and HTTP method name a method; the key's role must include the method's; path,
-/// query and body become the request message; "tenants/-" becomes the key's own tenant; the tenant
-/// in the path must be one that the key may touch; a method that changes something is written into
-/// the audit log, then done, then its result is.
+/// A call: path and HTTP method, or gRPC's path, name a method; the key's role must include the
+/// method's; what came becomes the request message; "tenants/-" becomes the key's own tenant; the
+/// tenant that the request is about must be one that the key may touch; a method that changes
+/// something is written into the audit log, then done, then its result is.
 ///
 /// Threads: parsing and the gateway's own handlers run in the pool, whose queue is bounded (503).
 /// Relayed calls hold no thread while they wait. Uploads and downloads move one piece at a time,
@@ -61,6 +62,10 @@ class ApiHandler {
 
   /// A path that starts with /api/.
   void Handle(std::shared_ptr<http::Exchange> exchange, std::shared_ptr<const KnownKey> key);
+
+  /// A call of `method`, one of the table's, however it came.
+  void Start(const PublicMethod& method, std::shared_ptr<const KnownKey> key,
+             std::unique_ptr<ApiTransport> transport);
 
   /// Ends the streams that would go on for as long as their callers like, so that a drain can
   /// end. Uploads and downloads end by themselves.

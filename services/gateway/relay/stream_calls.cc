@@ -3,12 +3,9 @@
 #include <utility>
 
 #include "common/grpc/status.h"
-#include "fmt/format.h"
-#include "google/api/httpbody.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/client_callback.h"
-#include "services/gateway/error_body.h"
 #include "services/gateway/relay/api_call.h"
 
 namespace slipway::gateway {
@@ -16,38 +13,22 @@ namespace slipway::gateway {
 // The generic stub knows streams in both directions only; on the wire the others are the same.
 using Reactor = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-namespace {
-
-constexpr int kCallerLeft = 499;
-
-}  // namespace
-
 // A call whose answer is a stream: the next message is read when the kernel has taken the last,
 // so that a slow caller slows the service down.
 class ServerStreamCall : public ApiCall, protected Reactor {
  public:
-  ServerStreamCall(ApiCore& core, RequestMetrics& metrics, std::shared_ptr<http::Exchange> exchange,
-                   std::shared_ptr<const KnownKey> key, MethodTable::Match match)
-      : ApiCall(core, metrics, std::move(exchange), std::move(key), std::move(match)),
+  ServerStreamCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& method,
+                   std::shared_ptr<const KnownKey> key, std::unique_ptr<ApiTransport> transport)
+      : ApiCall(core, metrics, method, std::move(key), std::move(transport)),
         stream_(core.streams) {}
 
  protected:
-  /// A message as a piece of the answer; `headers` are for the first.
-  virtual absl::StatusOr<std::string> Piece(const google::protobuf::Message& message,
-                                            http::Headers& headers) = 0;
-  virtual http::Headers FirstHeaders() = 0;
-  /// Tells an error in an answer that has begun. False where it cannot but break off.
-  virtual bool TellError(const absl::Status& status) = 0;
+  /// A message came.
+  virtual void OnMessage() {}
   /// No more comes.
   virtual void OnEnd() {}
   /// What the caller is told of the stream's end.
   virtual absl::Status Explain(const absl::Status& status) { return status; }
-
-  bool started() const { return started_; }
-  void StartAnswer(http::Headers headers) {
-    if (std::exchange(started_, true)) return;
-    exchange().StartResponse(200, std::move(headers));
-  }
 
   Mutex mutex_;  // the order of what goes out
 
@@ -73,22 +54,14 @@ class ServerStreamCall : public ApiCall, protected Reactor {
   void OnReadDone(bool ok) override {
     if (!ok) return RemoveHold();
     std::unique_ptr<google::protobuf::Message> message(method().response->New());
-    absl::Status status = FromBuffer(received_, *message);
-    std::string piece;
-    http::Headers headers = FirstHeaders();
-    if (status.ok()) {
-      absl::StatusOr<std::string> made = Piece(*message, headers);
-      status = made.status();
-      if (made.ok()) piece = *std::move(made);
-    }
-    if (!status.ok()) {
+    if (const absl::Status status = FromBuffer(received_, *message); !status.ok()) {
       error_ = status;
       context_.TryCancel();
       return RemoveHold();
     }
+    OnMessage();
     MutexLock lock(mutex_);
-    StartAnswer(std::move(headers));
-    exchange().Write(std::move(piece), [this, self = shared_from_this()](const absl::Status& sent) {
+    transport().Write(*message, [this, self = shared_from_this()](const absl::Status& sent) {
       if (sent.ok()) return StartRead(&received_);
       caller_left_ = true;
       context_.TryCancel();
@@ -100,18 +73,9 @@ class ServerStreamCall : public ApiCall, protected Reactor {
     OnEnd();
     absl::Status status = error_;
     if (status.ok() && !grpc_status.ok()) status = FromBackend(grpc_status, method().backend);
-    status = Explain(status);
     const std::shared_ptr<ApiCall> self = std::move(self_);
     MutexLock lock(mutex_);
-    if (caller_left_) return End(kCallerLeft);
-    if (!started_ && !status.ok()) return Fail(status);
-    StartAnswer(FirstHeaders());
-    if (!status.ok() && !TellError(status)) {
-      // The exchange ends without its end, and the peer sees it cut.
-      return End(ToHttpCode(status));
-    }
-    exchange().Finish();
-    End(status.ok() ? 200 : ToHttpCode(status));
+    End(caller_left_ ? kCallerLeft : transport().Finish(Explain(status)));
   }
 
   const InFlight::Guard stream_;
@@ -120,10 +84,9 @@ class ServerStreamCall : public ApiCall, protected Reactor {
   grpc::ByteBuffer received_;
   absl::Status error_;
   std::atomic<bool> caller_left_ = false;
-  bool started_ = false;  // under mutex_ once the stream has begun
 };
 
-// One JSON object a line, and an empty line where nothing happens for a while.
+// Events for as long as the caller likes, with a sign of life where none comes for a while.
 class WatchCall final : public ServerStreamCall {
  public:
   using ServerStreamCall::ServerStreamCall;
@@ -153,20 +116,7 @@ class WatchCall final : public ServerStreamCall {
     return absl::UnavailableError("the gateway is stopping; watch again");
   }
 
-  absl::StatusOr<std::string> Piece(const google::protobuf::Message& message,
-                                    http::Headers&) override {
-    silent_ = false;
-    return ToJson(message) + "\n";
-  }
-
-  http::Headers FirstHeaders() override {
-    return {{"content-type", "application/x-ndjson"}, {"cache-control", "no-store"}};
-  }
-
-  bool TellError(const absl::Status& status) override {
-    exchange().Write(ApiErrorJson(status, request_id()) + "\n", nullptr);
-    return true;
-  }
+  void OnMessage() override { silent_ = false; }
 
   absl::Status Explain(const absl::Status& status) override {
     return ended_by_gateway_ && !status.ok() ? Stopping() : status;
@@ -184,10 +134,7 @@ class WatchCall final : public ServerStreamCall {
   void Beat() {
     MutexLock lock(mutex_);
     if (over_) return;
-    if (silent_.exchange(true)) {
-      StartAnswer(FirstHeaders());
-      exchange().Write("\n", nullptr);
-    }
+    if (silent_.exchange(true)) transport().Beat();
     SetHeartbeat();
   }
 
@@ -210,42 +157,19 @@ class WatchCall final : public ServerStreamCall {
 
 namespace {
 
-// The bytes of google.api.HttpBody messages, one after the other.
-class DownloadCall final : public ServerStreamCall {
- public:
-  using ServerStreamCall::ServerStreamCall;
-
- private:
-  absl::StatusOr<std::string> Piece(const google::protobuf::Message& message,
-                                    http::Headers& headers) override {
-    const auto& body = static_cast<const google::api::HttpBody&>(message);
-    if (!body.content_type().empty()) headers.Set("content-type", body.content_type());
-    return body.data();
-  }
-
-  http::Headers FirstHeaders() override {
-    // What a tenant uploaded is shown by no browser as a page of ours.
-    return {{"content-type", "application/octet-stream"}, {"x-content-type-options", "nosniff"}};
-  }
-
-  bool TellError(const absl::Status&) override { return false; }
-};
-
-// A body of any length into messages of one piece each. The next piece is taken from the caller
-// when the service has taken the last.
+// A stream of requests, any number of bytes in all. The next one is taken from the caller when the
+// service has taken the last.
 class UploadCall final : public ApiCall, private Reactor {
  public:
-  UploadCall(ApiCore& core, RequestMetrics& metrics, std::shared_ptr<http::Exchange> exchange,
-             std::shared_ptr<const KnownKey> key, MethodTable::Match match)
-      : ApiCall(core, metrics, std::move(exchange), std::move(key), std::move(match)),
+  UploadCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& method,
+             std::shared_ptr<const KnownKey> key, std::unique_ptr<ApiTransport> transport)
+      : ApiCall(core, metrics, method, std::move(key), std::move(transport)),
         stream_(core.streams) {}
 
  private:
   void Begin() override {
     const absl::Status prepared = PrepareContext(absl::InfiniteFuture());
     if (!prepared.ok()) return Fail(prepared);
-    exchange().LimitBody(core().options.max_upload_bytes);
-    Content(request()).set_content_type(std::string(exchange().head().headers.Get("content-type")));
     self_ = shared_from_this();
     core()
         .parts.backends.stub(method().backend)
@@ -253,48 +177,35 @@ class UploadCall final : public ApiCall, private Reactor {
     AddHold();
     StartRead(&received_);
     StartCall();
-    ReadPiece();
+    SendNext();
   }
 
-  google::api::HttpBody& Content(google::protobuf::Message& message) {
-    return static_cast<google::api::HttpBody&>(
-        *message.GetReflection()->MutableMessage(&message, binding().body_field));
-  }
-
-  void ReadPiece() {
-    exchange().ReadSome([this, self = shared_from_this()](absl::StatusOr<std::string> piece) {
-      if (!piece.ok()) {
-        // The listener has answered, or there is nobody left to.
-        refused_ = ToHttpCode(piece.status());
-        context_.TryCancel();
-        return RemoveHold();
-      }
-      last_ = piece->empty();
-      if (last_ && any_sent_) {
-        StartWritesDone();
-        return RemoveHold();
-      }
-      // Names travel with the first piece only.
-      if (any_sent_) request().Clear();
-      any_sent_ = true;
-      Content(request()).set_data(*std::move(piece));
-      sent_ = ToBuffer(request());
-      if (!last_) return StartWrite(&sent_);
-      StartWriteLast(&sent_, grpc::WriteOptions());
-      RemoveHold();
-    });
+  void SendNext() {
+    transport().ReceiveNext(request(),
+                            [this, self = shared_from_this()](absl::StatusOr<bool> more) {
+                              if (more.ok() && *more) {
+                                sent_ = ToBuffer(request());
+                                return StartWrite(&sent_);
+                              }
+                              if (more.ok()) {
+                                StartWritesDone();
+                              } else {
+                                answered_ = ToHttpCode(more.status());
+                                context_.TryCancel();
+                              }
+                              RemoveHold();
+                            });
   }
 
   void OnWriteDone(bool ok) override {
-    if (last_) return;
-    if (ok) return ReadPiece();
+    if (ok) return SendNext();
     // The service has ended the call; OnDone says why.
     RemoveHold();
   }
 
   void OnDone(const grpc::Status& status) override {
     const std::shared_ptr<ApiCall> self = std::move(self_);
-    if (refused_ != 0) return End(refused_);
+    if (answered_ != 0) return End(answered_);
     if (!status.ok()) return Fail(FromBackend(status, method().backend));
     std::unique_ptr<google::protobuf::Message> answer(method().response->New());
     const absl::Status parsed = FromBuffer(received_, *answer);
@@ -306,28 +217,25 @@ class UploadCall final : public ApiCall, private Reactor {
   std::shared_ptr<ApiCall> self_;  // until OnDone
   grpc::ByteBuffer sent_;
   grpc::ByteBuffer received_;
-  bool any_sent_ = false;
-  std::atomic<bool> last_ = false;
-  std::atomic<int> refused_ = 0;
+  std::atomic<int> answered_ = 0;  // already
 };
 
 }  // namespace
 
 std::shared_ptr<ApiCall> MakeStreamCall(ApiCore& core, RequestMetrics& metrics,
-                                        std::shared_ptr<http::Exchange> exchange,
+                                        const PublicMethod& method,
                                         std::shared_ptr<const KnownKey> key,
-                                        MethodTable::Match match) {
-  const PublicMethod& method = *match.method;
+                                        std::unique_ptr<ApiTransport> transport) {
   if (method.client_streaming()) {
-    return std::make_shared<UploadCall>(core, metrics, std::move(exchange), std::move(key),
-                                        std::move(match));
+    return std::make_shared<UploadCall>(core, metrics, method, std::move(key),
+                                        std::move(transport));
   }
+  // Bytes end by themselves.
   if (method.answers_bytes()) {
-    return std::make_shared<DownloadCall>(core, metrics, std::move(exchange), std::move(key),
-                                          std::move(match));
+    return std::make_shared<ServerStreamCall>(core, metrics, method, std::move(key),
+                                              std::move(transport));
   }
-  return std::make_shared<WatchCall>(core, metrics, std::move(exchange), std::move(key),
-                                     std::move(match));
+  return std::make_shared<WatchCall>(core, metrics, method, std::move(key), std::move(transport));
 }
 
 void EndWatches(ApiCore& core) {

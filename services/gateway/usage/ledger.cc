@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
+#include "services/gateway/usage/recorder.h"
 #include "slipway/gateway/v1/journal.pb.h"
 
 namespace slipway::gateway {
@@ -15,7 +16,6 @@ using google::protobuf::util::TimeUtil;
 
 // What usage_records.outcome holds.
 enum OutcomeColumn : int64_t { kPending = 0, kAnswered = 1, kAbandoned = 2, kBroken = 3 };
-constexpr int kCallerLeft = 499;
 
 // Rows of one INSERT: few enough for both databases' limits on parameters.
 constexpr size_t kRowsPerInsert = 40;

@@ -18,6 +18,9 @@ class Outcome;
 class UsageRecord;
 }  // namespace v1
 
+/// The code of an answer that its caller did not take.
+inline constexpr int kCallerLeft = 499;
+
 /// Puts what the gateway did into the journal. A call has three steps:
 ///
 ///   1. Admit() before its work, so that work whose record has no room is never done;

@@ -89,5 +89,18 @@ TEST(RequestPathTest, RefusesBrokenEncodingsAndEndlessPaths) {
   EXPECT_FALSE(RequestPath::Parse(long_path).ok());
 }
 
+TEST(PathTemplateTest, KnowsWhetherANameHasAVariablesForm) {
+  const auto path = PathTemplate::Parse("/api/v1/{parent=tenants/*/models/*}/versions/{id}");
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_EQ(path->Form(0), "tenants/*/models/*");
+  EXPECT_TRUE(path->Fits(0, "tenants/a/models/b"));
+  EXPECT_TRUE(path->Fits(1, "7"));
+  for (const char* name : {"", "tenants", "tenants/a/models", "tenants/a/models/",
+                           "tenants//models/b", "tenants/a/models/b/", "/tenants/a/models/b",
+                           "tenants/a/jobs/b", "tenants/a/models/b/c", "a/tenants/b/models"}) {
+    EXPECT_FALSE(path->Fits(0, name)) << name;
+  }
+}
+
 }  // namespace
 }  // namespace slipway::gateway

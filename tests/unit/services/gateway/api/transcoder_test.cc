@@ -166,7 +166,7 @@ TEST(TranscoderTest, AnotherTenantsNameIsNotFoundAndSoIsAnAbsentTenants) {
   const auto exists = [](std::string_view tenant) { return tenant == "acme" || tenant == "other"; };
   const auto check = [&](const Principal& who, const Call& call) {
     const auto request = Build(call);
-    return CheckTenant(Find(call), who, **request, exists);
+    return CheckTenant(*Find(call).binding, who, **request, exists);
   };
   const Call own{"GET", "/api/v1/tenants/acme/models/m", ""};
   const Call foreign{"GET", "/api/v1/tenants/other/models/m", ""};
@@ -179,6 +179,21 @@ TEST(TranscoderTest, AnotherTenantsNameIsNotFoundAndSoIsAnAbsentTenants) {
   const Call alias{"PUT", "/api/v1/tenants/other/models/m/aliases/a", "{}"};
   EXPECT_EQ(check(acme, alias), NotFound("tenants/other/models/m/aliases/a"));
   EXPECT_EQ(ToHttpCode(check(acme, {"GET", "/api/v1/tenants/UPPER/models", ""})), 400);
+}
+
+// A path always has its variables' form; a message that comes over gRPC need not.
+TEST(TranscoderTest, RefusesNamesThatAreNotOfTheMethodsForm) {
+  const Principal acme = Who("acme", Role::kOwner);
+  const auto exists = [](std::string_view) { return true; };
+  const MethodTable::Match match = Find({"GET", "/api/v1/tenants/acme/models/m", ""});
+  registry::v1::GetModelRequest request;
+  for (const char* name : {"", "m", "tenants/acme", "tenants/acme/models/m/versions/1",
+                           "tenants/acme/jobs/m", "x/tenants/other/models/m"}) {
+    request.set_name(name);
+    EXPECT_EQ(FieldOf(CheckTenant(*match.binding, acme, request, exists)), "name") << name;
+  }
+  request.set_name("tenants/acme/models/m");
+  EXPECT_TRUE(CheckTenant(*match.binding, acme, request, exists).ok());
 }
 
 TEST(TranscoderTest, WritesJsonWithDefaultsAndLowerCamelNames) {
@@ -194,9 +209,9 @@ TEST(TranscoderTest, WritesJsonWithDefaultsAndLowerCamelNames) {
 
 TEST(TranscoderTest, KnowsTheObjectOfACall) {
   const Call call{"POST", "/api/v1/tenants/a/models", "{}"};
-  EXPECT_EQ(ResourceOf(Find(call), **Build(call)), "tenants/a");
+  EXPECT_EQ(ResourceOf(*Find(call).binding, **Build(call)), "tenants/a");
   const Call none{"GET", "/api/v1/platform", ""};
-  EXPECT_EQ(ResourceOf(Find(none), **Build(none)), "");
+  EXPECT_EQ(ResourceOf(*Find(none).binding, **Build(none)), "");
 }
 
 }  // namespace
