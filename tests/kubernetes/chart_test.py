@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""What the chart renders, run: its pods as plain processes with their ConfigMaps and Secrets,
+mutual TLS between them and PostgreSQL, and nothing of Kubernetes but the objects."""
+import copy
+import json
+import threading
+
+import yaml
+
+import node as nodes
+from api import ApiError
+from platform_in_pods import (NAMESPACE, OPTIONS, PODS, QUICK, RELEASE, Platform, Postgres, command,
+                              eventually, main)
+
+_BASE = f"/api/v1/namespaces/{NAMESPACE}"
+
+
+class PaperApi:
+    """What a node asks of the API server, from rendered objects. Any thread."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._objects = {}  # path -> object
+
+    def api(self):
+        """Of a control plane, as a node sees it."""
+        return self
+
+    def put(self, kind, name, body):
+        body["metadata"] = {**body.get("metadata", {}), "name": name, "namespace": NAMESPACE}
+        with self._lock:
+            self._objects[f"{_BASE}/{kind}/{name}"] = body
+
+    def get(self, path):
+        with self._lock:
+            if path in self._objects:
+                return copy.deepcopy(self._objects[path])
+        raise ApiError(404, path)
+
+    def list(self, path):
+        if path.endswith("/endpointslices"):
+            return [self._endpoints(service) for service in self.list(f"{_BASE}/services")]
+        kind = path.split("?")[0].rsplit("/", 1)[1]
+        with self._lock:
+            return [copy.deepcopy(body) for its, body in self._objects.items()
+                    if its.startswith(f"{_BASE}/{kind}/")]
+
+    def patch(self, path, body):
+        with self._lock:
+            self._objects[path.removesuffix("/status")].update(body)
+
+    def call(self, method, path, _):
+        assert method == "DELETE"
+        with self._lock:
+            del self._objects[path]
+
+    def _endpoints(self, service):
+        wanted = service["spec"]["selector"].items()
+        pods = [pod for pod in self.list(f"{_BASE}/pods") if "podIP" in pod.get("status", {}) and
+                wanted <= pod["metadata"]["labels"].items()]
+        ports = {p["name"]: p["containerPort"] for pod in pods for p in
+                 pod["spec"]["containers"][0]["ports"]}
+        return {
+            "metadata": {"namespace": NAMESPACE, "labels": {
+                "kubernetes.io/service-name": service["metadata"]["name"]}},
+            "endpoints": [{"addresses": [pod["status"]["podIP"]],
+                           "hostname": pod["metadata"]["name"],
+                           "conditions": {"ready": pod["status"]["containerStatuses"][0]["ready"]}}
+                          for pod in pods],
+            "ports": [{"name": port["name"], "port": ports[port["targetPort"]]}
+                      for port in service["spec"]["ports"] if port["targetPort"] in ports]}
+
+
+class Story(Platform):
+    def step_01_the_chart_is_rendered(self):
+        self.api = PaperApi()
+        values = self.folder / "values.json"
+        values.write_text(json.dumps({**QUICK, "database": {"existingSecret": "databases"}}))
+        rendered = command(
+            OPTIONS.helm, "template", RELEASE, OPTIONS.chart, "--namespace", NAMESPACE,
+            "--values", values, env={"HELM_CACHE_HOME": str(self.folder / "cache")})
+        self.rendered = [body for body in yaml.safe_load_all(rendered.stdout) if body]
+
+    def step_02_its_pods_get_ready(self):
+        self.node = nodes.Node(self.api, "node", self.folder / "node", OPTIONS.bin, OPTIONS.library)
+        postgres = Postgres(self.folder / "postgres")
+        self.api.put("secrets", "databases", {"data": postgres.urls()})
+        for number, body in enumerate(self.rendered):
+            name = body["metadata"]["name"]
+            if body["kind"] in ("ConfigMap", "Secret"):
+                self.api.put(f"{body['kind'].lower()}s", name, body)
+            elif body["kind"] == "Service":
+                body["spec"].setdefault("clusterIP", f"10.96.0.{number + 10}")
+                self.api.put("services", name, body)
+            elif body["kind"] == "StatefulSet":
+                self._put_pod(f"{name}-0", body["spec"])
+        eventually("all pods", lambda: self.ready_pods() == PODS)
+
+    def _put_pod(self, name, spec):
+        pod = spec["template"]
+        pod["metadata"]["uid"] = name
+        pod["spec"]["restartPolicy"] = "Always"
+        for claim in spec.get("volumeClaimTemplates", []):
+            pod["spec"]["volumes"].append({"name": claim["metadata"]["name"], "hostPath": {
+                "path": str(self.folder / f"disk-{name}")}})
+        self.api.put("pods", name, pod)
+
+
+if __name__ == "__main__":
+    main(Story, __doc__)
