@@ -93,12 +93,25 @@ class Story(Platform):
                 body["spec"].setdefault("clusterIP", f"10.96.0.{number + 10}")
                 self.api.put("services", name, body)
             elif body["kind"] == "StatefulSet":
-                self._put_pod(f"{name}-0", body["spec"])
+                self._put_pod(f"{name}-0", body["spec"], "first")
         eventually("all pods", lambda: self.ready_pods() == PODS)
 
-    def _put_pod(self, name, spec):
-        pod = spec["template"]
-        pod["metadata"]["uid"] = name
+    def step_09_a_worker_that_comes_again_is_found_at_its_new_address(self):
+        worker = f"{RELEASE}-worker-default"
+        before = self.pods()[f"{worker}-0"]
+        self.api.patch(f"{_BASE}/pods/{worker}-0", {"metadata": {
+            **before["metadata"], "deletionTimestamp": nodes.now(), "deletionGracePeriodSeconds": 20}})
+        eventually("its end", lambda: f"{worker}-0" not in self.pods())
+        [spec] = [body["spec"] for body in self.rendered if body["kind"] == "StatefulSet" and
+                  body["metadata"]["name"] == worker]
+        self._put_pod(f"{worker}-0", spec, "second")
+        eventually("the worker", lambda: self.ready_pods() == PODS)
+        assert self.pods()[f"{worker}-0"]["status"]["podIP"] != before["status"]["podIP"]
+        self.predicts_again()
+
+    def _put_pod(self, name, spec, life):
+        pod = copy.deepcopy(spec["template"])
+        pod["metadata"]["uid"] = f"{name}-{life}"
         pod["spec"]["restartPolicy"] = "Always"
         for claim in spec.get("volumeClaimTemplates", []):
             pod["spec"]["volumes"].append({"name": claim["metadata"]["name"], "hostPath": {

@@ -220,7 +220,7 @@ class Pod(threading.Thread):
             process = self._start(container, namespace, mounts)
             self.pid = process.pid
             code = self._watch(container, process, address)
-            if once or self.deleted_at is not None:
+            if once or self.deleted_at is not None or self._node.stopping.is_set():
                 return code
             self._node.log(f"{self._name}: {container['name']} ended with {code}")
             self._restarts += 1
@@ -391,6 +391,8 @@ class Node(threading.Thread):
         self._api = control_plane.api()
         self._name = name
         self._pods = {}
+        # Set: what ends is left as it is.
+        self.stopping = threading.Event()
         self.network = Network(control_plane.api(), self.etc)
         self.network.start()
         self.start()
@@ -404,8 +406,9 @@ class Node(threading.Thread):
             env={"PATH": "/usr/bin", **its.environment}, cwd="/").stdout
 
     def log(self, text):
-        with open(self.folder / "node.log", "a", encoding="utf-8") as log:
-            log.write(f"{now()} {text}\n")
+        if not self.stopping.is_set():
+            with open(self.folder / "node.log", "a", encoding="utf-8") as log:
+                log.write(f"{now()} {text}\n")
 
     def run(self):
         while True:

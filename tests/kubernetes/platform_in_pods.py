@@ -263,8 +263,11 @@ def main(story, description, *needed):
             temporary:
         folder = pathlib.Path(OPTIONS.keep or temporary)
         folder.mkdir(exist_ok=True)
+        told = story(folder)
         try:
-            story(folder).run()
+            told.run()
         finally:
+            if told.node is not None:
+                told.node.stopping.set()
             # All that the namespace has but this process: nothing writes into the folder any more.
             os.kill(-1, signal.SIGKILL)
