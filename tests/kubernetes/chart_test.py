@@ -72,10 +72,14 @@ class PaperApi:
 
 
 class Story(Platform):
+    WORKER = f"{RELEASE}-worker-default"
+
     def step_01_the_chart_is_rendered(self):
         self.api = PaperApi()
         values = self.folder / "values.json"
-        values.write_text(json.dumps({**QUICK, "database": {"existingSecret": "databases"}}))
+        values.write_text(json.dumps({
+            **QUICK, "database": {"existingSecret": "databases"},
+            "pools": {"default": {"autoscaling": {"mode": "external", "maxReplicas": 3}}}}))
         rendered = command(
             OPTIONS.helm, "template", RELEASE, OPTIONS.chart, "--namespace", NAMESPACE,
             "--values", values, env={"HELM_CACHE_HOME": str(self.folder / "cache")})
@@ -97,17 +101,27 @@ class Story(Platform):
         eventually("all pods", lambda: self.ready_pods() == PODS)
 
     def step_09_a_worker_that_comes_again_is_found_at_its_new_address(self):
-        worker = f"{RELEASE}-worker-default"
+        worker = self.WORKER
         before = self.pods()[f"{worker}-0"]
         self.api.patch(f"{_BASE}/pods/{worker}-0", {"metadata": {
             **before["metadata"], "deletionTimestamp": nodes.now(), "deletionGracePeriodSeconds": 20}})
         eventually("its end", lambda: f"{worker}-0" not in self.pods())
-        [spec] = [body["spec"] for body in self.rendered if body["kind"] == "StatefulSet" and
-                  body["metadata"]["name"] == worker]
-        self._put_pod(f"{worker}-0", spec, "second")
+        self._put_worker(0, "second")
         eventually("the worker", lambda: self.ready_pods() == PODS)
         assert self.pods()[f"{worker}-0"]["status"]["podIP"] != before["status"]["podIP"]
         self.predicts_again()
+
+    def step_10_a_worker_that_scaling_adds_is_used(self):
+        self._put_worker(1, "first")
+        eventually("the worker", lambda: f"{self.WORKER}-1" in self.ready_pods())
+        self.slipway("deploy", "update", "halves", "--replicas", "2")
+        eventually("a second replica", lambda: json.loads(
+            self.slipway("deploy", "get", "halves", "-o", "json")).get("readyReplicas") == 2)
+
+    def _put_worker(self, index, life):
+        [spec] = [body["spec"] for body in self.rendered if body["kind"] == "StatefulSet" and
+                  body["metadata"]["name"] == self.WORKER]
+        self._put_pod(f"{self.WORKER}-{index}", spec, life)
 
     def _put_pod(self, name, spec, life):
         pod = copy.deepcopy(spec["template"])
