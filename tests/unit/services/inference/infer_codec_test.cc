@@ -292,6 +292,7 @@ TEST(ChooseOutputsTest, TakesCountsOfBothIntegerTypesAndNoOthers) {
 // A model that is its signature.
 class SilentModel final : public LoadedModel {
  public:
+  std::string_view platform() const override { return "silent"; }
   const Signature& signature() const override { return kSignature; }
   int64_t memory_bytes() const override { return 0; }
   absl::StatusOr<TensorBatch> Run(const TensorBatch&, absl::Time) const override {

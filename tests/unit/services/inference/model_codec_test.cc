@@ -14,6 +14,7 @@ using ::testing::ElementsAre;
 
 class SilentModel final : public LoadedModel {
  public:
+  std::string_view platform() const override { return "silent"; }
   explicit SilentModel(Signature signature) : signature_(std::move(signature)) {}
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return 4096; }
