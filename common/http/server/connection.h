@@ -4,8 +4,23 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <string>
+
+#include "common/http/server/input_buffer.h"
+#include "common/http/server/transport.h"
 
 namespace slipway::http {
+
+class IoLoop;
+
+/// What a connection begins with.
+struct NewConnection {
+  std::shared_ptr<IoLoop> loop;
+  Transport transport;
+  std::string peer;   ///< Admitted by ConnectionCounts; whoever holds it releases it.
+  InputBuffer input;  ///< What came already.
+  int64_t deadline;   ///< Of the first request's head, as ServerCore::Now().
+};
 
 /// A connection as its I/O loop sees it, whatever protocol is spoken on it. The loop owns it from
 /// IoLoop::Add to IoLoop::Remove, and calls it on its thread only.
@@ -20,7 +35,10 @@ class Connection {
   /// ServerCore::Now().
   virtual void CheckDeadlines(int64_t now) = 0;
 
-  /// Closes when no request is under way or on its way.
+  /// Tells the peer to open no more requests here, where the protocol can say that.
+  virtual void AnnounceEnd() {}
+
+  /// Closes when no request is under way or on its way; where there is one, after it.
   virtual void CloseIfIdle() = 0;
 
   /// Closes at once. Returns how many requests that broke.

@@ -1,13 +1,8 @@
 #include "common/http/server/http1_connection.h"
 
-#include <sys/ioctl.h>
-
 #include <algorithm>
 #include <charconv>
 #include <utility>
-
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
 
 #include "common/http/server/http1_exchange.h"
 #include "common/http/server/request_id.h"
@@ -17,10 +12,10 @@
 namespace slipway::http {
 namespace {
 
-// What a connection without a request holds; most heads and small bodies fit.
-constexpr size_t kSmallBuffer = 2 << 10;
+// Most heads and small bodies fit into this much input.
+constexpr size_t kSmallInput = 2 << 10;
 // A body is read in pieces of this size.
-constexpr size_t kBodyBuffer = 64 << 10;
+constexpr size_t kBodyInput = 64 << 10;
 // Memory is set aside for a body of an announced length up to this size.
 constexpr uint64_t kMaxReserve = 4 << 20;
 // A body that nobody read is read over up to this size; above it the connection is closed.
@@ -37,45 +32,50 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 absl::Status Over() { return absl::CancelledError("the exchange is over"); }
 absl::Status PeerGone() { return absl::CancelledError("the peer went away"); }
 
-// Infinity becomes a time that can still be added to another.
-int64_t Nanos(absl::Duration duration) {
-  constexpr absl::Duration kForever = absl::Hours(24 * 365 * 100);
-  return absl::ToInt64Nanoseconds(std::min(duration, kForever));
-}
-
 }  // namespace
 
-Http1Connection::Http1Connection(std::shared_ptr<IoLoop> loop, StreamSocket socket,
-                                 std::string peer)
-    : loop_(std::move(loop)),
+Http1Connection::Http1Connection(NewConnection opened)
+    : loop_(std::move(opened.loop)),
       core_(loop_->core()),
-      peer_(std::move(peer)),
-      socket_(std::move(socket)),
-      parser_(core_.options.max_header_bytes) {}
+      peer_(std::move(opened.peer)),
+      transport_(std::move(opened.transport)),
+      input_(std::move(opened.input)),
+      read_bytes_(input_.size()),
+      parser_(core_.options.max_header_bytes),
+      phase_deadline_(opened.deadline) {}
 
 Http1Connection::~Http1Connection() = default;
 
 // ---- The I/O thread ----------------------------------------------------------------------------
 
-void Http1Connection::Start() {
-  MutexLock lock(mutex_);
-  phase_deadline_ = core_.Now() + Nanos(core_.options.header_timeout);
-  ArmRead();
-}
+void Http1Connection::Start() { Pump(); }
 
-void Http1Connection::OnRead(const boost::system::error_code& error, size_t bytes) {
+void Http1Connection::OnReadable(const boost::system::error_code& error) {
   {
     MutexLock lock(mutex_);
     reading_ = false;
     if (phase_ == Phase::kClosed) return;
-    if (!error) {
-      input_.Commit(bytes);
-      read_bytes_ += bytes;
-      core_.bytes_read.fetch_add(bytes, std::memory_order_relaxed);
-    } else if (error == boost::asio::error::eof) {
-      peer_ended_ = true;
-    } else {
+    const size_t room = InputRoom();
+    if (error) {
       lost_ = true;
+    } else if (input_.size() < room) {
+      const auto [space, size] = input_.Prepare(room);
+      size_t bytes = 0;
+      switch (transport_.Read(space, size, bytes)) {
+        case Transport::Result::kOk:
+          input_.Commit(bytes);
+          read_bytes_ += bytes;
+          core_.bytes_read.fetch_add(bytes, std::memory_order_relaxed);
+          break;
+        case Transport::Result::kWouldBlock:
+          break;
+        case Transport::Result::kEnded:
+          peer_ended_ = true;
+          break;
+        case Transport::Result::kBroken:
+          lost_ = true;
+          break;
+      }
     }
   }
   Pump();
@@ -271,47 +271,44 @@ void Http1Connection::RefuseBody(RequestBody::Result why) {
          TooLarge("the request's body", limit), /*linger=*/true);
 }
 
-void Http1Connection::ArmRead() {
-  if (reading_ || peer_ended_ || lost_) return;
-  size_t capacity = kSmallBuffer;
+size_t Http1Connection::InputRoom() const {
   switch (phase_) {
     case Phase::kHead:
       // A head that fills the buffer gets more, up to where it is refused.
-      if (input_.size() == input_.capacity()) {
-        capacity = std::clamp(2 * input_.size(), kSmallBuffer, kBodyBuffer);
-      }
-      break;
-    case Phase::kExchange:
-      // Beyond what was asked for only this buffer is read, to see the peer leave.
-      if (state_.body_wanted && !state_.body.done() &&
-          (!state_.body.has_length() || state_.body.left() > kSmallBuffer)) {
-        capacity = kBodyBuffer;
-      }
-      break;
+      return input_.size() < input_.capacity()
+                 ? input_.capacity()
+                 : std::clamp(2 * input_.size(), kSmallInput, kBodyInput);
+    case Phase::kExchange: {
+      // Beyond what was asked for only a little is read, to see the peer leave.
+      const RequestBody& body = state_.body;
+      const bool large =
+          state_.body_wanted && !body.done() && (!body.has_length() || body.left() > kSmallInput);
+      return large ? kBodyInput : kSmallInput;
+    }
     case Phase::kLinger:
-      break;
+      return kSmallInput;
     case Phase::kLastWords:
     case Phase::kClosing:
     case Phase::kClosed:
-      return;
+      return 0;
   }
-  if (input_.empty() && input_.capacity() > capacity) input_.Release();
-  const auto [space, size] = input_.Prepare(capacity);
-  if (size == 0) return;
+  return 0;
+}
+
+void Http1Connection::ArmRead() {
+  if (reading_ || peer_ended_ || lost_) return;
+  if (input_.empty()) input_.Release();
+  if (input_.size() >= InputRoom()) return;
   reading_ = true;
-  socket_.async_read_some(
-      boost::asio::buffer(space, size),
-      [self = shared_from_this()](const boost::system::error_code& error, size_t bytes) {
-        self->OnRead(error, bytes);
-      });
+  transport_.WaitReadable([self = shared_from_this()](const boost::system::error_code& error) {
+    self->OnReadable(error);
+  });
 }
 
 void Http1Connection::Close() {
   if (phase_ == Phase::kClosed) return;
   phase_ = Phase::kClosed;
-  boost::system::error_code ignored;
-  if (reset_) socket_.set_option(boost::asio::socket_base::linger(true, 0), ignored);
-  socket_.close(ignored);
+  transport_.Close(reset_);
   output_.Clear();
   core_.connections.Release(peer_);
   loop_->Remove(*this);
@@ -378,8 +375,7 @@ void Http1Connection::Check(int64_t now) {
 void Http1Connection::CloseIfIdle() {
   MutexLock lock(mutex_);
   if (phase_ != Phase::kHead || !input_.empty() || leftover_ > 0) return;
-  int unread = 0;
-  if (::ioctl(socket_.native_handle(), FIONREAD, &unread) == 0 && unread > 0) return;
+  if (transport_.HasUnread()) return;
   Close();
 }
 
@@ -600,8 +596,7 @@ void Http1Connection::Cut() {
 }
 
 void Http1Connection::HangUp(bool input_is_used_up) {
-  boost::system::error_code ignored;
-  socket_.shutdown(StreamSocket::shutdown_send, ignored);
+  transport_.ShutdownSend();
   if (input_is_used_up || peer_ended_) {
     phase_ = Phase::kClosing;
   } else {
@@ -676,7 +671,7 @@ void Http1Connection::Flush(ExchangeState& ended) {
 bool Http1Connection::Send() {
   if (lost_ || writing_) return false;
   const uint64_t before = output_.sent_bytes();
-  const OutputQueue::Result result = output_.Send(socket_.native_handle());
+  const OutputQueue::Result result = output_.Send(transport_);
   core_.bytes_written.fetch_add(output_.sent_bytes() - before, std::memory_order_relaxed);
   if (output_.has_marks()) {
     for (Exchange::DoneCallback& done : output_.TakeDue()) {
@@ -702,10 +697,9 @@ bool Http1Connection::Send() {
 void Http1Connection::ArmWrite() {
   writing_ = true;
   write_watch_.Begin(core_.Now(), Nanos(core_.options.stall_timeout), output_.sent_bytes());
-  socket_.async_wait(StreamSocket::wait_write,
-                     [self = shared_from_this()](const boost::system::error_code& error) {
-                       self->OnWritable(error);
-                     });
+  transport_.WaitWritable([self = shared_from_this()](const boost::system::error_code& error) {
+    self->OnWritable(error);
+  });
 }
 
 void Http1Connection::AfterAnswer(ExchangeState& ended) {
@@ -744,20 +738,8 @@ bool Http1Connection::MayKeepAlive(const Headers& headers) const {
 
 Response Http1Connection::Render(int status, std::string_view code,
                                  std::string_view message) const {
-  ServerError error = {.status = status, .code = code, .message = message};
-  std::string fresh_id;
-  if (state_.exchange != nullptr) {
-    error.head = &state_.exchange->head();
-    error.request_id = error.head->request_id;
-  } else {
-    fresh_id = NewRequestId();
-    error.request_id = fresh_id;
-  }
-  Response response = core_.options.render_error(error);
-  if (!response.headers.Has("x-request-id")) {
-    response.headers.Add("x-request-id", error.request_id);
-  }
-  return response;
+  const RequestHead* const head = state_.exchange == nullptr ? nullptr : &state_.exchange->head();
+  return RenderError(core_, status, code, message, head);
 }
 
 }  // namespace slipway::http

@@ -7,9 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/io_context.hpp>
+#include <boost/system/error_code.hpp>
 
 #include "common/http/server/connection.h"
 #include "common/http/server/input_buffer.h"
@@ -23,11 +21,6 @@
 
 namespace slipway::http {
 
-/// TCP and Unix sockets alike; the executor's type is spelled out, as the erased one costs an
-/// indirect call and an allocation here and there.
-using StreamSocket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
-                                                      boost::asio::io_context::executor_type>;
-
 class Http1Exchange;
 
 /// One HTTP/1.1 connection: reads a head, has it handled, answers, reads the next.
@@ -39,8 +32,7 @@ class Http1Exchange;
 class Http1Connection final : public Connection,
                               public std::enable_shared_from_this<Http1Connection> {
  public:
-  /// `peer` has been admitted by ConnectionCounts; the connection releases it.
-  Http1Connection(std::shared_ptr<IoLoop> loop, StreamSocket socket, std::string peer);
+  explicit Http1Connection(NewConnection opened);
   ~Http1Connection() override;
 
   // As the loop's Connection; on its thread.
@@ -102,7 +94,7 @@ class Http1Connection final : public Connection,
   using Callbacks = std::vector<absl::AnyInvocable<void()>>;
 
   // I/O thread.
-  void OnRead(const boost::system::error_code& error, size_t bytes);
+  void OnReadable(const boost::system::error_code& error);
   void OnWritable(const boost::system::error_code& error);
   void Pump();
   void Advance() REQUIRES(mutex_);
@@ -111,6 +103,8 @@ class Http1Connection final : public Connection,
   void ServeReader() REQUIRES(mutex_);
   void RefuseBody(RequestBody::Result why) REQUIRES(mutex_);
   void Check(int64_t now) REQUIRES(mutex_);
+  /// How many bytes the input may hold now.
+  size_t InputRoom() const REQUIRES(mutex_);
   void ArmRead() REQUIRES(mutex_);
   void Close() REQUIRES(mutex_);
 
@@ -151,12 +145,11 @@ class Http1Connection final : public Connection,
   const std::string peer_;
 
   mutable Mutex mutex_;
-  StreamSocket socket_ GUARDED_BY(mutex_);
+  Transport transport_ GUARDED_BY(mutex_);
   Phase phase_ GUARDED_BY(mutex_) = Phase::kHead;
 
-  // Input. While reading_, the buffer's free space belongs to the socket.
   InputBuffer input_ GUARDED_BY(mutex_);
-  bool reading_ GUARDED_BY(mutex_) = false;
+  bool reading_ GUARDED_BY(mutex_) = false;     // waits for more to come
   bool peer_ended_ GUARDED_BY(mutex_) = false;  // it will send no more
   bool lost_ GUARDED_BY(mutex_) = false;        // nothing can be sent or read any more
   bool reset_ GUARDED_BY(mutex_) = false;       // and the peer is to see that

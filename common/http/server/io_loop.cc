@@ -65,6 +65,10 @@ void IoLoop::ForEach(Visit visit) {
   }
 }
 
+void IoLoop::AnnounceEnd() {
+  ForEach([](Connection& connection) { connection.AnnounceEnd(); });
+}
+
 void IoLoop::CloseIdle() {
   ForEach([](Connection& connection) { connection.CloseIfIdle(); });
 }

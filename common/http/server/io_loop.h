@@ -52,6 +52,7 @@ class IoLoop {
   // On the loop's thread only.
   void Add(const std::shared_ptr<Connection>& connection);
   void Remove(Connection& connection);
+  void AnnounceEnd();
   void CloseIdle();
   int Abort();
 

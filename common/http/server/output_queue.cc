@@ -1,56 +1,81 @@
 #include "common/http/server/output_queue.h"
 
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 namespace slipway::http {
 namespace {
 
 constexpr size_t kMaxVectors = 16;
+// Copied bytes are joined up to this size.
+constexpr size_t kMaxJoined = 16 << 10;
 
 }  // namespace
 
 void OutputQueue::Add(std::string bytes) {
-  if (bytes.empty()) return;
-  added_ += bytes.size();
-  strings_.push_back(std::move(bytes));
+  const size_t size = bytes.size();
+  if (size == 0) return;
+  added_ += size;
+  size_ += size;
+  segments_.push_back({.own = std::move(bytes), .size = size});
 }
 
-OutputQueue::Result OutputQueue::Send(int descriptor) {
+void OutputQueue::Add(std::shared_ptr<const std::string> owner, size_t offset, size_t size) {
+  if (size == 0) return;
+  added_ += size;
+  size_ += size;
+  segments_.push_back({.shared = std::move(owner), .offset = offset, .size = size});
+}
+
+void OutputQueue::Append(std::string_view bytes) {
+  if (bytes.empty()) return;
+  if (empty() || segments_.back().shared != nullptr ||
+      segments_.back().size + bytes.size() > kMaxJoined) {
+    segments_.emplace_back();
+  }
+  segments_.back().own.append(bytes);
+  segments_.back().size += bytes.size();
+  added_ += bytes.size();
+  size_ += bytes.size();
+}
+
+OutputQueue::Result OutputQueue::Send(Transport& transport) {
   while (!empty()) {
     iovec vectors[kMaxVectors];
-    const size_t count = std::min(kMaxVectors, strings_.size() - at_);
+    const size_t count = std::min(kMaxVectors, segments_.size() - at_);
     for (size_t i = 0; i < count; ++i) {
-      std::string& bytes = strings_[at_ + i];
+      const Segment& segment = segments_[at_ + i];
       const size_t offset = i == 0 ? offset_ : 0;
-      vectors[i] = {bytes.data() + offset, bytes.size() - offset};
+      vectors[i] = {const_cast<char*>(segment.data()) + offset, segment.size - offset};
     }
-    msghdr message{};
-    message.msg_iov = vectors;
-    message.msg_iovlen = count;
-    const ssize_t sent = ::sendmsg(descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      return errno == EAGAIN || errno == EWOULDBLOCK ? Result::kFull : Result::kBroken;
+    size_t sent = 0;
+    switch (transport.Write(vectors, count, sent)) {
+      case Transport::Result::kOk:
+        break;
+      case Transport::Result::kWouldBlock:
+        return Result::kFull;
+      case Transport::Result::kEnded:
+      case Transport::Result::kBroken:
+        return Result::kBroken;
     }
-    sent_ += static_cast<uint64_t>(sent);
-    for (size_t left = static_cast<size_t>(sent); left > 0;) {
-      std::string& bytes = strings_[at_];
-      const size_t here = std::min(left, bytes.size() - offset_);
+    sent_ += sent;
+    size_ -= sent;
+    for (size_t left = sent; left > 0;) {
+      Segment& segment = segments_[at_];
+      const size_t here = std::min(left, segment.size - offset_);
       left -= here;
       offset_ += here;
-      if (offset_ == bytes.size()) {
-        std::string().swap(bytes);  // a large one goes as soon as it is sent
+      if (offset_ == segment.size) {
+        segment = Segment();  // a large one goes as soon as it is sent
         ++at_;
         offset_ = 0;
       }
     }
   }
-  Clear();
+  segments_.clear();
+  at_ = 0;
   return Result::kAllSent;
 }
 
@@ -72,9 +97,10 @@ std::vector<Exchange::DoneCallback> OutputQueue::TakeAll() {
 }
 
 void OutputQueue::Clear() {
-  strings_.clear();
+  segments_.clear();
   at_ = 0;
   offset_ = 0;
+  size_ = 0;
 }
 
 }  // namespace slipway::http

@@ -14,17 +14,8 @@ namespace {
 namespace beast = boost::beast;
 using Field = beast::http::field;
 
-constexpr size_t kMaxFields = 256;
-
-constexpr ParseError kHeaderTooLarge = {.status = 431,
-                                        .refusal = Refusal::kHeaderTooLarge,
-                                        .code = "header_too_large",
-                                        .message = "the request line and header are too large"};
 constexpr ParseError kBadVersion = {
     .status = 505, .code = "version_not_supported", .message = "only HTTP/1.0 and 1.1 are spoken"};
-constexpr ParseError kBadExpectation = {.status = 417,
-                                        .code = "expectation_failed",
-                                        .message = "Expect: only 100-continue is understood"};
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -136,9 +127,7 @@ class RequestParser::Beast final : public beast::http::basic_parser<true> {
       case Field::host:
         if (has_host_) return Refuse(error, "there is more than one Host");
         has_host_ = true;
-        if (text.find_first_of(" \t,/\\@?#") != std::string_view::npos) {
-          return Refuse(error, "Host is not a name and a port");
-        }
+        if (!IsHost(text)) return Refuse(error, "Host is not a name and a port");
         break;
       case Field::content_length:
         // Beast takes a list of equal numbers, and the field again with the same one.
@@ -160,7 +149,7 @@ class RequestParser::Beast final : public beast::http::basic_parser<true> {
       default:
         break;
     }
-    if (parsed.head.headers.size() == kMaxFields) return Refuse(error, kHeaderTooLarge);
+    if (parsed.head.headers.size() == kMaxHeaderFields) return Refuse(error, kHeaderTooLarge);
     parsed.head.headers.Add(View(name), text);
   }
 
@@ -206,6 +195,10 @@ class RequestParser::Beast final : public beast::http::basic_parser<true> {
   bool has_host_ = false;
   bool has_length_ = false;
 };
+
+bool IsHost(std::string_view text) {
+  return text.find_first_of(" \t,/\\@?#") == std::string_view::npos;
+}
 
 RequestParser::RequestParser(size_t max_header_bytes) : max_header_bytes_(max_header_bytes) {}
 

@@ -30,6 +30,22 @@ struct ParseError {
   std::string_view message = {};
 };
 
+inline constexpr size_t kMaxHeaderFields = 256;
+
+inline constexpr ParseError kHeaderTooLarge = {
+    .status = 431,
+    .refusal = Refusal::kHeaderTooLarge,
+    .code = "header_too_large",
+    .message = "the request line and header are too large"};
+
+inline constexpr ParseError kBadExpectation = {
+    .status = 417,
+    .code = "expectation_failed",
+    .message = "Expect: only 100-continue is understood"};
+
+/// Whether a Host is a name and perhaps a port, and nothing that some parser reads otherwise.
+bool IsHost(std::string_view text);
+
 /// Reads HTTP/1.x requests from bytes as they come; knows no sockets. Beast's parser does the
 /// reading; on top of it everything is refused that another parser on the way might have read
 /// differently (request smuggling): Content-Length with Transfer-Encoding or twice, an encoding

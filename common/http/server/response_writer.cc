@@ -21,10 +21,14 @@ bool IsToken(std::string_view name) {
 
 bool IsFraming(std::string_view name) {
   switch (name.size()) {
+    case 7:
+      return EqualsIgnoringCase(name, "upgrade");
     case 10:
       return EqualsIgnoringCase(name, "connection") || EqualsIgnoringCase(name, "keep-alive");
     case 14:
       return EqualsIgnoringCase(name, "content-length");
+    case 16:
+      return EqualsIgnoringCase(name, "proxy-connection");
     case 17:
       return EqualsIgnoringCase(name, "transfer-encoding");
     default:
@@ -41,12 +45,7 @@ void AppendNumber(std::string& out, uint64_t number) {
 void AppendField(std::string& out, std::string_view name, std::string_view value) {
   out.append(name);
   out.append(": ");
-  const size_t start = out.size();
-  out.append(value);
-  for (size_t i = start; i < out.size(); ++i) {
-    const unsigned char c = static_cast<unsigned char>(out[i]);
-    if ((c < 0x20 && c != '\t') || c == 0x7f) out[i] = ' ';
-  }
+  AppendFieldValue(out, value);
   out.append("\r\n");
 }
 
@@ -55,35 +54,46 @@ void AppendTwoDigits(std::string& out, int number) {
   out.push_back(static_cast<char>('0' + number % 10));
 }
 
-// "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"; made once a second and thread.
-void AppendDate(std::string& out, absl::Time now) {
+}  // namespace
+
+// Made once a second and thread.
+std::string_view HttpDate(absl::Time now) {
   static constexpr char kDays[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   static constexpr char kMonths[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  static thread_local std::string line;
-  static thread_local std::time_t line_second = -1;
+  static thread_local std::string text;
+  static thread_local std::time_t text_second = -1;
   const std::time_t second = absl::ToTimeT(now);
-  if (second != line_second) {
+  if (second != text_second) {
     std::tm parts{};
     ::gmtime_r(&second, &parts);
-    line = "Date: ";
-    line.append(kDays[parts.tm_wday]).append(", ");
-    AppendTwoDigits(line, parts.tm_mday);
-    line.append(" ").append(kMonths[parts.tm_mon]).append(" ");
-    AppendNumber(line, static_cast<uint64_t>(parts.tm_year) + 1900);
-    line.append(" ");
-    AppendTwoDigits(line, parts.tm_hour);
-    line.append(":");
-    AppendTwoDigits(line, parts.tm_min);
-    line.append(":");
-    AppendTwoDigits(line, parts.tm_sec);
-    line.append(" GMT\r\n");
-    line_second = second;
+    text = kDays[parts.tm_wday];
+    text.append(", ");
+    AppendTwoDigits(text, parts.tm_mday);
+    text.append(" ").append(kMonths[parts.tm_mon]).append(" ");
+    AppendNumber(text, static_cast<uint64_t>(parts.tm_year) + 1900);
+    text.append(" ");
+    AppendTwoDigits(text, parts.tm_hour);
+    text.append(":");
+    AppendTwoDigits(text, parts.tm_min);
+    text.append(":");
+    AppendTwoDigits(text, parts.tm_sec);
+    text.append(" GMT");
+    text_second = second;
   }
-  out.append(line);
+  return text;
 }
 
-}  // namespace
+bool MaySendField(std::string_view name) { return !IsFraming(name) && IsToken(name); }
+
+void AppendFieldValue(std::string& out, std::string_view value) {
+  const size_t start = out.size();
+  out.append(value);
+  for (size_t i = start; i < out.size(); ++i) {
+    const unsigned char c = static_cast<unsigned char>(out[i]);
+    if ((c < 0x20 && c != '\t') || c == 0x7f) out[i] = ' ';
+  }
+}
 
 bool IsBodiless(int status, std::string_view request_method) {
   return status == 204 || status == 304 || status / 100 == 1 || request_method == "HEAD";
@@ -99,12 +109,12 @@ void AppendResponseHead(std::string& out, int status, const Headers& headers,
   out.append("\r\n");
   bool has_id = false;
   for (const Headers::Field field : headers) {
-    if (IsFraming(field.name) || !IsToken(field.name)) continue;
+    if (!MaySendField(field.name)) continue;
     has_id = has_id || (field.name.size() == 12 && EqualsIgnoringCase(field.name, "x-request-id"));
     AppendField(out, field.name, field.value);
   }
   if (!has_id && !frame.request_id.empty()) AppendField(out, "x-request-id", frame.request_id);
-  AppendDate(out, frame.now);
+  out.append("Date: ").append(HttpDate(frame.now)).append("\r\n");
   if (frame.chunked) {
     out.append("Transfer-Encoding: chunked\r\n");
   } else if (frame.content_length.has_value()) {
@@ -122,7 +132,7 @@ void AppendResponseHead(std::string& out, int status, const Headers& headers,
 
 void AppendTrailers(std::string& out, const Headers& trailers) {
   for (const Headers::Field field : trailers) {
-    if (!IsFraming(field.name) && IsToken(field.name)) AppendField(out, field.name, field.value);
+    if (MaySendField(field.name)) AppendField(out, field.name, field.value);
   }
   out.append("\r\n");
 }

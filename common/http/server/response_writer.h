@@ -31,6 +31,16 @@ void AppendResponseHead(std::string& out, int status, const Headers& headers,
 /// Appends trailers after a last chunk, cleaned the same way, with the empty line.
 void AppendTrailers(std::string& out, const Headers& trailers);
 
+/// Whether a field of that name may stand in an answer: a token, and not one by which a connection
+/// frames its messages.
+bool MaySendField(std::string_view name);
+
+/// Appends `value` with its control characters made spaces.
+void AppendFieldValue(std::string& out, std::string_view value);
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT". The view lasts until the thread's next call.
+std::string_view HttpDate(absl::Time now);
+
 /// True for an answer that has no body whatever its fields say (RFC 9110, 6.4.1).
 bool IsBodiless(int status, std::string_view request_method);
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/http/server/http1_connection.h"
+#include "common/http/server/arrival.h"
 #include "common/http/server/io_loop.h"
 #include "common/http/server/listener.h"
 #include "common/http/server/request_id.h"
@@ -34,6 +34,10 @@ absl::Status CheckOptions(const ServerOptions& options) {
   RETURN_IF_ERROR(must_be_positive("stall_timeout", options.stall_timeout > absl::ZeroDuration()));
   RETURN_IF_ERROR(must_be_positive("idle_timeout", options.idle_timeout > absl::ZeroDuration()));
   RETURN_IF_ERROR(must_be_positive("total_timeout", options.total_timeout > absl::ZeroDuration()));
+  RETURN_IF_ERROR(must_be_positive("max_streams", options.max_streams > 0));
+  if (options.stream_window < 16 << 10 || options.stream_window > 1 << 30) {
+    return InvalidField("stream_window", "must be from 16 KB to 1 GB");
+  }
   if (options.max_header_bytes < 256 || options.max_header_bytes > (48 << 10)) {
     return InvalidField("max_header_bytes", "must be from 256 to 49152");
   }
@@ -84,6 +88,7 @@ class RealServer final : public Server {
     core_->draining = true;
     OnEachLoop([this](IoLoop& loop) {
       if (&loop == loops_[0].get()) listener_->Close();
+      loop.AnnounceEnd();
       return 0;
     });
     if (core_->connections.WaitForNone(clock, std::min(idle_grace, deadline))) return 0;
@@ -146,9 +151,12 @@ class RealServer final : public Server {
       core_->connections.Release(peer);
       return;
     }
-    // Here a connection's protocol is chosen: HTTP/2, where TLS or a preface announces it, gets
-    // another Connection on the same socket.
-    auto connection = std::make_shared<Http1Connection>(loop, std::move(socket), std::move(peer));
+    auto connection = std::make_shared<Arrival>(NewConnection{
+        .loop = loop,
+        .transport = Transport(std::move(socket)),
+        .peer = std::move(peer),
+        .input = {},
+        .deadline = core_->Now() + absl::ToInt64Nanoseconds(core_->options.header_timeout)});
     const auto start = [loop, connection = std::move(connection)] {
       loop->Add(connection);
       connection->Start();
@@ -213,6 +221,12 @@ std::string_view RefusalName(Refusal refusal) {
       return "too_many_connections";
     case Refusal::kTooManyFromAddress:
       return "too_many_from_address";
+    case Refusal::kTooManyResets:
+      return "too_many_resets";
+    case Refusal::kFlood:
+      return "flood";
+    case Refusal::kOverMemory:
+      return "over_memory";
     case Refusal::kCount:
       break;
   }

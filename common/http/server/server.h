@@ -140,6 +140,9 @@ enum class Refusal {
   kIdleTimeout,     ///< closed between requests; this is no fault
   kTooManyConnections,
   kTooManyFromAddress,
+  kTooManyResets,  ///< HTTP/2, closed: streams that end before their answer
+  kFlood,          ///< HTTP/2, closed: frames that carry nothing
+  kOverMemory,     ///< HTTP/2, the stream refused: the connection holds what it may
   kCount,
 };
 
@@ -176,8 +179,14 @@ struct ServerOptions {
   std::string address = "127.0.0.1:0";
   int threads = 1;  ///< I/O threads. A connection stays with one.
 
-  size_t max_header_bytes = 16 << 10;       ///< Request line and fields: 431 above it.
-  uint64_t max_body_bytes = 32 << 20;       ///< Where a route sets no other limit.
+  size_t max_header_bytes = 16 << 10;  ///< Request line and fields: 431 above it.
+  uint64_t max_body_bytes = 32 << 20;  ///< Where a route sets no other limit.
+  /// HTTP/2: streams open at once in a connection, what a peer may send on each before it is
+  /// taken, and how many bytes of bodies and answers a connection may hold (and beside them one
+  /// window a stream) before bodies wait and new streams are refused.
+  int max_streams = 128;
+  uint32_t stream_window = 1 << 20;
+  uint64_t max_connection_bytes = 64 << 20;
   int max_connections = 10'000;             ///< 503 and closed above it.
   int max_connections_per_address = 1'000;  ///< The same, by peer address (not for Unix sockets).
 
@@ -195,7 +204,8 @@ struct ServerOptions {
   const Clock* clock = &Clock::Real();  ///< Outlives the server.
 };
 
-/// A listener for HTTP/1.1 with its I/O threads. Any thread may call it.
+/// A listener for HTTP/1.1 and HTTP/2 (by its preface) with its I/O threads. Any thread may call
+/// it.
 class Server {
  public:
   /// Binds, listens and starts the threads. kInvalidArgument (address, options), kAlreadyExists

@@ -1,5 +1,7 @@
 #include "common/http/server/server_core.h"
 
+#include "common/http/server/request_id.h"
+
 namespace slipway::http {
 
 std::optional<Refusal> ConnectionCounts::Admit(const std::string& address,
@@ -36,6 +38,21 @@ bool ConnectionCounts::WaitForNone(const Clock& clock, absl::Duration timeout) {
     none_.WaitFor(mutex_, absl::ToChronoNanoseconds(left));
   }
   return true;
+}
+
+Response RenderError(const ServerCore& core, int status, std::string_view code,
+                     std::string_view message, const RequestHead* head) {
+  const std::string fresh_id = head == nullptr ? NewRequestId() : std::string();
+  const ServerError error = {.status = status,
+                             .code = code,
+                             .message = message,
+                             .request_id = head == nullptr ? fresh_id : head->request_id,
+                             .head = head};
+  Response response = core.options.render_error(error);
+  if (!response.headers.Has("x-request-id")) {
+    response.headers.Add("x-request-id", error.request_id);
+  }
+  return response;
 }
 
 }  // namespace slipway::http

@@ -1,11 +1,13 @@
 #ifndef SLIPWAY_COMMON_HTTP_SERVER_SERVER_CORE_H_
 #define SLIPWAY_COMMON_HTTP_SERVER_SERVER_CORE_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -17,6 +19,12 @@ namespace slipway::http {
 
 /// What stands for the peer address of a Unix socket.
 inline constexpr char kUnixPeer[] = "unix";
+
+/// In nanoseconds; infinity becomes a time that can still be added to another.
+inline int64_t Nanos(absl::Duration duration) {
+  constexpr absl::Duration kForever = absl::Hours(24 * 365 * 100);
+  return absl::ToInt64Nanoseconds(std::min(duration, kForever));
+}
 
 /// How many connections there are, in all and by peer address. Any thread.
 class ConnectionCounts {
@@ -64,6 +72,10 @@ struct ServerCore {
   std::atomic<uint64_t> bytes_written{0};
   std::array<std::atomic<uint64_t>, static_cast<size_t>(Refusal::kCount)> refused{};
 };
+
+/// An answer of the server's own, with a request id. `head` may be null.
+Response RenderError(const ServerCore& core, int status, std::string_view code,
+                     std::string_view message, const RequestHead* head);
 
 }  // namespace slipway::http
 
