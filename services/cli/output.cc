@@ -63,6 +63,11 @@ std::string Age(const std::string& timestamp, absl::Time now) {
   return fmt::format("{}d", seconds / 86400);
 }
 
+std::string ShortDigest(std::string_view digest) {
+  constexpr size_t kHexDigits = 12;
+  return std::string(digest.substr(0, digest.find(':') + 1 + kHexDigits));
+}
+
 std::string Bytes(double count) {
   constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
   size_t unit = 0;

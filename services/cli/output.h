@@ -34,6 +34,9 @@ double NumberOf(const nlohmann::json& object, const char* key);
 /// "3m", "2h", "5d" since an RFC 3339 moment; "" for an empty text.
 std::string Age(const std::string& timestamp, absl::Time now);
 
+/// The start of a digest, enough to tell files apart: "sha256:0ae29f65d866".
+std::string ShortDigest(std::string_view digest);
+
 /// "1.4 MB"
 std::string Bytes(double count);
 

@@ -63,11 +63,13 @@ void JobView::ShowProgress(const json& progress) {
   if (training && progress.contains("loss")) losses_.push_back(NumberOf(progress, "loss"));
   if (losses_.size() > 400) losses_.pop_front();
 
+  // A regression has no accuracy; the API writes 0 where there is none.
+  const double accuracy = NumberOf(progress, "accuracy");
   const std::string numbers = fmt::format(
-      "epoch {:.0f}/{:.0f}  loss {:.4f}  accuracy {:.3f}  {:.0f}/s  {} left",
-      NumberOf(progress, "epoch"), NumberOf(progress, "epochs"), NumberOf(progress, "loss"),
-      NumberOf(progress, "accuracy"), NumberOf(progress, "samplesPerSecond"),
-      ClockText(NumberOf(progress, "remainingSeconds")));
+      "epoch {:.0f}/{:.0f}  loss {:.4f}{}  {:.0f}/s  {} left", NumberOf(progress, "epoch"),
+      NumberOf(progress, "epochs"), NumberOf(progress, "loss"),
+      accuracy > 0 ? fmt::format("  accuracy {:.3f}", accuracy) : "",
+      NumberOf(progress, "samplesPerSecond"), ClockText(NumberOf(progress, "remainingSeconds")));
   if (!terminal_) {
     const int tenth = static_cast<int>(share * 10);
     if (tenth == shown_tenth_ && phase == shown_phase_) return;

@@ -73,7 +73,7 @@ void PrintDatasets(const Session& session, const json& datasets) {
   for (const json& dataset : datasets) {
     table.Add({LastSegment(TextOf(dataset, "name")),
                std::to_string(dataset.contains("files") ? dataset["files"].size() : 0),
-               Bytes(NumberOf(dataset, "sizeBytes")), TextOf(dataset, "digest").substr(0, 19),
+               Bytes(NumberOf(dataset, "sizeBytes")), ShortDigest(TextOf(dataset, "digest")),
                Age(TextOf(dataset, "createTime"), Clock::Real().Now())});
   }
   table.Print(session.out());
@@ -139,7 +139,8 @@ void AddDatasetCommands(CLI::App& root, Session& session) {
     session.out() << '\n';
     Table files({"FILE", "SIZE", "DIGEST"});
     for (const json& file : found.value("files", json::array())) {
-      files.Add({TextOf(file, "path"), Bytes(NumberOf(file, "sizeBytes")), TextOf(file, "digest")});
+      files.Add({TextOf(file, "path"), Bytes(NumberOf(file, "sizeBytes")),
+                 ShortDigest(TextOf(file, "digest"))});
     }
     files.Print(session.out());
     return absl::OkStatus();

@@ -28,25 +28,27 @@ void PrintVersion(const Session& session, const json& version) {
   std::ostream& out = session.out();
   out << TextOf(version, "name") << '\n';
   const json lineage = version.value("lineage", json::object());
-  for (const char* key : {"job", "dataset", "datasetDigest", "codeVersion", "seed"}) {
-    if (const std::string value = TextOf(lineage, key); !value.empty()) {
-      out << fmt::format("  {:<15} {}\n", key, value);
-    }
-  }
+  const auto print = [&out](const char* label, const std::string& value) {
+    if (!value.empty()) out << fmt::format("  {:<15} {}\n", label, value);
+  };
+  print("job", TextOf(lineage, "job"));
+  print("dataset", TextOf(lineage, "dataset"));
+  print("dataset digest", ShortDigest(TextOf(lineage, "datasetDigest")));
+  print("code version", TextOf(lineage, "codeVersion"));
+  print("seed", TextOf(lineage, "seed"));
   const json signature = version.value("signature", json::object());
   for (const json& input : signature.value("inputs", json::array())) {
-    out << fmt::format("  {:<15} {}\n", "input", Shape(input));
+    print("input", Shape(input));
   }
   for (const json& output : signature.value("outputs", json::array())) {
-    out << fmt::format("  {:<15} {}\n", "output", Shape(output));
+    print("output", Shape(output));
   }
   const json metrics = version.value("metrics", json::object());
   PrintMetrics(out, metrics, 15);
   const json artifact = version.value("artifact", json::object());
-  out << fmt::format("  {:<15} {}\n", "artifact", TextOf(artifact, "digest"));
+  print("artifact", ShortDigest(TextOf(artifact, "digest")));
   for (const json& file : artifact.value("files", json::array())) {
-    out << fmt::format("  {:<15} {}  {}\n", "file", TextOf(file, "path"),
-                       Bytes(NumberOf(file, "sizeBytes")));
+    print("file", fmt::format("{}  {}", TextOf(file, "path"), Bytes(NumberOf(file, "sizeBytes"))));
   }
   PrintClassMetrics(out, metrics);
 }

@@ -38,12 +38,11 @@ void AddUsageCommand(CLI::App& root, Session& session) {
     }
     ASSIGN_OR_RETURN(const json found, api.Get(session.Path("usage")));
     if (session.PrintJson(found)) return absl::OkStatus();
-    Table table({"KIND", "RESOURCE", "KEY", "COUNT", "QUANTITY", "IN", "OUT", "COMPUTE"});
+    Table table({"KIND", "RESOURCE", "KEY", "COUNT", "QUANTITY", "IN", "OUT"});
     for (const json& each : found.value("totals", json::array())) {
       table.Add({TextOf(each, "kind"), LastSegment(TextOf(each, "resource")), TextOf(each, "keyId"),
                  TextOf(each, "count"), fmt::format("{:.6g}", NumberOf(each, "quantity")),
-                 Bytes(NumberOf(each, "inputBytes")), Bytes(NumberOf(each, "outputBytes")),
-                 fmt::format("{:.1f} ms", NumberOf(each, "computeMicros") / 1000)});
+                 Bytes(NumberOf(each, "inputBytes")), Bytes(NumberOf(each, "outputBytes"))});
     }
     table.Print(session.out());
     return absl::OkStatus();

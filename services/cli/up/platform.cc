@@ -173,7 +173,8 @@ void Greet(std::ostream& out, const DataDirectory& directory, const std::string&
   }
   out << fmt::format(
       "\nTry next, in another terminal:\n"
-      "  slipway context add local --address http://{} --api-key {}\n"
+      "  slipway context add local --address http://{} \\\n"
+      "    --api-key {}\n"
       "  slipway tenant create acme\n"
       "  slipway --tenant acme key create --role developer --name me\n\n"
       "Ctrl-C stops it.\n",

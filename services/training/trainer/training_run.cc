@@ -231,10 +231,10 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   ASSIGN_OR_RETURN(nn::Network network, description_.BuildNetwork("spec"));
   RETURN_IF_ERROR(CheckMemory(network, spec_.optimizer));
   Tell("info",
-       fmt::format("{} rows to train on, {} to validate, {} to test; {} parameters, "
-                   "{:.2f} million operations a row",
-                   data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
-                   network.trainable_count(), network.flops() / 1e6));
+       fmt::format(
+           "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
+           data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
+           network.trainable_count(), network.flops() / 1e6));
   ASSIGN_OR_RETURN(learner_, make_learner(std::move(network)));
   sampler_.emplace(data_.train_rows, spec_.job.training().batch_size(),
                    static_cast<uint64_t>(seed()));

@@ -58,6 +58,15 @@ TEST(JobViewTest, PrintsALineATenthWhereThereIsNoTerminal) {
       << text;
 }
 
+TEST(JobViewTest, ShowsNoAccuracyForARegression) {
+  json progress = Progress(50, 0.5);
+  progress["progress"]["accuracy"] = 0;
+  std::ostringstream out;
+  JobView view(out, /*json=*/false, kNoTerminal);
+  view.Show(progress);
+  EXPECT_NE(out.str().find("loss 0.5000  1200/s"), std::string::npos) << out.str();
+}
+
 TEST(JobViewTest, EndsWithTheJobAndSaysWhy) {
   std::ostringstream out;
   JobView view(out, /*json=*/false, kNoTerminal);
