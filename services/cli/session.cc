@@ -10,12 +10,29 @@
 #include "services/cli/contexts.h"
 
 namespace slipway::cli {
+namespace {
+
+constexpr size_t kHelpColumn = 24;
+
+// CLI11 says that something is missing even where something that it does not know was given.
+std::string ExplainFailure(const CLI::App* root, const CLI::Error& error) {
+  const std::vector<std::string> rest = root->remaining(/*recurse=*/true);
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && !rest.empty()) {
+    return "slipway: '" + rest.front() + "' is not known; see slipway --help\n";
+  }
+  return CLI::FailureMessage::simple(root, error);
+}
+
+}  // namespace
 
 void Session::AddGlobalOptions(CLI::App& root) {
+  root.failure_message(ExplainFailure);
+  root.get_formatter()->column_width(kHelpColumn);
   root.add_option("-o,--output", format_, "How to print: text or json")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Format>{{"text", Format::kText}, {"json", Format::kJson}}))
-      ->default_str("text");
+      ->default_str("text")
+      ->option_text("text|json");
   root.add_option("--url", url_, "Address of the platform, http://127.0.0.1:8080");
   root.add_option("--context", context_, "The context of the config file to use");
   root.add_option("--tenant", tenant_, "Act in this tenant (operators; others have their own)");

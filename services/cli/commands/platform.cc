@@ -23,7 +23,7 @@ void AddPlatformCommands(CLI::App& root, Session& session) {
   const auto add_data_dir = [&options](CLI::App& command) {
     command.add_option(
         "--data-dir", options->up.data_dir,
-        fmt::format("Where the platform keeps everything [{}]", DataDirectory::DefaultPath()));
+        fmt::format("Where the platform keeps everything\n[{}]", DataDirectory::DefaultPath()));
   };
 
   CLI::App& up = *root.add_subcommand("up", "Runs the whole platform on this machine");
@@ -36,7 +36,7 @@ void AddPlatformCommands(CLI::App& root, Session& session) {
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   up.add_option("--ready-file", options->up.ready_file,
-                "Appears when everything answers: JSON with the addresses and a new admin key");
+                "Appears when everything answers: JSON with the\naddresses and a new admin key");
   up.footer("Example:\n  slipway up --data-dir ./platform --port 8080");
   session.OnRun(up, [&session, options] { return RunPlatform(options->up, session.out()); });
 

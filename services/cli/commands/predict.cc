@@ -201,7 +201,7 @@ void AddPredictCommand(CLI::App& root, Session& session) {
   predict.add_option("endpoint", options->endpoint, "The deployment's id")->required();
   CLI::Option* request = predict.add_option(
       "--request", options->request_file,
-      "An Open Inference Protocol request, JSON; '-' reads it from standard input");
+      "An Open Inference Protocol request, JSON;\n'-' reads it from standard input");
   predict.add_option("--images", options->images, "Grey pictures as an IDX file, also gzipped")
       ->excludes(request);
   predict.add_option("--labels", options->labels, "The right answers, to compare with")

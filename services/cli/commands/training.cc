@@ -134,8 +134,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     return absl::OkStatus();
   });
 
-  CLI::App& watch =
-      *job.add_subcommand("watch", "Follows a job: progress, loss, samples a second, time left");
+  CLI::App& watch = *job.add_subcommand("watch", "Follows a job: progress, loss, speed, time left");
   watch.add_option("id", options->id, "The job's id")->required();
   watch.footer("Example:\n  slipway job watch fashion-1");
   session.OnRun(watch, [&session, options]() -> absl::Status {

@@ -1,5 +1,6 @@
 #include "services/cli/session.h"
 
+#include <cstdlib>
 #include <functional>
 #include <sstream>
 #include <vector>
@@ -14,6 +15,9 @@ namespace {
 class SessionTest : public testing::Test {
  protected:
   SessionTest() {
+    // Help shows the default data directory.
+    ::setenv("HOME", "/home/ann", 1);
+    ::unsetenv("XDG_DATA_HOME");
     root_.name("slipway");
     AddAllCommands(root_, session_);
   }
@@ -53,6 +57,34 @@ TEST_F(SessionTest, TakesTheTenantBeforeOrAfterTheVerb) {
 TEST_F(SessionTest, RefusesAnUnknownVerbAndAnUnknownRole) {
   EXPECT_THROW(root_.parse("fly", false), CLI::ParseError);
   EXPECT_THROW(root_.parse("key create --role king", false), CLI::ParseError);
+}
+
+TEST_F(SessionTest, NamesWhatItDoesNotKnow) {
+  for (const char* line : {"fly", "dataset fly"}) {
+    try {
+      root_.parse(line, false);
+      ADD_FAILURE() << line << " was taken";
+    } catch (const CLI::ParseError& error) {
+      std::ostringstream err;
+      root_.exit(error, out_, err);
+      EXPECT_EQ(err.str(), "slipway: 'fly' is not known; see slipway --help\n");
+    }
+  }
+}
+
+TEST_F(SessionTest, HelpFitsAnOrdinaryTerminal) {
+  const std::function<void(const CLI::App&)> check = [&](const CLI::App& command) {
+    std::istringstream help(command.help());
+    for (std::string line; std::getline(help, line);) {
+      // An example is one line, to be copied.
+      if (line.rfind("  slipway ", 0) == 0) continue;
+      EXPECT_LE(line.size(), 80u) << line;
+    }
+    for (const CLI::App* verb : command.get_subcommands([](const CLI::App*) { return true; })) {
+      check(*verb);
+    }
+  };
+  check(root_);
 }
 
 TEST(ExitCodeTest, TellsScriptsWhatWentWrong) {
