@@ -125,7 +125,7 @@ TEST_F(OipTest, WithoutItsRowNoAnswerGoesOut) {
 
 TEST_F(OipTest, AFullJournalRefusesBeforeTheWorkIsDone) {
   gateway_.reset();
-  config_.journal_bytes = 1 << 20;
+  config_.journal_bytes = 128 << 10;
   // The ledger cannot take rows for now.
   config_.ledger_interval = absl::Minutes(5);
   StartGateway();
@@ -142,8 +142,12 @@ TEST_F(OipTest, AFullJournalRefusesBeforeTheWorkIsDone) {
   EXPECT_GT(answered, 1000);
   EXPECT_THAT(worker_->requests(), SizeIs(answered));
   // Reading the ledger moves the rows on, and predictions go on.
-  EXPECT_EQ(AskJson("GET", "/api/v1/tenants/-/usage", key_)["totals"][0]["count"],
-            std::to_string(answered));
+  WaitFor(
+      [&] {
+        return AskJson("GET", "/api/v1/tenants/-/usage", key_)["totals"][0]["count"] ==
+               std::to_string(answered);
+      },
+      "the rows");
   EXPECT_EQ(Infer(InferBody()).status, 200);
 }
 
