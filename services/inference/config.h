@@ -25,6 +25,7 @@ struct WorkerConfig {
   int loaders = 2;
   int64_t max_queue = 1024;
   bool shared_memory = false;
+  absl::Duration drain_delay = absl::ZeroDuration();
   absl::Duration drain_timeout = absl::Seconds(10);
   LogConfig log;
 
@@ -52,6 +53,9 @@ struct WorkerConfig {
     v.Field("shared_memory", shared_memory,
             "May tensors lie in POSIX shared memory objects of this machine whose names start with "
             "the caller's tenant and a dot");
+    v.Field("drain_delay", drain_delay,
+            "From SIGTERM to the end of accepting: time for the controller to send calls elsewhere",
+            {.max = absl::Minutes(10)});
     v.Field("drain_timeout", drain_timeout, "How long calls in flight may go on after SIGTERM",
             {.max = absl::Minutes(10)});
     v.Field("log", log, "Log lines");

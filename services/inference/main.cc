@@ -65,7 +65,8 @@ absl::Status Run(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(const auto inference,
                    InferenceService::Create(models, slots, config.shared_memory ? &memory : nullptr,
                                             ready, *verifier, metrics, clock));
-  ASSIGN_OR_RETURN(const auto control, WorkerService::Create(models, *verifier, metrics, clock));
+  ASSIGN_OR_RETURN(const auto control,
+                   WorkerService::Create(models, ready, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto admin,
                    AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));
   GrpcServerOptions listen;
@@ -81,6 +82,7 @@ absl::Status Run(const WorkerConfig& config) {
   Log(Severity::kInfo, "service_stopping", {{"reason", reason}});
   ready = false;
   server->SetServing(false);
+  clock.SleepFor(config.drain_delay);
   server->Drain(config.drain_timeout);
   Log(Severity::kInfo, "service_stopped");
   return absl::OkStatus();

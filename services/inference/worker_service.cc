@@ -41,8 +41,8 @@ v1::LoadedModel ToProto(const ModelReport& report) {
 // The handlers only change what is in memory: they may run on the threads that poll.
 class WorkerService::Impl final : public v1::WorkerService::CallbackService {
  public:
-  Impl(LoadedModels& models, std::unique_ptr<ServiceEdge> edge)
-      : models_(models), edge_(std::move(edge)) {}
+  Impl(LoadedModels& models, const std::atomic<bool>& ready, std::unique_ptr<ServiceEdge> edge)
+      : models_(models), ready_(ready), edge_(std::move(edge)) {}
 
   Reactor* LoadModel(Context* context, const v1::LoadModelRequest* request,
                      v1::LoadedModel* response) override {
@@ -65,7 +65,11 @@ class WorkerService::Impl final : public v1::WorkerService::CallbackService {
   Reactor* ListLoadedModels(Context* context, const v1::ListLoadedModelsRequest*,
                             v1::ListLoadedModelsResponse* response) override {
     return Answer(*context, "ListLoadedModels", [&](const CallContext&) -> absl::Status {
-      for (const ModelReport& report : models_.List()) *response->add_models() = ToProto(report);
+      for (const ModelReport& report : models_.List()) {
+        v1::LoadedModel& model = *response->add_models();
+        model = ToProto(report);
+        if (!ready_) model.set_state(v1::LoadedModel::UNLOADING);
+      }
       return absl::OkStatus();
     });
   }
@@ -79,10 +83,12 @@ class WorkerService::Impl final : public v1::WorkerService::CallbackService {
   }
 
   LoadedModels& models_;
+  const std::atomic<bool>& ready_;
   const std::unique_ptr<ServiceEdge> edge_;
 };
 
 absl::StatusOr<std::unique_ptr<WorkerService>> WorkerService::Create(LoadedModels& models,
+                                                                     const std::atomic<bool>& ready,
                                                                      const TokenVerifier& verifier,
                                                                      Metrics& metrics,
                                                                      const Clock& clock) {
@@ -90,7 +96,7 @@ absl::StatusOr<std::unique_ptr<WorkerService>> WorkerService::Create(LoadedModel
       std::unique_ptr<ServiceEdge> edge,
       ServiceEdge::Create("slipway.worker.v1.WorkerService", verifier, metrics, clock));
   return std::unique_ptr<WorkerService>(
-      new WorkerService(std::make_unique<Impl>(models, std::move(edge))));
+      new WorkerService(std::make_unique<Impl>(models, ready, std::move(edge))));
 }
 
 WorkerService::WorkerService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

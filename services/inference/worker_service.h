@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_INFERENCE_WORKER_SERVICE_H_
 #define SLIPWAY_SERVICES_INFERENCE_WORKER_SERVICE_H_
 
+#include <atomic>
 #include <memory>
 
 #include "common/grpc/edge.h"
@@ -15,8 +16,11 @@ namespace slipway::worker {
 /// slipway.worker.v1.WorkerService: what the controller asks of a worker.
 class WorkerService {
  public:
-  /// All outlive the service. Errors: those of ServiceEdge::Create.
+  /// All outlive the service. While `ready` is false every model is shown as going away, so that
+  /// the controller sends calls elsewhere before the worker stops taking them.
+  /// Errors: those of ServiceEdge::Create.
   static absl::StatusOr<std::unique_ptr<WorkerService>> Create(LoadedModels& models,
+                                                               const std::atomic<bool>& ready,
                                                                const TokenVerifier& verifier,
                                                                Metrics& metrics,
                                                                const Clock& clock);

@@ -53,6 +53,14 @@ TEST_F(LoadingTest, LoadsBesideWhatServes) {
   ExpectServes(good_);
 }
 
+TEST_F(LoadingTest, AWorkerThatIsToStopShowsItsModelsAsGoingAndServesThemOn) {
+  ASSERT_EQ(LoadAndAwait(registry_.AddVersion(kVersion1, good_)).state(), v1::LoadedModel::READY);
+  ready_ = false;
+  ASSERT_EQ(List().size(), 1u);
+  EXPECT_EQ(List()[0].state(), v1::LoadedModel::UNLOADING);
+  ExpectServes(good_);
+}
+
 TEST_F(LoadingTest, DownloadsABlobOnceForAllItsModels) {
   ASSERT_EQ(LoadAndAwait(registry_.AddVersion(kVersion1, good_)).state(), v1::LoadedModel::READY);
   EXPECT_EQ(registry_.downloads(), 2);

@@ -27,7 +27,7 @@ void WorkerTest::StartWorker(ModelRuntime& runtime, int slots, size_t max_queue,
                                             ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(inference.ok()) << inference.status();
   inference_service_ = *std::move(inference);
-  auto control = WorkerService::Create(*models_, *verifier_, metrics_, clock);
+  auto control = WorkerService::Create(*models_, ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(control.ok()) << control.status();
   worker_service_ = *std::move(control);
   GrpcServerOptions options;
