@@ -101,22 +101,36 @@ class Story(Platform):
         eventually("all pods", lambda: self.ready_pods() == PODS)
 
     def step_09_a_worker_that_comes_again_is_found_at_its_new_address(self):
-        worker = self.WORKER
-        before = self.pods()[f"{worker}-0"]
-        self.api.patch(f"{_BASE}/pods/{worker}-0", {"metadata": {
-            **before["metadata"], "deletionTimestamp": nodes.now(), "deletionGracePeriodSeconds": 20}})
-        eventually("its end", lambda: f"{worker}-0" not in self.pods())
-        self._put_worker(0, "second")
-        eventually("the worker", lambda: self.ready_pods() == PODS)
-        assert self.pods()[f"{worker}-0"]["status"]["podIP"] != before["status"]["podIP"]
+        before = self.pods()[f"{self.WORKER}-0"]["status"]["podIP"]
+        self._replace_worker("second")
+        assert self.pods()[f"{self.WORKER}-0"]["status"]["podIP"] != before
         self.predicts_again()
 
     def step_10_a_worker_that_scaling_adds_is_used(self):
         self._put_worker(1, "first")
         eventually("the worker", lambda: f"{self.WORKER}-1" in self.ready_pods())
         self.slipway("deploy", "update", "halves", "--replicas", "2")
-        eventually("a second replica", lambda: json.loads(
-            self.slipway("deploy", "get", "halves", "-o", "json")).get("readyReplicas") == 2)
+        eventually("a second replica", lambda: self._ready_replicas() == 2)
+
+    def step_11_no_call_fails_while_one_of_two_workers_is_replaced(self):
+        def replace():
+            self._replace_worker("third")
+            eventually("both replicas", lambda: self._ready_replicas() == 2)
+        failures = self.failures_while(replace)
+        assert not failures, failures
+
+    def _ready_replicas(self):
+        shown = self.slipway("deploy", "get", "halves", "-o", "json")
+        return json.loads(shown).get("readyReplicas")
+
+    def _replace_worker(self, life):
+        name = f"{self.WORKER}-0"
+        self.api.patch(f"{_BASE}/pods/{name}", {"metadata": {
+            **self.pods()[name]["metadata"], "deletionTimestamp": nodes.now(),
+            "deletionGracePeriodSeconds": QUICK["termination"]["graceSeconds"]}})
+        eventually("its end", lambda: name not in self.pods())
+        self._put_worker(0, life)
+        eventually("the worker", lambda: name in self.ready_pods())
 
     def _put_worker(self, index, life):
         [spec] = [body["spec"] for body in self.rendered if body["kind"] == "StatefulSet" and

@@ -2,6 +2,7 @@
 in the pods: how it is asked, and that it works."""
 import argparse
 import base64
+import contextlib
 import glob
 import json
 import os
@@ -13,7 +14,9 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
 
 import node as nodes
@@ -24,7 +27,7 @@ SERVICES = ("gateway", "registry", "training", "controller")
 COMPONENTS = (*SERVICES, "worker-default")
 PODS = {f"{RELEASE}-{name}-0" for name in COMPONENTS}
 # Shorter than the defaults, which are for people.
-QUICK = {"termination": {"preStopSeconds": 1, "drainSeconds": 10, "graceSeconds": 20}}
+QUICK = {"termination": {"preStopSeconds": 3, "drainSeconds": 10, "graceSeconds": 30}}
 OPTIONS = argparse.Namespace()
 # Of ctest: the machine does not allow what the test needs.
 SKIPPED = 77
@@ -170,6 +173,38 @@ class Platform:
         except AssertionError:
             return False
 
+    def failures_while(self, act):
+        """Calls the model without a pause while act() runs; what did not succeed."""
+        service = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-gateway")
+        request = urllib.request.Request(
+            f"http://{service['spec']['clusterIP']}/v2/models/halves/infer",
+            data=json.dumps({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 8, 8],
+                                         "data": [200] * 32 + [20] * 32}]}).encode(),
+            headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"})
+        failures, answers, done = [], [], threading.Event()
+
+        def call():
+            while not done.is_set():
+                try:
+                    with urllib.request.urlopen(request, timeout=60) as answer:
+                        answers.append(answer.status)
+                except urllib.error.HTTPError as error:
+                    failures.append(f"{error.code} {error.read().decode()}")
+                except OSError as error:
+                    failures.append(str(error))
+
+        callers = [threading.Thread(target=call) for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        try:
+            act()
+        finally:
+            done.set()
+            for caller in callers:
+                caller.join()
+        assert answers, "no call at all succeeded"
+        return failures
+
     def predicts_again(self):
         def ask():
             try:
@@ -270,4 +305,5 @@ def main(story, description, *needed):
             if told.node is not None:
                 told.node.stopping.set()
             # All that the namespace has but this process: nothing writes into the folder any more.
-            os.kill(-1, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)

@@ -153,9 +153,12 @@ spec:
         httpGet: {path: /readyz, port: admin}
         periodSeconds: 2
         timeoutSeconds: 2
+      {{- /* A worker is asked by name, not by a Service: it waits by itself (drain_delay). */}}
+      {{- if ne .container "worker" }}
       lifecycle:
         preStop:
           sleep: {seconds: {{ $root.Values.termination.preStopSeconds }}}
+      {{- end }}
       resources: {{- toYaml .resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/slipway, readOnly: true}
