@@ -65,9 +65,24 @@ struct TimeoutsConfig {
   }
 };
 
+/// The certificate that callers see. Both files or none; read again for new connections once they
+/// have changed.
+struct ListenTlsConfig {
+  std::string certificate_file;
+  std::string key_file;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("certificate_file", certificate_file,
+            "The certificate chain (PEM) for the public address; empty: no TLS there");
+    v.Field("key_file", key_file, "Its private key (PEM)");
+  }
+};
+
 /// Settings of slipway-gateway. Durations as "10s"; the descriptions below are the documentation.
 struct GatewayConfig {
   std::string listen = "127.0.0.1:8080";
+  ListenTlsConfig listen_tls;
   std::string admin_listen = "unix:/run/slipway/gateway-admin.sock";
   std::string metrics_listen;
   std::vector<std::string> metrics_targets;
@@ -102,6 +117,7 @@ struct GatewayConfig {
   template <class V>
   void Describe(V& v) {
     v.Field("listen", listen, "The public address, host:port; port 0: any free one");
+    v.Field("listen_tls", listen_tls, "TLS at the public address: HTTP/2 and HTTP/1.1 by ALPN");
     v.Field("admin_listen", admin_listen,
             "Where /healthz, /readyz and /metrics are served: unix:/path or host:port");
     v.Field("metrics_listen", metrics_listen,
@@ -157,6 +173,9 @@ struct GatewayConfig {
 
   absl::Status Check() const {
     RETURN_IF_ERROR(tls.Check());
+    if (listen_tls.certificate_file.empty() != listen_tls.key_file.empty()) {
+      return InvalidField("listen_tls.key_file", "and listen_tls.certificate_file go together");
+    }
     if (!IsKeyEnvironment(key_environment)) {
       return InvalidField("key_environment", "must be 1 to 16 lower-case letters and digits");
     }

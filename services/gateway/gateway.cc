@@ -248,6 +248,16 @@ class Gateway::Impl : public http::Handler {
     http::ServerOptions options;
     options.address = config_.listen;
     options.threads = config_.io_threads;
+    options.tls_certificate_file = config_.listen_tls.certificate_file;
+    options.tls_key_file = config_.listen_tls.key_file;
+    options.on_certificate = [](const absl::Status& status) {
+      if (status.ok()) {
+        Log(Severity::kInfo, "certificate_reloaded", {});
+      } else {
+        Log(Severity::kWarning, "certificate_reload_failed",
+            {{"error", std::string(status.message())}});
+      }
+    };
     options.max_header_bytes = static_cast<size_t>(config_.limits.max_header_bytes);
     options.max_body_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     options.max_connections = config_.limits.max_connections;

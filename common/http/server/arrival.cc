@@ -26,6 +26,19 @@ void Arrival::Wait() {
 void Arrival::OnReadable(const boost::system::error_code& error) {
   if (gone_) return;
   if (error) return Close();
+  if (!greeted_) {
+    switch (opened_.transport.Handshake()) {
+      case Transport::Result::kOk:
+        greeted_ = true;
+        break;
+      case Transport::Result::kWouldBlock:
+        return Wait();
+      case Transport::Result::kEnded:
+      case Transport::Result::kBroken:
+        opened_.loop->core().CountRefusal(Refusal::kTlsHandshake);
+        return Close();
+    }
+  }
   InputBuffer& input = opened_.input;
   const auto [space, size] = input.Prepare(kFirstRead);
   size_t bytes = 0;

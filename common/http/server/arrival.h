@@ -8,8 +8,9 @@
 
 namespace slipway::http {
 
-/// A connection whose protocol is not known yet: its first bytes say whether it is HTTP/2 (RFC
-/// 9113, 3.4) or HTTP/1.1, which then takes its place. All calls on the loop's thread.
+/// A connection whose protocol is not known yet: behind TLS's handshake, if any, its first bytes
+/// say whether it is HTTP/2 (RFC 9113, 3.4) or HTTP/1.1, which then takes its place. What ALPN
+/// agreed on is what the client then speaks. All calls on the loop's thread.
 class Arrival final : public Connection, public std::enable_shared_from_this<Arrival> {
  public:
   explicit Arrival(NewConnection opened) : opened_(std::move(opened)) {}
@@ -27,7 +28,8 @@ class Arrival final : public Connection, public std::enable_shared_from_this<Arr
   void Close();
 
   NewConnection opened_;
-  bool gone_ = false;  // closed, or another connection by now
+  bool greeted_ = false;  // no handshake is to be done any more
+  bool gone_ = false;     // closed, or another connection by now
 };
 
 }  // namespace slipway::http

@@ -15,11 +15,15 @@
 #include "common/http/server/request_id.h"
 #include "common/http/server/response_writer.h"
 #include "common/http/server/server_core.h"
+#include "common/http/server/tls.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 
 namespace slipway::http {
 namespace {
+
+// How often new connections ask whether the certificate has changed.
+constexpr absl::Duration kRefreshPeriod = absl::Seconds(1);
 
 absl::Status CheckOptions(const ServerOptions& options) {
   const auto must_be_positive = [](std::string_view field, bool positive) {
@@ -47,8 +51,11 @@ absl::Status CheckOptions(const ServerOptions& options) {
 class RealServer final : public Server {
  public:
   RealServer(std::shared_ptr<ServerCore> core, std::vector<std::shared_ptr<IoLoop>> loops,
-             std::unique_ptr<Listener> listener)
-      : core_(std::move(core)), loops_(std::move(loops)), listener_(std::move(listener)) {}
+             std::unique_ptr<Listener> listener, std::unique_ptr<Tls> tls)
+      : core_(std::move(core)),
+        loops_(std::move(loops)),
+        listener_(std::move(listener)),
+        tls_(std::move(tls)) {}
 
   ~RealServer() override {
     Drain(absl::ZeroDuration(), absl::ZeroDuration());
@@ -151,9 +158,10 @@ class RealServer final : public Server {
       core_->connections.Release(peer);
       return;
     }
+    SslPtr ssl = tls_ == nullptr ? nullptr : NewTlsConnection(descriptor);
     auto connection = std::make_shared<Arrival>(NewConnection{
         .loop = loop,
-        .transport = Transport(std::move(socket)),
+        .transport = Transport(std::move(socket), std::move(ssl)),
         .peer = std::move(peer),
         .input = {},
         .deadline = core_->Now() + absl::ToInt64Nanoseconds(core_->options.header_timeout)});
@@ -168,9 +176,23 @@ class RealServer final : public Server {
     }
   }
 
+  SslPtr NewTlsConnection(int descriptor) {
+    if (const int64_t now = core_->Now(); now >= next_refresh_) {
+      next_refresh_ = now + Nanos(kRefreshPeriod);
+      const absl::StatusOr<bool> refreshed = tls_->Refresh();
+      const bool news = !refreshed.ok() || *refreshed;
+      if (news && core_->options.on_certificate) core_->options.on_certificate(refreshed.status());
+    }
+    return tls_->NewConnection(descriptor);
+  }
+
   // One attempt to say why, then the door.
   void TurnAway(int descriptor, Refusal why) {
     core_->CountRefusal(why);
+    if (tls_ != nullptr) {  // it would not be understood
+      ::close(descriptor);
+      return;
+    }
     const std::string id = NewRequestId();
     const Response response = core_->options.render_error(
         {.status = 503,
@@ -194,6 +216,9 @@ class RealServer final : public Server {
   const std::shared_ptr<ServerCore> core_;
   const std::vector<std::shared_ptr<IoLoop>> loops_;
   const std::unique_ptr<Listener> listener_;
+  // Of the first loop's thread.
+  const std::unique_ptr<Tls> tls_;  // null without TLS
+  int64_t next_refresh_ = 0;
   size_t next_loop_ = 0;
 };
 
@@ -221,6 +246,8 @@ std::string_view RefusalName(Refusal refusal) {
       return "too_many_connections";
     case Refusal::kTooManyFromAddress:
       return "too_many_from_address";
+    case Refusal::kTlsHandshake:
+      return "tls_handshake";
     case Refusal::kTooManyResets:
       return "too_many_resets";
     case Refusal::kFlood:
@@ -245,12 +272,17 @@ Response RenderServerError(const ServerError& error) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler& handler) {
   RETURN_IF_ERROR(CheckOptions(options));
+  std::unique_ptr<Tls> tls;
+  if (!options.tls_certificate_file.empty() || !options.tls_key_file.empty()) {
+    ASSIGN_OR_RETURN(tls, Tls::Load(options.tls_certificate_file, options.tls_key_file));
+  }
   const auto core = std::make_shared<ServerCore>(std::move(options), handler);
   std::vector<std::shared_ptr<IoLoop>> loops;
   for (int i = 0; i < core->options.threads; ++i) loops.push_back(std::make_shared<IoLoop>(core));
   ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener,
                    Listener::Bind(loops[0]->context(), core->options.address));
-  auto server = std::make_unique<RealServer>(core, std::move(loops), std::move(listener));
+  auto server =
+      std::make_unique<RealServer>(core, std::move(loops), std::move(listener), std::move(tls));
   server->Start();
   return server;
 }

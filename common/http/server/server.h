@@ -140,6 +140,7 @@ enum class Refusal {
   kIdleTimeout,     ///< closed between requests; this is no fault
   kTooManyConnections,
   kTooManyFromAddress,
+  kTlsHandshake,   ///< closed: no TLS that is spoken here
   kTooManyResets,  ///< HTTP/2, closed: streams that end before their answer
   kFlood,          ///< HTTP/2, closed: frames that carry nothing
   kOverMemory,     ///< HTTP/2, the stream refused: the connection holds what it may
@@ -179,16 +180,25 @@ struct ServerOptions {
   std::string address = "127.0.0.1:0";
   int threads = 1;  ///< I/O threads. A connection stays with one.
 
-  size_t max_header_bytes = 16 << 10;  ///< Request line and fields: 431 above it.
-  uint64_t max_body_bytes = 32 << 20;  ///< Where a route sets no other limit.
+  /// PEM files of the certificate chain and its key: the listener then speaks TLS (1.2 and later),
+  /// with HTTP/2 and HTTP/1.1 by ALPN. They are read again for new connections once they have
+  /// changed, and `on_certificate` hears how that went; a pair that cannot be used leaves the one
+  /// before in its place. Called on an I/O thread.
+  std::string tls_certificate_file = {};
+  std::string tls_key_file = {};
+  std::function<void(const absl::Status&)> on_certificate = nullptr;
+
+  size_t max_header_bytes = 16 << 10;       ///< Request line and fields: 431 above it.
+  uint64_t max_body_bytes = 32 << 20;       ///< Where a route sets no other limit.
+  int max_connections = 10'000;             ///< 503 and closed above it.
+  int max_connections_per_address = 1'000;  ///< The same, by peer address (not for Unix sockets).
+
   /// HTTP/2: streams open at once in a connection, what a peer may send on each before it is
   /// taken, and how many bytes of bodies and answers a connection may hold (and beside them one
   /// window a stream) before bodies wait and new streams are refused.
   int max_streams = 128;
   uint32_t stream_window = 1 << 20;
   uint64_t max_connection_bytes = 64 << 20;
-  int max_connections = 10'000;             ///< 503 and closed above it.
-  int max_connections_per_address = 1'000;  ///< The same, by peer address (not for Unix sockets).
 
   /// To the end of a head: from its first byte, and in a new connection from the beginning.
   absl::Duration header_timeout = absl::Seconds(10);
@@ -204,12 +214,12 @@ struct ServerOptions {
   const Clock* clock = &Clock::Real();  ///< Outlives the server.
 };
 
-/// A listener for HTTP/1.1 and HTTP/2 (by its preface) with its I/O threads. Any thread may call
-/// it.
+/// A listener for HTTP/1.1 and HTTP/2 (known by its first bytes), plain or under TLS, with its I/O
+/// threads. Any thread may call it.
 class Server {
  public:
   /// Binds, listens and starts the threads. kInvalidArgument (address, options), kAlreadyExists
-  /// (address in use), kPermissionDenied, each naming the address.
+  /// (address in use), kPermissionDenied, each naming the address or the certificate's file.
   static absl::StatusOr<std::unique_ptr<Server>> Start(ServerOptions options, Handler& handler);
 
   /// Stops at once: Drain(0).

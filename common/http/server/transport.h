@@ -9,6 +9,9 @@
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+#include "common/http/server/tls.h"
 
 namespace slipway::http {
 
@@ -17,8 +20,8 @@ namespace slipway::http {
 using StreamSocket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
                                                       boost::asio::io_context::executor_type>;
 
-/// A connection's bytes: read and written without waiting, and waits that call back on the loop's
-/// thread with an error code. One thread at a time.
+/// A connection's bytes, plain or under TLS: read and written without waiting, and waits that call
+/// back on the loop's thread with an error code. One thread at a time.
 class Transport {
  public:
   enum class Result {
@@ -28,18 +31,30 @@ class Transport {
     kBroken
   };
 
-  /// `socket` is non-blocking.
-  explicit Transport(StreamSocket socket) : socket_(std::move(socket)) {}
+  /// `socket` is non-blocking. With `ssl`, of the same socket, all goes through it.
+  explicit Transport(StreamSocket socket, SslPtr ssl = nullptr)
+      : socket_(std::move(socket)), ssl_(std::move(ssl)) {}
+
+  /// Goes on with TLS's handshake; kOk when it is done, and without TLS.
+  Result Handshake();
 
   /// With kOk, `got` > 0 bytes came.
   Result Read(char* space, size_t size, size_t& got);
 
-  /// With kOk, `sent` > 0 bytes of the vectors' were taken.
+  /// With kOk, `sent` > 0 bytes of the vectors' were taken. After kWouldBlock what is written next
+  /// begins with the same bytes.
   Result Write(const iovec* vectors, size_t count, size_t& sent);
 
+  /// Waits until Read() or Handshake() may go on.
   template <typename Call>
   void WaitReadable(Call call) {
-    socket_.async_wait(StreamSocket::wait_read, std::move(call));
+    if (HasDecrypted()) {
+      boost::asio::post(socket_.get_executor(),
+                        [call = std::move(call)]() mutable { call(boost::system::error_code()); });
+      return;
+    }
+    socket_.async_wait(read_waits_to_write_ ? StreamSocket::wait_write : StreamSocket::wait_read,
+                       std::move(call));
   }
   template <typename Call>
   void WaitWritable(Call call) {
@@ -56,7 +71,14 @@ class Transport {
   void Close(bool reset);
 
  private:
+  bool HasDecrypted() const;
+  Result Failed(int result);
+  Result ReadTls(char* space, size_t size, size_t& got);
+  Result WriteTls(const iovec* vectors, size_t count, size_t& sent);
+
   StreamSocket socket_;
+  SslPtr ssl_;
+  bool read_waits_to_write_ = false;  // in the middle of a message of TLS's own
 };
 
 }  // namespace slipway::http
