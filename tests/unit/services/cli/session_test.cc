@@ -16,7 +16,7 @@ class SessionTest : public testing::Test {
  protected:
   SessionTest() {
     // Help shows the default data directory.
-    ::setenv("HOME", "/home/ann", 1);
+    ::setenv("HOME", "/srv/ann", 1);
     ::unsetenv("XDG_DATA_HOME");
     root_.name("slipway");
     AddAllCommands(root_, session_);
