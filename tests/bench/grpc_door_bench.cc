@@ -139,7 +139,14 @@ struct Subject {
       : mode(std::move(mode_in)),
         socket(dir / mode),
         process(launcher, self, {mode, socket}),
-        load("unix:" + socket, nullptr, "") {}
+        load("unix:" + socket, nullptr, "") {
+    // Until it listens.
+    for (int i = 0; i < 100; ++i) {
+      const LoadResult first = load.Run(
+          1, absl::ZeroDuration(), absl::Milliseconds(50), [] {}, [] {});
+      if (first.failures == 0) break;
+    }
+  }
   const std::string mode;
   const std::string socket;
   const ServerProcess process;
