@@ -16,8 +16,8 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/gateway/gateway.h"
-#include "tests/support/gateway/fake_platform.h"
 #include "tests/integration/http/raw_peer.h"
+#include "tests/support/gateway/fake_platform.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
 
