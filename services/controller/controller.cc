@@ -17,6 +17,18 @@ constexpr int kMaxPageSize = 1000;
 constexpr size_t kMaxRequestIdBytes = 128;
 constexpr char kDefaultPool[] = "default";
 
+using slipway::worker::v1::RuntimeSettings;
+
+absl::Status CheckRuntime(const RuntimeSettings& runtime) {
+  if (!RuntimeSettings::Runtime_IsValid(runtime.runtime())) {
+    return InvalidField("deployment.runtime.runtime", "is none that there is");
+  }
+  if (!RuntimeSettings::Precision_IsValid(runtime.precision())) {
+    return InvalidField("deployment.runtime.precision", "is none that there is");
+  }
+  return absl::OkStatus();
+}
+
 std::vector<PoolSize> SizesOf(const std::vector<WorkerPool*>& pools) {
   std::vector<PoolSize> sizes;
   for (const WorkerPool* pool : pools) {
@@ -98,6 +110,8 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
   const std::string pool = request.pool.empty() ? kDefaultPool : request.pool;
   const int replicas = request.replicas == 0 ? 1 : request.replicas;
   RETURN_IF_ERROR(CheckPool(pool, replicas));
+  const RuntimeSettings runtime = request.runtime.value_or(RuntimeSettings());
+  RETURN_IF_ERROR(CheckRuntime(runtime));
 
   ASSIGN_OR_RETURN(std::optional<Deployment> made, FindMade(name, request_id));
   if (made) return View(*made);
@@ -114,7 +128,8 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
                       .replicas = replicas,
                       .create_time = clock_.Now(),
                       .update_time = clock_.Now(),
-                      .request_id = std::string(request_id)};
+                      .request_id = std::string(request_id),
+                      .runtime = runtime};
     RETURN_IF_ERROR(store_.Create(*made));
     MutexLock lock(mutex_);
     deployments_.emplace(name, *made);
@@ -199,6 +214,11 @@ absl::StatusOr<DeploymentView> Controller::Update(const Principal& who, const De
     ASSIGN_OR_RETURN(updated, Find(who, name));
     if (updated->deleting) {
       return absl::FailedPreconditionError(fmt::format("{} is being deleted", name.ToString()));
+    }
+    if (request.runtime &&
+        request.runtime->SerializeAsString() != updated->runtime.SerializeAsString()) {
+      return InvalidField("deployment.runtime",
+                          "stays as it was made: make another deployment and move its callers");
     }
     if (reference) updated->model_version = *std::move(reference);
     if (!request.pool.empty()) updated->pool = request.pool;
@@ -296,10 +316,10 @@ bool Controller::Step() {
   Measure(desired, observed);
   {
     MutexLock lock(mutex_);
-    observed_ = std::move(observed);
+    observed_ = observed;
   }
   // Last, so that whoever sees the new routes sees the state that belongs to them.
-  PublishRoutes();
+  PublishRoutes(observed);
   return settled;
 }
 
@@ -384,7 +404,14 @@ absl::Status Controller::Do(const LoadModel& action) {
   if (version == nullptr) {
     return absl::UnavailableError("the registry has not said yet what the version is");
   }
-  return fleet_.Load(action.worker, action.model, *version);
+  RuntimeSettings runtime;
+  {
+    MutexLock lock(mutex_);
+    const auto deployment = deployments_.find(action.model.deployment);
+    if (deployment == deployments_.end()) return absl::OkStatus();
+    runtime = deployment->second.runtime;
+  }
+  return fleet_.Load(action.worker, action.model, *version, runtime);
 }
 
 absl::Status Controller::Do(const UnloadModel& action) {
@@ -423,7 +450,7 @@ absl::Status Controller::Do(const ForgetDeployment& action) {
   return absl::OkStatus();
 }
 
-void Controller::PublishRoutes() {
+void Controller::PublishRoutes(const Observed& observed) {
   v1::RouteTable table;
   for (const auto& [deployment, route] : routes_) {
     v1::Route& entry = *table.add_routes();
@@ -436,6 +463,10 @@ void Controller::PublishRoutes() {
     if (const auto version = catalog_.Details(*route.version)) {
       *target.mutable_signature() = version->signature();
       *target.mutable_labels() = version->labels();
+    }
+    // Who registered the version need not have said what it takes; whoever has loaded it knows.
+    if (const auto* facts = FindFacts(observed, {deployment, *route.version})) {
+      *target.mutable_signature() = facts->signature();
     }
   }
   board_.Publish(std::move(table));

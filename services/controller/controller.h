@@ -40,6 +40,8 @@ struct DeploymentRequest {
   std::string pool = "";
   /// 0: 1 (create), as it is (update).
   int replicas = 0;
+  /// Nothing: the defaults (create), as it is (update, which changes it no other way).
+  std::optional<slipway::worker::v1::RuntimeSettings> runtime = std::nullopt;
 };
 
 /// A deployment and where it is.
@@ -80,7 +82,8 @@ class Controller {
 
   /// Durable when it returns. The same request id again answers the deployment that it made.
   /// Errors: InvalidField (parent, deployment_id, deployment.model_version, deployment.pool,
-  /// deployment.replicas, request_id), kAlreadyExists, kUnavailable (the registry), StorageFull.
+  /// deployment.replicas, deployment.runtime, request_id), kAlreadyExists, kUnavailable (the
+  /// registry), StorageFull.
   absl::StatusOr<DeploymentView> Create(const Principal& who, std::string_view parent,
                                         std::string_view deployment_id,
                                         const DeploymentRequest& request,
@@ -131,7 +134,7 @@ class Controller {
   absl::Status Do(const SetRoute& action) REQUIRES(step_);
   absl::Status Do(const RemoveRoute& action) REQUIRES(step_);
   absl::Status Do(const ForgetDeployment& action) REQUIRES(step_);
-  void PublishRoutes() REQUIRES(step_);
+  void PublishRoutes(const Observed& observed) REQUIRES(step_);
   void Measure(const Desired& desired, const Observed& observed) const;
 
   DeploymentStore& store_;

@@ -49,13 +49,17 @@ v1::Deployment ToProto(const DeploymentView& view) {
   SetTime(deployment.update_time, *out.mutable_update_time());
   out.set_generation(deployment.generation);
   out.set_ready_replicas(view.summary.ready_replicas);
+  *out.mutable_runtime() = deployment.runtime;
+  if (view.summary.serving) *out.mutable_facts() = view.summary.facts;
   return out;
 }
 
 DeploymentRequest FromProto(const v1::Deployment& deployment) {
-  return {.model_version = deployment.model_version(),
-          .pool = deployment.pool(),
-          .replicas = deployment.replicas()};
+  DeploymentRequest request = {.model_version = deployment.model_version(),
+                               .pool = deployment.pool(),
+                               .replicas = deployment.replicas()};
+  if (deployment.has_runtime()) request.runtime = deployment.runtime();
+  return request;
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "common/names/names.h"
+#include "slipway/worker/v1/worker.pb.h"
 
 namespace slipway::controller {
 
@@ -52,6 +53,8 @@ struct Deployment {
   int64_t generation = 1;
   /// Of the call that made it; empty: it gave none.
   std::string request_id = "";
+  /// How its models are run; stays as it was made.
+  slipway::worker::v1::RuntimeSettings runtime = {};
 };
 
 /// One worker process of a pool: "default" and 0 are `default-0`.

@@ -103,7 +103,10 @@ ObservedWorker Fleet::Describe(const WorkerMemory& memory, absl::Duration now) {
   for (const auto& [key, model] : memory.models) {
     if (model.refused) add(key, ModelState::kFailed);
   }
-  for (const ReportedModel& report : memory.reported) add(report.key, report.state);
+  for (const ReportedModel& report : memory.reported) {
+    add(report.key, report.state);
+    worker.models[report.key].facts = report.facts;
+  }
   return worker;
 }
 
@@ -129,8 +132,9 @@ void Fleet::Stop(const WorkerId& id, const std::string& reason) {
 }
 
 absl::Status Fleet::Load(const WorkerId& id, const ModelKey& model,
-                         const slipway::registry::v1::ModelVersion& version) {
-  const absl::Status status = client_.Load(AddressOf(id), model, version);
+                         const slipway::registry::v1::ModelVersion& version,
+                         const slipway::worker::v1::RuntimeSettings& runtime) {
+  const absl::Status status = client_.Load(AddressOf(id), model, version, runtime);
   ModelMemory& memory = workers_[id].models[model];
   memory.pending = status.ok();
   memory.refused = !status.ok();

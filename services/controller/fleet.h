@@ -39,7 +39,8 @@ class Fleet {
   void Stop(const WorkerId& id, const std::string& reason);
   /// A worker that does not take the load counts as a failed load.
   absl::Status Load(const WorkerId& id, const ModelKey& model,
-                    const slipway::registry::v1::ModelVersion& version);
+                    const slipway::registry::v1::ModelVersion& version,
+                    const slipway::worker::v1::RuntimeSettings& runtime);
   absl::Status Unload(const WorkerId& id, const ModelKey& model);
 
  private:

@@ -22,6 +22,7 @@ absl::StatusOr<ReportedModel> Read(const v1::LoadedModel& model) {
   ASSIGN_OR_RETURN(report.key.deployment, DeploymentName::Parse("deployment", model.deployment()));
   ASSIGN_OR_RETURN(report.key.version, VersionName::Parse("model_version", model.model_version()));
   report.error = model.error();
+  report.facts = model.facts();
   switch (model.state()) {
     case v1::LoadedModel::LOADING:
       report.state = ObservedModel::State::kLoading;
@@ -151,7 +152,8 @@ std::vector<absl::StatusOr<std::vector<ReportedModel>>> GrpcWorkerClient::List(
 }
 
 absl::Status GrpcWorkerClient::Load(const std::string& address, const ModelKey& model,
-                                    const slipway::registry::v1::ModelVersion& version) {
+                                    const slipway::registry::v1::ModelVersion& version,
+                                    const v1::RuntimeSettings& runtime) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Peer> peer, Dial(address));
   ASSIGN_OR_RETURN(const std::string token, OwnToken());
   // What the worker shows the registry: this tenant, this version, nothing else.
@@ -162,6 +164,7 @@ absl::Status GrpcWorkerClient::Load(const std::string& address, const ModelKey& 
   v1::LoadModelRequest request;
   request.set_deployment(model.deployment.ToString());
   *request.mutable_model_version() = version;
+  *request.mutable_runtime() = runtime;
   ASSIGN_OR_RETURN(*request.mutable_token(), issuer_.IssueLasting(worker, kLoadTokenLifetime));
   grpc::ClientContext context;
   PrepareContext(context, {.token = token, .deadline = clock_.Now() + kCallTimeout});

@@ -250,6 +250,16 @@ std::vector<Action> Reconcile(const Desired& desired, const Observed& observed) 
   return Pass(desired, observed).Run();
 }
 
+const slipway::worker::v1::ModelFacts* FindFacts(const Observed& observed, const ModelKey& model) {
+  for (const auto& [id, worker] : observed.workers) {
+    const auto found = worker.models.find(model);
+    if (found == worker.models.end() || found->second.state != ModelState::kReady) continue;
+    // An older worker says nothing.
+    if (!found->second.facts.platform().empty()) return &found->second.facts;
+  }
+  return nullptr;
+}
+
 DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed& observed) {
   using State = DeploymentSummary::State;
   DeploymentSummary summary;
@@ -257,6 +267,10 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
   if (const auto route = observed.routes.find(deployment.name); route != observed.routes.end()) {
     summary.serving = route->second.version;
     summary.ready_replicas = static_cast<int>(route->second.workers.size());
+    if (summary.serving) {
+      const auto* facts = FindFacts(observed, {deployment.name, *summary.serving});
+      if (facts != nullptr) summary.facts = *facts;
+    }
   }
   if (deployment.deleting) {
     summary.state = State::kDeleting;

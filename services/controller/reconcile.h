@@ -71,6 +71,8 @@ struct ObservedModel {
   absl::Duration failed_for = absl::ZeroDuration();
   /// Since a published route last named it; infinite when none did.
   absl::Duration unrouted_for = absl::InfiniteDuration();
+  /// What the worker knows of it once it is ready. Decides nothing.
+  slipway::worker::v1::ModelFacts facts = {};
 };
 
 struct ObservedWorker {
@@ -162,6 +164,9 @@ std::string KindOf(const Action& action);
 /// - A deleted deployment leaves the routes first, then the workers, then the store.
 std::vector<Action> Reconcile(const Desired& desired, const Observed& observed);
 
+/// What a worker that is ready with the model says of it; null where none is.
+const slipway::worker::v1::ModelFacts* FindFacts(const Observed& observed, const ModelKey& model);
+
 /// What a deployment's owner is told.
 struct DeploymentSummary {
   enum class State { kPending, kLoading, kReady, kFailed, kDeleting };
@@ -171,6 +176,8 @@ struct DeploymentSummary {
   int ready_replicas = 0;
   /// Why it is not (or not quite) as wanted; empty: it is.
   std::string error;
+  /// Of `serving`, as a worker that is ready with it says.
+  slipway::worker::v1::ModelFacts facts = {};
 };
 DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed& observed);
 

@@ -8,7 +8,8 @@ namespace slipway::controller {
 namespace {
 
 const std::vector<sql::Migration>& Migrations() {
-  static const auto* const migrations = new std::vector<sql::Migration>{{1, "deployments", R"(
+  static const auto* const migrations =
+      new std::vector<sql::Migration>{{1, "deployments", R"(
 CREATE TABLE deployments (
   tenant TEXT NOT NULL,
   id TEXT NOT NULL,
@@ -24,6 +25,10 @@ CREATE TABLE deployments (
   PRIMARY KEY (tenant, id)
 );
 CREATE UNIQUE INDEX deployments_by_request_id ON deployments (tenant, request_id);
+)"},
+                                      {2, "deployments run in a chosen way", R"(
+ALTER TABLE deployments ADD COLUMN runtime BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE deployments ADD COLUMN runtime_precision BIGINT NOT NULL DEFAULT 0;
 )"}};
   return *migrations;
 }
@@ -41,6 +46,10 @@ absl::StatusOr<Deployment> Read(const sql::Row& row) {
   if (const std::optional<std::string> text = row.GetOptionalString(6)) {
     ASSIGN_OR_RETURN(serving, VersionName::Parse("serving", *text));
   }
+  slipway::worker::v1::RuntimeSettings runtime;
+  using Settings = slipway::worker::v1::RuntimeSettings;
+  runtime.set_runtime(static_cast<Settings::Runtime>(row.GetInt(11)));
+  runtime.set_precision(static_cast<Settings::Precision>(row.GetInt(12)));
   return Deployment{.name = std::move(name),
                     .model_version = std::move(reference),
                     .pool = row.GetString(3),
@@ -50,7 +59,8 @@ absl::StatusOr<Deployment> Read(const sql::Row& row) {
                     .create_time = absl::FromUnixMicros(row.GetInt(7)),
                     .update_time = absl::FromUnixMicros(row.GetInt(8)),
                     .generation = row.GetInt(9),
-                    .request_id = row.GetOptionalString(10).value_or("")};
+                    .request_id = row.GetOptionalString(10).value_or(""),
+                    .runtime = std::move(runtime)};
 }
 
 }  // namespace
@@ -66,11 +76,13 @@ absl::Status SqlDeploymentStore::Create(const Deployment& d) {
     return tx
         .Execute(
             "INSERT INTO deployments (tenant, id, model_version, pool, replicas, deleting, "
-            "serving, create_time_micros, update_time_micros, generation, request_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "serving, create_time_micros, update_time_micros, generation, request_id, runtime, "
+            "runtime_precision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             {d.name.tenant, d.name.id, d.model_version.ToString(), d.pool, d.replicas, d.deleting,
              ServingText(d), absl::ToUnixMicros(d.create_time), absl::ToUnixMicros(d.update_time),
-             d.generation, d.request_id.empty() ? sql::Value(nullptr) : sql::Value(d.request_id)})
+             d.generation, d.request_id.empty() ? sql::Value(nullptr) : sql::Value(d.request_id),
+             static_cast<int64_t>(d.runtime.runtime()),
+             static_cast<int64_t>(d.runtime.precision())})
         .status();
   });
 }
@@ -101,7 +113,8 @@ absl::StatusOr<std::vector<Deployment>> SqlDeploymentStore::All() {
     deployments.clear();
     return tx.ForEach(
         "SELECT tenant, id, model_version, pool, replicas, deleting, serving, "
-        "create_time_micros, update_time_micros, generation, request_id "
+        "create_time_micros, update_time_micros, generation, request_id, runtime, "
+        "runtime_precision "
         "FROM deployments ORDER BY tenant, id",
         {}, [&](const sql::Row& row) -> absl::Status {
           absl::StatusOr<Deployment> deployment = Read(row);

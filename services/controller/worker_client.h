@@ -16,7 +16,8 @@ namespace slipway::controller {
 struct ReportedModel {
   ModelKey key;
   ObservedModel::State state = ObservedModel::State::kLoading;
-  std::string error;
+  std::string error = "";
+  slipway::worker::v1::ModelFacts facts = {};
 };
 
 /// What the controller asks of workers, by address. Any thread.
@@ -31,7 +32,8 @@ class WorkerClient {
 
   /// Tells the worker to begin to load; returns once it has begun.
   virtual absl::Status Load(const std::string& address, const ModelKey& model,
-                            const slipway::registry::v1::ModelVersion& version) = 0;
+                            const slipway::registry::v1::ModelVersion& version,
+                            const slipway::worker::v1::RuntimeSettings& runtime) = 0;
 
   /// Tells the worker to begin to unload; OK where it has no such model.
   virtual absl::Status Unload(const std::string& address, const ModelKey& model) = 0;

@@ -26,6 +26,7 @@ struct LoadedModels::Job {
   Signature signature;
   std::vector<std::string> labels;
   std::string token;
+  RuntimeSettings settings;
   std::atomic<bool> cancelled = false;
 };
 
@@ -72,7 +73,7 @@ LoadedModels::~LoadedModels() {
 
 absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
                                                const slipway::registry::v1::ModelVersion& version,
-                                               std::string token) {
+                                               std::string token, RuntimeSettings settings) {
   auto job = std::make_shared<Job>();
   ASSIGN_OR_RETURN(job->key.deployment, DeploymentName::Parse("deployment", deployment));
   ASSIGN_OR_RETURN(job->key.version, VersionName::Parse("model_version.name", version.name()));
@@ -92,6 +93,7 @@ absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
     job->files.push_back({file.path(), {tenant, std::move(digest)}, file.size_bytes()});
   }
   job->token = std::move(token);
+  job->settings = settings;
 
   MutexLock lock(mutex_);
   Entry& entry = entries_[job->key];
@@ -218,7 +220,7 @@ absl::StatusOr<ModelFiles> LoadedModels::FetchFiles(const Job& job) {
 absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
   ASSIGN_OR_RETURN(const ModelFiles files, FetchFiles(job));
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedModel> model,
-                   runtime_.Load({.format = job.format, .files = files}));
+                   runtime_.Load({job.format, files, job.settings}));
   if (job.cancelled) return absl::CancelledError("the load was given up");
   RETURN_IF_ERROR(CheckSameSignature(job.signature, model->signature()));
   if (const absl::Status warm = WarmUp(*model); !warm.ok()) return Annotate(warm, "warm-up");
@@ -259,6 +261,9 @@ void LoadedModels::Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelH
   }
   report.state = State::kReady;
   report.memory_bytes = (*result)->model->memory_bytes();
+  report.signature = (*result)->model->signature();
+  report.platform = (*result)->platform;
+  report.precision_check = (*result)->model->precision_check();
   (*result)->metrics.SetLoadedBytes(report.memory_bytes);
   entry->second.served = *result;
   Publish(job->key.deployment, *result);

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -50,6 +51,10 @@ struct ModelReport {
   /// Why the load failed.
   std::string error = "";
   int64_t memory_bytes = 0;
+  // What is known of it while it is ready.
+  Signature signature = {};
+  std::string platform = "";
+  std::optional<PrecisionCheck> precision_check = std::nullopt;
 };
 
 /// The models of this worker. Loads run on threads of its own: files into the cache, digests
@@ -66,12 +71,13 @@ class LoadedModels {
   ~LoadedModels();
 
   /// Begins to load `version` for `deployment` and returns what is reported of it. One that loads
-  /// or is ready already stays as it is; one that had failed is tried again.
+  /// or is ready already stays as it is; one that had failed is tried again. `settings` say how it
+  /// runs.
   /// Errors: InvalidField (deployment, model_version...): names, paths or digests that are none,
   /// or a version of another tenant.
   absl::StatusOr<ModelReport> Load(std::string_view deployment,
                                    const slipway::registry::v1::ModelVersion& version,
-                                   std::string token);
+                                   std::string token, RuntimeSettings settings = {});
 
   /// Takes it away from new calls at once; it is freed with the last call that has it. A load that
   /// still runs is given up. OK where there is no such model.

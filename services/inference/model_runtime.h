@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,15 @@ struct Signature {
   bool operator==(const Signature&) const = default;
 };
 
+/// What a lower precision changed on recorded samples.
+struct PrecisionCheck {
+  int64_t samples = 0;
+  /// Between any two elements of the outputs.
+  double largest_difference = 0;
+  /// Samples whose largest output is another one.
+  int64_t changed_labels = 0;
+};
+
 /// A model version that is loaded and can answer. Immutable: any number of threads may call Run()
 /// at once. Dropping the last owner frees its memory.
 class LoadedModel {
@@ -37,6 +47,9 @@ class LoadedModel {
   /// What its weights take, about.
   virtual int64_t memory_bytes() const = 0;
 
+  /// Where it computes in a lower precision than float32: what that changed.
+  virtual std::optional<PrecisionCheck> precision_check() const { return std::nullopt; }
+
   /// Runs one batch, whose tensors fit the signature, on the calling thread; returns when it is
   /// done. A runtime that has a fixed number of instances of the model waits while all are taken:
   /// whoever lets no more calls run at once than the worker has instances never waits here. The
@@ -50,6 +63,9 @@ class LoadedModel {
 /// The files of an artifact: path inside it -> local path. They stay unchanged while a model that
 /// was loaded from them lives.
 using ModelFiles = std::map<std::string, std::string>;
+
+/// The file of an artifact with recorded inputs, by name, some rows of each.
+inline constexpr std::string_view kSamplesFile = "samples.safetensors";
 
 /// How a deployment wants its model to be run.
 struct RuntimeSettings {

@@ -26,6 +26,56 @@ v1::LoadedModel::State ToProto(ModelReport::State state) {
   return v1::LoadedModel::STATE_UNSPECIFIED;
 }
 
+void Fill(const std::vector<TensorSpec>& specs,
+          google::protobuf::RepeatedPtrField<slipway::registry::v1::TensorSpec>& out) {
+  for (const TensorSpec& spec : specs) {
+    auto& tensor = *out.Add();
+    tensor.set_name(spec.name);
+    tensor.set_datatype(std::string(DataTypeName(spec.dtype)));
+    tensor.mutable_shape()->Add(spec.shape.dims().begin(), spec.shape.dims().end());
+  }
+}
+
+void Fill(const ModelReport& report, v1::ModelFacts& facts) {
+  Fill(report.signature.inputs, *facts.mutable_signature()->mutable_inputs());
+  Fill(report.signature.outputs, *facts.mutable_signature()->mutable_outputs());
+  facts.set_platform(report.platform);
+  if (!report.precision_check) return;
+  v1::PrecisionCheck& check = *facts.mutable_precision_check();
+  check.set_samples(report.precision_check->samples);
+  check.set_largest_difference(report.precision_check->largest_difference);
+  check.set_changed_labels(report.precision_check->changed_labels);
+}
+
+// A number that a newer controller may know is refused, not taken for another one.
+absl::StatusOr<RuntimeSettings> FromProto(const v1::RuntimeSettings& settings) {
+  RuntimeSettings out;
+  switch (settings.runtime()) {
+    case v1::RuntimeSettings::AUTO:
+      out.runtime = RuntimeSettings::Runtime::kAuto;
+      break;
+    case v1::RuntimeSettings::TORCH:
+      out.runtime = RuntimeSettings::Runtime::kTorch;
+      break;
+    case v1::RuntimeSettings::OPENVINO:
+      out.runtime = RuntimeSettings::Runtime::kOpenVino;
+      break;
+    default:
+      return InvalidField("runtime.runtime", "is none that this worker knows");
+  }
+  switch (settings.precision()) {
+    case v1::RuntimeSettings::FLOAT32:
+      out.precision = RuntimeSettings::Precision::kFloat32;
+      break;
+    case v1::RuntimeSettings::BFLOAT16:
+      out.precision = RuntimeSettings::Precision::kBfloat16;
+      break;
+    default:
+      return InvalidField("runtime.precision", "is none that this worker knows");
+  }
+  return out;
+}
+
 v1::LoadedModel ToProto(const ModelReport& report) {
   v1::LoadedModel model;
   model.set_deployment(report.deployment.ToString());
@@ -33,6 +83,7 @@ v1::LoadedModel ToProto(const ModelReport& report) {
   model.set_state(ToProto(report.state));
   model.set_error(report.error);
   model.set_memory_bytes(report.memory_bytes);
+  if (report.state == ModelReport::State::kReady) Fill(report, *model.mutable_facts());
   return model;
 }
 
@@ -47,9 +98,10 @@ class WorkerService::Impl final : public v1::WorkerService::CallbackService {
   Reactor* LoadModel(Context* context, const v1::LoadModelRequest* request,
                      v1::LoadedModel* response) override {
     return Answer(*context, "LoadModel", [&](const CallContext&) -> absl::Status {
-      ASSIGN_OR_RETURN(
-          const ModelReport report,
-          models_.Load(request->deployment(), request->model_version(), request->token()));
+      ASSIGN_OR_RETURN(const RuntimeSettings settings, FromProto(request->runtime()));
+      ASSIGN_OR_RETURN(const ModelReport report,
+                       models_.Load(request->deployment(), request->model_version(),
+                                    request->token(), settings));
       *response = ToProto(report);
       return absl::OkStatus();
     });

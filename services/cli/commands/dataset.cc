@@ -1,72 +1,16 @@
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 #include <ostream>
 
 #include "CLI/CLI.hpp"
-#include "common/crypto/hash.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
 #include "services/cli/output.h"
+#include "services/cli/upload.h"
 
 namespace slipway::cli {
 namespace {
 
 using nlohmann::json;
-
-struct LocalFile {
-  std::string path;  // inside the dataset
-  std::string source;
-};
-
-// "train-images=/data/x.gz", or "/data/x.gz" for a file of the same name.
-absl::StatusOr<LocalFile> ParseFile(const std::string& argument) {
-  LocalFile file;
-  const size_t equals = argument.find('=');
-  file.source = equals == std::string::npos ? argument : argument.substr(equals + 1);
-  file.path = equals == std::string::npos ? std::filesystem::path(argument).filename().string()
-                                          : argument.substr(0, equals);
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(file.source, error)) {
-    return InvalidField("file", fmt::format("{} is not a file", file.source));
-  }
-  return file;
-}
-
-absl::StatusOr<std::string> DigestOf(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  Sha256 hash;
-  std::vector<char> buffer(1 << 20);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) {
-    hash.Update({buffer.data(), static_cast<size_t>(in.gcount())});
-  }
-  if (!in.eof()) return absl::InternalError(fmt::format("could not read {}", path));
-  return "sha256:" + hash.FinishHex();
-}
-
-// Uploads one file, unless the tenant has its bytes already.
-absl::StatusOr<json> UploadFile(const Session& session, const Api& api, const LocalFile& file) {
-  ASSIGN_OR_RETURN(const std::string digest, DigestOf(file.source));
-  absl::StatusOr<json> blob = api.Get(session.Path("blobs/" + digest));
-  if (absl::IsNotFound(blob.status())) {
-    std::ifstream in(file.source, std::ios::binary);
-    const uint64_t size = std::filesystem::file_size(file.source);
-    const bool show = IsTerminal(STDERR_FILENO) && session.format() == Format::kText;
-    blob = api.Upload(session.Path("blobs"), {{"digest", digest}}, in, size, [&](uint64_t sent) {
-      if (show) {
-        session.err() << fmt::format("\r{}  {} of {}", file.path, Bytes(static_cast<double>(sent)),
-                                     Bytes(static_cast<double>(size)))
-                      << std::flush;
-      }
-    });
-    if (show) session.err() << "\r\033[K";
-  }
-  if (!blob.ok()) return Annotate(blob.status(), file.path);
-  return json{{"path", file.path}, {"digest", digest}};
-}
 
 void PrintDatasets(const Session& session, const json& datasets) {
   Table table({"DATASET", "FILES", "SIZE", "DIGEST", "AGE"});
@@ -94,23 +38,17 @@ void AddDatasetCommands(CLI::App& root, Session& session) {
 
   CLI::App& upload = *dataset.add_subcommand("upload", "Uploads files and makes a dataset of them");
   upload.add_option("id", options->id, "The dataset's id")->required();
-  upload.add_option("files", options->files, "Files; NAME=FILE gives one another name inside")
+  upload.add_option("files", options->files, "Files or folders; NAME=FILE renames one inside")
       ->required();
   upload.add_option("--description", options->description, "For people");
   upload.footer(
       "Example:\n  slipway dataset upload fashion-mnist train-images=train-images-idx3-ubyte.gz "
       "train-labels=train-labels-idx1-ubyte.gz");
   session.OnRun(upload, [&session, options]() -> absl::Status {
-    std::vector<LocalFile> files;
-    for (const std::string& argument : options->files) {
-      ASSIGN_OR_RETURN(files.emplace_back(), ParseFile(argument));
-    }
+    ASSIGN_OR_RETURN(const std::vector<LocalFile> files, ParseFiles(options->files));
     ASSIGN_OR_RETURN(const Api api, session.Connect());
-    json body = {{"description", options->description}, {"files", json::array()}};
-    for (const LocalFile& file : files) {
-      ASSIGN_OR_RETURN(json uploaded, UploadFile(session, api, file));
-      body["files"].push_back(std::move(uploaded));
-    }
+    json body = {{"description", options->description}};
+    ASSIGN_OR_RETURN(body["files"], UploadFiles(session, api, files));
     ASSIGN_OR_RETURN(const json made,
                      api.Post(session.Path("datasets"), body, {{"datasetId", options->id}}));
     if (session.PrintJson(made)) return absl::OkStatus();

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cctype>
 #include <ostream>
 
 #include "CLI/CLI.hpp"
@@ -22,6 +24,27 @@ void PrintDeployments(const Session& session, const json& deployments) {
                TextOf(each, "pool"), TextOf(each, "error")});
   }
   table.Print(session.out());
+}
+
+// As the API writes a choice.
+std::string UpperCase(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
+// What is known of the version that serves.
+void PrintFacts(const Session& session, const json& deployment) {
+  const json facts = deployment.value("facts", json::object());
+  if (facts.empty()) return;
+  session.out() << fmt::format("\nplatform  {}\n", TextOf(facts, "platform"));
+  if (!facts.contains("precisionCheck")) return;
+  const json& check = facts["precisionCheck"];
+  session.out() << fmt::format(
+      "bfloat16 against float32 on {} samples: outputs differ by at most {:.2g}, {} labels "
+      "change\n",
+      NumberOf(check, "samples"), NumberOf(check, "largestDifference"),
+      NumberOf(check, "changedLabels"));
 }
 
 // Returns the deployment once it serves what is wanted; an error once that has failed or `limit`
@@ -58,6 +81,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     std::string alias;
     std::string pool;
     int replicas = 0;
+    std::string runtime;
+    std::string precision;
     bool wait = false;
     std::string timeout = "2m";
   };
@@ -77,6 +102,12 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     command.add_flag("--wait", options->wait, "Return when it is ready");
     command.add_option("--timeout", options->timeout, "How long to wait")->capture_default_str();
   };
+  const auto add_runtime = [&options](CLI::App& command) {
+    command.add_option("--runtime", options->runtime, "What runs it; else the fastest")
+        ->check(CLI::IsMember({"auto", "torch", "openvino"}));
+    command.add_option("--precision", options->precision, "What it computes in; else float32")
+        ->check(CLI::IsMember({"float32", "bfloat16"}));
+  };
   const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
     json body = json::object();
     if (!chosen.model.empty()) {
@@ -89,6 +120,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     }
     if (!chosen.pool.empty()) body["pool"] = chosen.pool;
     if (chosen.replicas > 0) body["replicas"] = chosen.replicas;
+    if (!chosen.runtime.empty()) body["runtime"]["runtime"] = UpperCase(chosen.runtime);
+    if (!chosen.precision.empty()) body["runtime"]["precision"] = UpperCase(chosen.precision);
     return body;
   };
   const auto finish = [&session, options](const Api& api, json made) -> absl::Status {
@@ -105,6 +138,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
 
   CLI::App& create = *deploy.add_subcommand("create", "Puts a model behind an endpoint");
   add_target(create, /*required=*/true);
+  add_runtime(create);
   create.footer(
       "Example:\n  slipway deploy create fashion --model fashion-mnist-cnn --version 1 --wait");
   session.OnRun(create, [&session, options, body_of, finish]() -> absl::Status {
@@ -142,7 +176,9 @@ void AddDeployCommands(CLI::App& root, Session& session) {
   session.OnRun(get, [&session, options]() -> absl::Status {
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     ASSIGN_OR_RETURN(const json found, api.Get(session.Path("deployments/" + options->id)));
-    if (!session.PrintJson(found)) PrintDeployments(session, json::array({found}));
+    if (session.PrintJson(found)) return absl::OkStatus();
+    PrintDeployments(session, json::array({found}));
+    PrintFacts(session, found);
     return absl::OkStatus();
   });
 

@@ -8,6 +8,7 @@
 #include "services/cli/commands.h"
 #include "services/cli/metrics_view.h"
 #include "services/cli/output.h"
+#include "services/cli/upload.h"
 
 namespace slipway::cli {
 namespace {
@@ -64,6 +65,10 @@ void AddModelCommands(CLI::App& root, Session& session) {
     std::string version;
     std::string alias;
     std::string folder;
+    std::string format;
+    std::string description;
+    std::vector<std::string> files;
+    std::vector<std::string> labels;
   };
   auto options = std::make_shared<Options>();
 
@@ -113,6 +118,39 @@ void AddModelCommands(CLI::App& root, Session& session) {
     ASSIGN_OR_RETURN(const json found, api.Get(session.Path("models/" + options->id + "/versions/" +
                                                             options->version)));
     if (!session.PrintJson(found)) PrintVersion(session, found);
+    return absl::OkStatus();
+  });
+
+  CLI::App& upload =
+      *model.add_subcommand("upload", "Makes a version of files that another framework wrote");
+  upload.add_option("model", options->id, "The model's id; made where it is absent")->required();
+  upload.add_option("files", options->files, "Files or folders; NAME=FILE renames one inside")
+      ->required();
+  upload.add_option("--format", options->format, "What the files are; see below")
+      ->required()
+      ->check(CLI::IsMember({"onnx", "tensorflow", "paddle", "slipway"}));
+  upload.add_option("--label", options->labels, "A class's name; once each, in order");
+  upload.add_option("--description", options->description, "For people");
+  upload.footer(
+      "Formats and what their files are called inside:\n"
+      "  onnx        model.onnx (a single file gets this name), its external data\n"
+      "  tensorflow  a SavedModel: saved_model.pb, variables/...\n"
+      "  paddle      inference.pdmodel, inference.pdiparams\n"
+      "  slipway     architecture.json, model.safetensors\n"
+      "With samples.safetensors, some rows of each input by name, the version can\n"
+      "be deployed with --precision bfloat16.\n"
+      "Example:\n  slipway model upload digits --format onnx digits.onnx\n"
+      "  slipway model upload digits --format tensorflow ./saved_model");
+  session.OnRun(upload, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(std::vector<LocalFile> files, ParseFiles(options->files));
+    if (options->format == "onnx" && files.size() == 1) files[0].path = "model.onnx";
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    json version = {{"description", options->description}, {"labels", options->labels}};
+    version["artifact"]["format"] = options->format;
+    ASSIGN_OR_RETURN(version["artifact"]["files"], UploadFiles(session, api, files));
+    ASSIGN_OR_RETURN(const json made,
+                     api.Post(session.Path("models/" + options->id + "/versions"), version));
+    if (!session.PrintJson(made)) PrintVersion(session, made);
     return absl::OkStatus();
   });
 

@@ -11,6 +11,7 @@
 #include "services/inference/openvino/openvino_model.h"
 #include "services/inference/openvino/openvino_types.h"
 #include "services/inference/openvino/staged_files.h"
+#include "services/inference/precision_check.h"
 #include "services/inference/slipway_artifact.h"
 
 namespace slipway::worker {
@@ -78,9 +79,8 @@ class OpenVinoRuntime final : public ModelRuntime {
     const auto exported = onnx::ExportOnnx(artifact.network, artifact.weights.tensors());
     if (!exported.ok()) return Annotate(exported.status(), nn::kWeightsFile);
     // Ours to have written right: what goes wrong here is no caller's fault.
-    return Compile([&] { return core_.read_model(*exported, ov::Tensor()); },
-                   std::move(artifact.signature), source.settings,
-                   absl::StatusCode::kUnimplemented);
+    return Make([&] { return core_.read_model(*exported, ov::Tensor()); },
+                std::move(artifact.signature), source, absl::StatusCode::kUnimplemented);
   }
 
   Loaded LoadForeign(const Format& format, const ModelSource& source) {
@@ -90,16 +90,17 @@ class OpenVinoRuntime final : public ModelRuntime {
     ASSIGN_OR_RETURN(const StagedFiles files,
                      StagedFiles::Create(options_.staging_dir, source.files));
     const std::string path = format.entry.empty() ? files.folder() : files.PathOf(format.entry);
-    Loaded model = Compile([&] { return core_.read_model(path); }, {}, source.settings,
-                           absl::StatusCode::kInvalidArgument);
+    Loaded model = Make([&] { return core_.read_model(path); }, {}, source,
+                        absl::StatusCode::kInvalidArgument);
     if (!model.ok()) return Explain(model.status(), format, files.folder());
     return model;
   }
 
-  /// With the signature that is given, or the model's own where that is empty.
+  /// With the signature that is given, or the model's own where that is empty. What `read` throws
+  /// is of `code`.
   template <class Read>
-  Loaded Compile(const Read& read, Signature signature, const RuntimeSettings& settings,
-                 absl::StatusCode code) {
+  Loaded Make(const Read& read, Signature signature, const ModelSource& source,
+              absl::StatusCode code) {
     std::shared_ptr<ov::Model> model;
     try {
       model = read();
@@ -109,10 +110,20 @@ class OpenVinoRuntime final : public ModelRuntime {
     } catch (const std::exception& error) {
       return OpenVinoError(error, code);
     }
-    return OpenVinoModel::Compile(core_, model, std::move(signature),
-                                  {.instances = options_.instances,
-                                   .threads = options_.threads,
-                                   .precision = settings.precision});
+    OpenVinoModel::Options options = {.instances = options_.instances,
+                                      .threads = options_.threads,
+                                      .precision = source.settings.precision};
+    ASSIGN_OR_RETURN(std::shared_ptr<OpenVinoModel> made,
+                     OpenVinoModel::Compile(core_, model, signature, options));
+    if (options.precision != RuntimeSettings::Precision::kFloat32) {
+      ASSIGN_OR_RETURN(const TensorBatch samples, ReadSamples(source, signature));
+      options.instances = 1;
+      options.precision = RuntimeSettings::Precision::kFloat32;
+      ASSIGN_OR_RETURN(const auto reference,
+                       OpenVinoModel::Compile(core_, model, signature, options));
+      RETURN_IF_ERROR(made->Check(*reference, samples));
+    }
+    return made;
   }
 
   const OpenVinoOptions options_;

@@ -56,6 +56,8 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   made.serving = VersionName{{"acme", "cnn"}, 4};
   made.request_id = "r1";
   made.deleting = true;
+  made.runtime.set_runtime(slipway::worker::v1::RuntimeSettings::TORCH);
+  made.runtime.set_precision(slipway::worker::v1::RuntimeSettings::BFLOAT16);
   ASSERT_TRUE(store_->Create(made).ok());
   Reopen();
   const Deployment kept = Only();
@@ -69,6 +71,7 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   EXPECT_EQ(kept.update_time, made.update_time);
   EXPECT_EQ(kept.generation, made.generation);
   EXPECT_EQ(kept.request_id, made.request_id);
+  EXPECT_EQ(kept.runtime.SerializeAsString(), made.runtime.SerializeAsString());
 }
 
 TEST_P(SqlDeploymentStoreTest, RefusesANameTwice) {

@@ -216,6 +216,30 @@ TEST_P(ForeignModelTest, AMissingFileIsRefusedByName) {
   }
 }
 
+TEST_P(ForeignModelTest, InBfloat16ItSaysWhatThatChanged) {
+  ModelSource source = Source();
+  source.settings.precision = RuntimeSettings::Precision::kBfloat16;
+  const auto without = runtime_->Load(source);
+  EXPECT_TRUE(absl::IsFailedPrecondition(without.status())) << without.status();
+  if (without.status().message().find("CPU") != std::string::npos) {
+    GTEST_SKIP() << without.status();
+  }
+  EXPECT_THAT(std::string(without.status().message()), HasSubstr("samples.safetensors"));
+
+  source.files["samples.safetensors"] = Fixture(GetParam().format) / "samples.safetensors";
+  const auto model = runtime_->Load(source);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto check = (*model)->precision_check();
+  ASSERT_TRUE(check.has_value());
+  EXPECT_EQ(check->samples, 16);
+  // It is another arithmetic, and a good one still.
+  EXPECT_GT(check->largest_difference, 1e-6);
+  EXPECT_LT(check->largest_difference, 0.1);
+  EXPECT_LE(check->changed_labels, 1);
+  const TensorSpec& output = (*model)->signature().outputs[0];
+  EXPECT_EQ(output.dtype, DataType::kFp32);
+}
+
 // ---- Our own architectures.
 
 struct Own {

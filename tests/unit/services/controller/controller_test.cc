@@ -15,6 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using State = DeploymentSummary::State;
+using slipway::worker::v1::RuntimeSettings;
 
 constexpr char kVersion1[] = "tenants/acme/models/cnn/versions/1";
 constexpr char kVersion2[] = "tenants/acme/models/cnn/versions/2";
@@ -123,6 +124,39 @@ TEST_F(ControllerTest, CreatesLoadsAndRoutes) {
   EXPECT_THAT(table->routes(0).targets(0).labels(), ElementsAre("boot"));
 }
 
+TEST_F(ControllerTest, AModelIsLoadedAsTheDeploymentWantsItRun) {
+  RuntimeSettings settings;
+  settings.set_runtime(RuntimeSettings::OPENVINO);
+  settings.set_precision(RuntimeSettings::BFLOAT16);
+  ASSERT_TRUE(Create({.model_version = kVersion1, .runtime = settings}).ok());
+  Settle();
+  EXPECT_EQ(workers_.newest_runtime().SerializeAsString(), settings.SerializeAsString());
+  EXPECT_EQ(Shoes().deployment.runtime.runtime(), RuntimeSettings::OPENVINO);
+  // It stays so, also through a restart, and an update that says nothing of it or the same.
+  Restart();
+  Settle();
+  EXPECT_EQ(workers_.newest_runtime().SerializeAsString(), settings.SerializeAsString());
+  EXPECT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  EXPECT_TRUE(controller_->Update(acme_, kShoes, {.model_version = "", .runtime = settings}).ok());
+  settings.set_precision(RuntimeSettings::FLOAT32);
+  EXPECT_EQ(
+      FieldOf(
+          controller_->Update(acme_, kShoes, {.model_version = "", .runtime = settings}).status()),
+      "deployment.runtime");
+}
+
+TEST_F(ControllerTest, WhatAReadyWorkerKnowsOfAModelIsToldToOwnersAndGateways) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  slipway::worker::v1::ModelFacts facts;
+  facts.set_platform("slipway_openvino");
+  facts.mutable_signature()->add_inputs()->set_name("picture");
+  workers_.SetFacts(facts);
+  Settle();
+  EXPECT_EQ(Shoes().summary.facts.platform(), "slipway_openvino");
+  const auto table = board_->WaitForNewer(-1, absl::ZeroDuration());
+  EXPECT_EQ(table->routes(0).targets(0).signature().inputs(0).name(), "picture");
+}
+
 TEST_F(ControllerTest, ADeploymentThatNothingServesYetHasARouteWithoutTargets) {
   ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
   controller_->Step();
@@ -130,6 +164,8 @@ TEST_F(ControllerTest, ADeploymentThatNothingServesYetHasARouteWithoutTargets) {
 }
 
 TEST_F(ControllerTest, RefusesBadRequestsNamingTheField) {
+  RuntimeSettings unknown;
+  unknown.set_precision(static_cast<RuntimeSettings::Precision>(99));
   const struct {
     std::string parent;
     std::string id;
@@ -155,6 +191,7 @@ TEST_F(ControllerTest, RefusesBadRequestsNamingTheField) {
       {"tenants/acme", "shoes", {kVersion1, "", 3}, "", "deployment.replicas"},
       {"tenants/acme", "shoes", {kVersion1, "", -1}, "", "deployment.replicas"},
       {"tenants/acme", "shoes", {kVersion1}, std::string(129, 'x'), "request_id"},
+      {"tenants/acme", "shoes", {kVersion1, "", 0, unknown}, "", "deployment.runtime.precision"},
   };
   for (const auto& row : rows) {
     const auto created =

@@ -126,10 +126,12 @@ class FakeWorkers final : public WorkerClient {
     return answers;
   }
   absl::Status Load(const std::string& address, const ModelKey& model,
-                    const slipway::registry::v1::ModelVersion&) override {
+                    const slipway::registry::v1::ModelVersion&,
+                    const slipway::worker::v1::RuntimeSettings& runtime) override {
     if (!refuse_.ok()) return refuse_;
+    newest_runtime_ = runtime;
     calls_.push_back(fmt::format("load {} on {}", model.version.number, address));
-    models_[address][model] = {model, ObservedModel::State::kLoading, ""};
+    models_[address][model] = {.key = model, .state = ObservedModel::State::kLoading};
     return absl::OkStatus();
   }
   absl::Status Unload(const std::string& address, const ModelKey& model) override {
@@ -146,6 +148,7 @@ class FakeWorkers final : public WorkerClient {
         const bool fails = failing.contains(key.version.number);
         model.state = fails ? ObservedModel::State::kFailed : ObservedModel::State::kReady;
         model.error = fails ? "model.safetensors: digest differs" : "";
+        if (!fails) model.facts = facts_;
       }
     }
   }
@@ -153,6 +156,10 @@ class FakeWorkers final : public WorkerClient {
   void SetSilent(const std::string& address, bool silent) {
     silent ? void(silent_.insert(address)) : void(silent_.erase(address));
   }
+  /// What is known of models that become ready from now on.
+  void SetFacts(slipway::worker::v1::ModelFacts facts) { facts_ = std::move(facts); }
+  /// How the newest load was to be run.
+  const slipway::worker::v1::RuntimeSettings& newest_runtime() const { return newest_runtime_; }
   void RefuseLoads(absl::Status status) { refuse_ = std::move(status); }
 
   /// What was asked since the last time.
@@ -162,6 +169,8 @@ class FakeWorkers final : public WorkerClient {
   std::map<std::string, std::map<ModelKey, ReportedModel>> models_;
   std::set<std::string> silent_;
   absl::Status refuse_;
+  slipway::worker::v1::ModelFacts facts_;
+  slipway::worker::v1::RuntimeSettings newest_runtime_;
   std::vector<std::string> calls_;
 };
 

@@ -1,0 +1,137 @@
+// Models that other frameworks made, by the command line: uploaded, deployed, called, refused.
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/files/files.h"
+#include "common/process/local_process_launcher.h"
+#include "common/tensor/safetensors.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/e2e/platform.h"
+#include "tests/e2e/world.h"
+#include "tests/support/places.h"
+
+namespace slipway::e2e {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+class ForeignModelTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    platform_ = new Platform();
+    ASSERT_TRUE(platform_->Start().ok()) << platform_->Logs();
+    world_ = new World(*platform_, "acme");
+    ASSERT_TRUE(world_->status().ok()) << world_->status() << platform_->Logs();
+  }
+  static void TearDownTestSuite() {
+    delete world_;
+    delete platform_;
+  }
+  void TearDown() override {
+    if (HasFailure()) std::cerr << platform_->Logs();
+  }
+
+  // Runs `slipway ARGS...` as the tenant's owner; true where it ended well.
+  bool Cli(std::vector<std::string> args) {
+    ProcessSpec spec;
+    spec.program = Program("slipway");
+    spec.args = std::move(args);
+    spec.env = {{"SLIPWAY_URL", "http://" + platform_->address()},
+                {"SLIPWAY_API_KEY", world_->key()}};
+    spec.log_file = dir_ / "output";
+    LocalProcessLauncher launcher;
+    const auto process = launcher.Launch(spec);
+    EXPECT_TRUE(process.ok()) << process.status();
+    const auto exit = (*process)->Wait(kPatience);
+    return exit.ok() && exit->code == 0 && exit->signal == 0;
+  }
+  std::string Output() const { return ReadFile(dir_ / "output").value_or(""); }
+
+  static std::filesystem::path Fixture(const std::string& name) {
+    return SourceFile("tests/fixtures/models/" + name);
+  }
+  static std::vector<Tensor> Read(const std::filesystem::path& file) {
+    return SafetensorsFile::Open(file, SafetensorsFile::Access::kRead).value().tensors();
+  }
+  static std::vector<float> Floats(const Tensor& tensor, size_t count) {
+    std::vector<float> values(count);
+    std::memcpy(values.data(), tensor.data().data(), count * sizeof(float));
+    return values;
+  }
+
+  static Platform* platform_;
+  static World* world_;
+  const TempDir dir_;
+};
+
+Platform* ForeignModelTest::platform_ = nullptr;
+World* ForeignModelTest::world_ = nullptr;
+
+TEST_F(ForeignModelTest, IsUploadedDeployedAndAnswersAsItsFrameworkDoes) {
+  for (const std::string format : {"onnx", "tensorflow", "paddle"}) {
+    SCOPED_TRACE(format);
+    ASSERT_TRUE(Cli({"model", "upload", "digits-" + format, Fixture(format), "--format", format}))
+        << Output();
+    ASSERT_TRUE(Cli({"deploy", "create", format, "--model", "digits-" + format, "--version", "1",
+                     "--wait", "--timeout", "3m"}))
+        << Output();
+
+    // Nobody said what it takes: the worker found out, and the gateway tells.
+    json metadata;
+    ASSERT_TRUE(Eventually([&] {
+      metadata = world_->owner().Get("/v2/models/" + format).json();
+      return !metadata.value("inputs", json::array()).empty();
+    })) << metadata;
+    EXPECT_EQ(metadata["inputs"][0]["name"], "picture");
+    EXPECT_EQ(metadata["inputs"][0]["datatype"], "FP32");
+    const json deployment = world_->owner().Get(world_->Path("deployments/" + format)).json();
+    EXPECT_EQ(deployment["facts"]["platform"], "slipway_openvino") << deployment;
+
+    const Tensor sample = Read(Fixture(format) / "samples.safetensors")[0];
+    json shape = sample.shape().dims();
+    shape[0] = 1;
+    const Answer answer = world_->owner().Post("/v2/models/" + format + "/infer",
+                                               {{"inputs",
+                                                 {{{"name", "picture"},
+                                                   {"datatype", "FP32"},
+                                                   {"shape", shape},
+                                                   {"data", Floats(sample, 64)}}}}});
+    ASSERT_TRUE(answer.ok()) << answer.body;
+    const auto answers = Read(Fixture(format) / "answers.safetensors");
+    const std::vector<float> expected = Floats(answers.back(), 10);  // the probabilities
+    const json output = answer.json()["outputs"][0];
+    ASSERT_EQ(output["data"].size(), expected.size()) << output;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(output["data"][i].get<float>(), expected[i], 1e-5);
+    }
+  }
+}
+
+TEST_F(ForeignModelTest, ABrokenFileNeverServesAndItsReasonCanBeRead) {
+  ASSERT_TRUE(WriteFileAtomically(dir_ / "model.onnx", "this is no model").ok());
+  ASSERT_TRUE(Cli({"model", "upload", "broken", dir_ / "model.onnx", "--format", "onnx"}))
+      << Output();
+  EXPECT_FALSE(
+      Cli({"deploy", "create", "broken", "--model", "broken", "--version", "1", "--wait"}));
+  EXPECT_THAT(Output(), HasSubstr("model.onnx: is not an ONNX model"));
+  const Answer answer = world_->owner().Post(
+      "/v2/models/broken/infer",
+      {{"inputs", {{{"name", "x"}, {"datatype", "FP32"}, {"shape", {1, 1}}, {"data", {1.0}}}}}});
+  EXPECT_FALSE(answer.ok());
+}
+
+TEST_F(ForeignModelTest, ARuntimeThatCannotRunItIsRefused) {
+  ASSERT_TRUE(Cli({"model", "upload", "digits", Fixture("onnx"), "--format", "onnx"})) << Output();
+  EXPECT_FALSE(Cli({"deploy", "create", "by-torch", "--model", "digits", "--version", "1",
+                    "--runtime", "torch", "--wait"}));
+  EXPECT_THAT(Output(), HasSubstr("the runtime \"torch\" runs artifacts of format \"slipway\""));
+}
+
+}  // namespace
+}  // namespace slipway::e2e
