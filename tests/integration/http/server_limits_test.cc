@@ -107,7 +107,7 @@ TEST_F(ServerLimitsTest, LetsARouteRaiseTheLimitOfItsBody) {
 }
 
 TEST_F(ServerLimitsTest, EndsAHeaderThatDoesNotComeToItsEnd) {
-  options_.header_timeout = absl::Milliseconds(100);
+  options_.header_timeout = absl::Seconds(1);  // enough for a whole one on a busy machine
   const Running running = ServeEcho();
   RawPeer half(server_->address());
   const RawPeer::Answer answer = half.Ask("GET / HTTP/1.1\r\nHost: ");
@@ -256,14 +256,14 @@ TEST_F(ServerLimitsTest, DoesNotTakeAReadersOwnTimeForAStall) {
 
 TEST_F(ServerLimitsTest, DoesNotCutAnUploadThatMakesProgress) {
   options_.total_timeout = absl::Milliseconds(100);
-  options_.stall_timeout = absl::Milliseconds(400);
+  options_.stall_timeout = absl::Seconds(2);
   const Running running =
       Serve([](std::shared_ptr<Exchange> exchange) { CountUpload(std::move(exchange), 0); });
   RawPeer peer(server_->address());
   peer.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 80000\r\n\r\n");
-  // 20 pieces, 600 ms: six times the total time-out and more than one stall's.
+  // 20 pieces, 2.4 s: 24 times the total time-out and more than one stall's.
   for (int i = 0; i < 20; ++i) {
-    ASSERT_TRUE(peer.IsQuietFor(milliseconds(30))) << "after piece " << i;
+    ASSERT_TRUE(peer.IsQuietFor(milliseconds(120))) << "after piece " << i;
     peer.Send(std::string(4000, 'x'));
   }
   EXPECT_EQ(peer.Read().body, "80000");
@@ -306,7 +306,8 @@ TEST_F(ServerLimitsTest, AnswersForAHandlerThatTakesTooLong) {
 
 TEST_F(ServerLimitsTest, DoesNotCutAStreamThatIsSilent) {
   options_.total_timeout = options_.stall_timeout = absl::Milliseconds(80);
-  options_.idle_timeout = options_.header_timeout = absl::Milliseconds(80);
+  options_.idle_timeout = absl::Milliseconds(80);
+  options_.header_timeout = absl::Seconds(1);  // enough for a whole one on a busy machine
   Promise<std::shared_ptr<Exchange>> kept;
   const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     exchange->StartResponse(200, {});
@@ -316,7 +317,7 @@ TEST_F(ServerLimitsTest, DoesNotCutAStreamThatIsSilent) {
   peer.Send(kGet);
   const std::shared_ptr<Exchange> stream = kept.Wait();
   Promise<bool> never;
-  EXPECT_FALSE(never.WaitFor(milliseconds(400)));
+  EXPECT_FALSE(never.WaitFor(milliseconds(1200)));
   stream->Write("an event", nullptr);
   stream->Finish();
   EXPECT_EQ(peer.Read().body, "an event");
