@@ -1,11 +1,11 @@
 // Memory stays flat whatever passes through. SLIPWAY_TEST_UPLOAD_BYTES makes the uploads longer.
 
 #include <cstdlib>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/integration/http/memory_watch.h"
 #include "tests/integration/http/server_fixture.h"
 #include "tests/support/sanitizers.h"
 
@@ -23,25 +23,6 @@ uint64_t UploadBytes() {
   const char* const bytes = std::getenv("SLIPWAY_TEST_UPLOAD_BYTES");
   return bytes == nullptr ? 256u << 20 : std::strtoull(bytes, nullptr, 10);
 }
-
-uint64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * 4096;
-}
-
-// Takes the peak of the process's memory beside a transfer.
-class MemoryWatch {
- public:
-  MemoryWatch() : before_(ResidentBytes()) {}
-  void Look() { peak_ = std::max(peak_, ResidentBytes()); }
-  uint64_t growth() const { return peak_ > before_ ? peak_ - before_ : 0; }
-
- private:
-  const uint64_t before_;
-  uint64_t peak_ = 0;
-};
 
 TEST_F(ServerMemoryTest, TakesALongUploadInFlatMemory) {
   struct Upload : std::enable_shared_from_this<Upload> {
