@@ -39,6 +39,23 @@ std::string Sha256Hex(std::string_view bytes);
 /// caller and aborts.
 Sha256Bytes HmacSha256(std::string_view key, std::string_view message);
 
+/// HMAC-SHA-256 by one key many times: what depends on the key alone is worked out once. Any
+/// thread.
+class HmacSha256Key {
+ public:
+  /// As HmacSha256.
+  explicit HmacSha256Key(std::string_view key);
+  ~HmacSha256Key();
+  HmacSha256Key(HmacSha256Key&& other) noexcept;
+  HmacSha256Key& operator=(HmacSha256Key&& other) noexcept;
+
+  Sha256Bytes Of(std::string_view message) const;
+
+ private:
+  evp_md_ctx_st* inner_;
+  evp_md_ctx_st* outer_;
+};
+
 /// True when both are equal; takes the same time wherever they differ. (The lengths may show.)
 bool ConstantTimeEqual(std::string_view a, std::string_view b);
 bool ConstantTimeEqual(const Sha256Bytes& a, const Sha256Bytes& b);

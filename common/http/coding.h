@@ -16,6 +16,12 @@ enum class Coding { kIdentity, kGzip, kDeflate };
 /// "identity", "gzip", "deflate", whatever their case; nothing for others.
 std::optional<Coding> ParseCoding(std::string_view name);
 
+/// "gzip"
+std::string_view CodingName(Coding coding);
+
+/// What an answer to a request with this Accept-Encoding is best sent in.
+Coding ChooseCoding(std::string_view accept_encoding);
+
 /// What decoded bytes may cost. A few bytes can stand for a thousand times as many; the more that a
 /// caller wants to be held for it, the more it has to send.
 struct DecodeLimits {
@@ -29,6 +35,9 @@ struct DecodeLimits {
 /// followed by something else), TooLarge.
 absl::StatusOr<std::string> Decode(Coding coding, std::string_view bytes,
                                    const DecodeLimits& limits);
+
+/// Bytes to send: made quickly rather than small. Deflate in zlib's format.
+std::string Encode(Coding coding, std::string_view bytes);
 
 }  // namespace slipway::http
 

@@ -29,7 +29,8 @@ struct LimitsConfig {
             {.min = 1024, .max = 1 << 20});
     v.Field("max_api_body_bytes", max_api_body_bytes, "JSON bodies of /api; 413 above it",
             {.min = 1024, .max = 4 << 20});
-    v.Field("max_infer_body_bytes", max_infer_body_bytes, "JSON bodies of /v2; 413 above it",
+    v.Field("max_infer_body_bytes", max_infer_body_bytes,
+            "Bodies of /v2, also after they are decompressed; 413 above it",
             {.min = 1024, .max = 1 << 30});
     v.Field("max_upload_bytes", max_upload_bytes, "Uploaded blobs; 413 above it", {.min = 1024});
     v.Field("max_connections", max_connections, "Open connections; 503 above it",
@@ -144,7 +145,9 @@ struct GatewayConfig {
         "Makes another operator's key, writes it to admin_key_file or standard output, and ends");
     v.Field("key_environment", key_environment, "The word in keys' text: slw_<word>_...");
     v.Field("server_name", server_name, "What /v2 says the server is called");
-    v.Field("io_threads", io_threads, "Threads that serve connections", {.min = 1, .max = 256});
+    v.Field("io_threads", io_threads,
+            "Threads that serve connections, and as many that take workers' answers",
+            {.min = 1, .max = 256});
     v.Field("pool_threads", pool_threads, "Threads for calls of /api and for large bodies",
             {.min = 1, .max = 256});
     v.Field("pool_queue", pool_queue, "How many of those may wait; 503 above it",

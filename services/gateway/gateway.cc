@@ -119,6 +119,7 @@ class Gateway::Impl : public http::Handler {
 
     auto key = Authenticate(head.headers);
     if (!key.ok()) return Refuse(*exchange, key.status());
+    if (protocol) return oip_->Handle(std::move(exchange), *std::move(key));
     // A body in another coding would be read as what it is not.
     if (const auto coding = head.headers.Find("content-encoding");
         coding && !http::EqualsIgnoringCase(*coding, "identity")) {
@@ -128,7 +129,6 @@ class Gateway::Impl : public http::Handler {
       response.status = 415;
       return Send(*exchange, std::move(response));
     }
-    if (protocol) return oip_->Handle(std::move(exchange), *std::move(key));
     if (path.starts_with("/api/")) return api_->Handle(std::move(exchange), *std::move(key));
     Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
   }
@@ -194,7 +194,7 @@ class Gateway::Impl : public http::Handler {
       backends_->Add(name, *channel);
       channels_[name] = *std::move(channel);
     }
-    workers_ = std::make_unique<WorkerDirectory>(config_.tls);
+    workers_ = std::make_unique<WorkerDirectory>(config_.tls, config_.io_threads);
     watcher_ = std::make_unique<RouteWatcher>(
         channels_["controller"],
         [this] { return tokens_->Issue(Principal(), ServiceId::kController); },
@@ -236,8 +236,8 @@ class Gateway::Impl : public http::Handler {
     OipHandler::Options oip;
     oip.server_name = config_.server_name;
     oip.version = Version();
-    oip.max_body_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
-    oip.timeout = config_.timeouts.infer;
+    oip.infer.max_body_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
+    oip.infer.timeout = config_.timeouts.infer;
     oip_ = std::make_unique<OipHandler>(
         oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *pool_, metrics_, clock_,
                                [this] { return ready(); }});

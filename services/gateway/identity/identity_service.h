@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "common/crypto/secret.h"
 #include "common/identity/principal.h"
 #include "common/status/status.h"
 #include "common/time/clock.h"

@@ -8,6 +8,7 @@
 
 #include "common/crypto/encoding.h"
 #include "common/crypto/random.h"
+#include "common/crypto/secret.h"
 #include "common/files/files.h"
 #include "fmt/format.h"
 
@@ -53,7 +54,7 @@ absl::StatusOr<Peppers> Peppers::Load(const std::string& path) {
     if (bytes->size() < kMinBytes) {
       return Wrong(path, fmt::format("line {} has under {} bytes", line_number, kMinBytes));
     }
-    if (!peppers.by_version_.emplace(version, Secret(*bytes)).second) {
+    if (!peppers.by_version_.emplace(version, HmacSha256Key(*bytes)).second) {
       return Wrong(path, fmt::format("version {} is there twice", version));
     }
   }
@@ -72,7 +73,7 @@ absl::Status Peppers::Create(const std::string& path) {
 std::optional<Sha256Bytes> Peppers::Mac(int64_t version, std::string_view key_text) const {
   const auto pepper = by_version_.find(version);
   if (pepper == by_version_.end()) return std::nullopt;
-  return HmacSha256(pepper->second.Reveal(), key_text);
+  return pepper->second.Of(key_text);
 }
 
 }  // namespace slipway::gateway

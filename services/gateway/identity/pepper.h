@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "common/crypto/hash.h"
-#include "common/crypto/secret.h"
 #include "common/status/status.h"
 
 namespace slipway::gateway {
@@ -33,7 +32,7 @@ class Peppers {
   std::optional<Sha256Bytes> Mac(int64_t version, std::string_view key_text) const;
 
  private:
-  std::map<int64_t, Secret> by_version_;
+  std::map<int64_t, HmacSha256Key> by_version_;
 };
 
 }  // namespace slipway::gateway

@@ -1,15 +1,15 @@
-#include <cmath>
-#include <cstring>
-#include <limits>
+#include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "common/tensor/data_type.h"
 #include "common/tensor/shape.h"
 #include "fmt/format.h"
-#include "inference/open_inference.pb.h"
 #include "services/gateway/oip/infer_json.h"
+#include "services/gateway/oip/json_tensor.h"
 #include "simdjson.h"
+#include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -23,228 +23,16 @@ constexpr size_t kMaxTensors = 256;
 constexpr size_t kMaxParameters = 64;
 // A parser keeps memory for the largest document it has seen, some five times its size.
 constexpr size_t kKeepParserBytes = 1 << 20;
+// Texts under this size are cheaper to copy than to refer to.
+constexpr size_t kCopyBytes = 4096;
 
-// A place in the request, written out only when there is an error to tell.
-struct Place {
-  const Place* parent = nullptr;
-  std::string_view key;
-  std::optional<size_t> index;
+using Input = inference::ModelInferRequest::InferInputTensor;
 
-  std::string ToString() const {
-    std::string text = parent == nullptr ? "" : parent->ToString();
-    if (index) return fmt::format("{}[{}]", text, *index);
-    if (!text.empty()) text += '.';
-    text += key.size() <= 80 ? std::string(key) : std::string(key.substr(0, 80)) + "...";
-    return text;
-  }
-};
-
-absl::Status Wrong(const Place& place, std::string_view problem) {
-  return InvalidField(place.ToString(), problem);
-}
-
-// ---- Elements ----------------------------------------------------------------------------------
-
-// One element of a tensor from its JSON value into `out`; not SUCCESS where it does not fit.
-template <class T>
-error_code ReadElement(simdjson::simdjson_result<sj::value> value, T& out) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return value.get_bool().get(out);
-  } else if constexpr (std::is_same_v<T, double>) {
-    return value.get_double().get(out);
-  } else if constexpr (std::is_same_v<T, float>) {
-    double wide = 0;
-    if (const error_code error = value.get_double().get(wide); error != SUCCESS) return error;
-    out = static_cast<float>(wide);
-    return std::isinf(out) ? simdjson::NUMBER_OUT_OF_RANGE : SUCCESS;
-  } else if constexpr (std::is_signed_v<T>) {
-    int64_t wide = 0;
-    if (const error_code error = value.get_int64().get(wide); error != SUCCESS) return error;
-    out = static_cast<T>(wide);
-    return out == wide ? SUCCESS : simdjson::NUMBER_OUT_OF_RANGE;
-  } else {
-    uint64_t wide = 0;
-    if (const error_code error = value.get_uint64().get(wide); error != SUCCESS) return error;
-    out = static_cast<T>(wide);
-    return out == wide ? SUCCESS : simdjson::NUMBER_OUT_OF_RANGE;
-  }
-}
-
-// Where the elements of a tensor of fixed-size elements go.
-template <class T>
-class FixedSink {
- public:
-  FixedSink(std::string& raw, size_t count) : raw_(raw), count_(count) {
-    raw_.resize(count * sizeof(T));
-  }
-  error_code Add(simdjson::simdjson_result<sj::value> value) {
-    if (added_ == count_) return simdjson::INDEX_OUT_OF_BOUNDS;
-    T element{};
-    if (const error_code error = ReadElement<T>(value, element); error != SUCCESS) return error;
-    std::memcpy(raw_.data() + added_ * sizeof(T), &element, sizeof(T));
-    ++added_;
-    return SUCCESS;
-  }
-  size_t added() const { return added_; }
-
- private:
-  std::string& raw_;
-  const size_t count_;
-  size_t added_ = 0;
-};
-
-// The same for BYTES: each element is its length and its bytes.
-class BytesSink {
- public:
-  BytesSink(std::string& raw, size_t count) : raw_(raw), count_(count) {}
-  error_code Add(simdjson::simdjson_result<sj::value> value) {
-    if (added_ == count_) return simdjson::INDEX_OUT_OF_BOUNDS;
-    std::string_view text;
-    if (const error_code error = value.get_string().get(text); error != SUCCESS) return error;
-    const uint32_t size = static_cast<uint32_t>(text.size());
-    raw_.append(reinterpret_cast<const char*>(&size), sizeof(size));
-    raw_.append(text);
-    ++added_;
-    return SUCCESS;
-  }
-  size_t added() const { return added_; }
-
- private:
-  std::string& raw_;
-  const size_t count_;
-  size_t added_ = 0;
-};
-
-// Reads `data`, flat or nested.
-template <class Sink>
-class DataReader {
- public:
-  DataReader(const Place& place, std::string_view datatype, const Shape& shape, Sink sink)
-      : place_(place), datatype_(datatype), shape_(shape), sink_(std::move(sink)) {}
-
-  absl::Status Read(simdjson::simdjson_result<sj::value> data, int64_t count) {
-    sj::array array;
-    if (const error_code error = data.get_array().get(array); error != SUCCESS) {
-      return Fail(error, "must be a list");
-    }
-    RETURN_IF_ERROR(ReadLevel(array, 0));
-    if (static_cast<int64_t>(sink_.added()) != count) {
-      return Wrong(place_, fmt::format("has {} elements, the shape {} says {}", sink_.added(),
-                                       shape_.ToString(), count));
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  absl::Status ReadLevel(sj::array array, size_t level) {
-    int64_t length = 0;
-    bool nested = false;
-    for (auto element : array) {
-      if (length == 0 && level + 1 < shape_.rank()) {
-        sj::json_type type{};
-        if (const error_code error = element.type().get(type); error != SUCCESS) {
-          return Fail(error, "");
-        }
-        nested = type == sj::json_type::array;
-        if (level > 0 && !nested) {
-          return Wrong(place_,
-                       fmt::format("is nested less deeply than the shape {}", shape_.ToString()));
-        }
-      }
-      if (nested) {
-        if (length == shape_[level]) return TooMany(level);
-        sj::array inner;
-        if (const error_code error = element.get_array().get(inner); error != SUCCESS) {
-          return Fail(error, "mixes lists and elements");
-        }
-        RETURN_IF_ERROR(ReadLevel(inner, level + 1));
-      } else if (const error_code error = sink_.Add(element); error != SUCCESS) {
-        return FailElement(error);
-      }
-      ++length;
-    }
-    // A flat list is as long as the whole tensor, which Read checks.
-    if ((nested || level > 0) && length != shape_[level]) {
-      return Wrong(place_, fmt::format("has a list of {} where the shape {} says {}", length,
-                                       shape_.ToString(), shape_[level]));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status TooMany(size_t level) const {
-    return Wrong(place_, fmt::format("has a list of more than {} where the shape {} says {}",
-                                     shape_[level], shape_.ToString(), shape_[level]));
-  }
-
-  absl::Status FailElement(error_code error) const {
-    switch (error) {
-      case simdjson::INDEX_OUT_OF_BOUNDS:
-        return Wrong(place_,
-                     fmt::format("has more elements than the shape {} says", shape_.ToString()));
-      case simdjson::NUMBER_OUT_OF_RANGE:
-      case simdjson::INCORRECT_TYPE:
-      case simdjson::NUMBER_ERROR:
-        return Wrong(place_, fmt::format("has at place {} no {}", sink_.added(), datatype_));
-      default:
-        return Fail(error, "");
-    }
-  }
-
-  // What is wrong with the document itself is told with the byte where it breaks, by the caller.
-  absl::Status Fail(error_code error, std::string_view problem) const {
-    if (error == simdjson::INCORRECT_TYPE && !problem.empty()) return Wrong(place_, problem);
-    return absl::DataLossError(simdjson::error_message(error));
-  }
-
-  const Place& place_;
-  const std::string_view datatype_;
-  const Shape& shape_;
-  Sink sink_;
-};
-
-template <class Sink>
-absl::Status ReadDataInto(simdjson::simdjson_result<sj::value> data, const Place& place,
-                          std::string_view datatype, const Shape& shape, int64_t count,
-                          std::string& raw) {
-  return DataReader<Sink>(place, datatype, shape, Sink(raw, static_cast<size_t>(count)))
-      .Read(data, count);
-}
-
-absl::Status ReadData(simdjson::simdjson_result<sj::value> data, const Place& place, DataType type,
-                      const Shape& shape, int64_t count, std::string& raw) {
-  const auto read = [&]<class Sink>() {
-    return ReadDataInto<Sink>(data, place, DataTypeName(type), shape, count, raw);
-  };
-  switch (type) {
-    case DataType::kBool:
-      return read.template operator()<FixedSink<bool>>();
-    case DataType::kUint8:
-      return read.template operator()<FixedSink<uint8_t>>();
-    case DataType::kUint16:
-      return read.template operator()<FixedSink<uint16_t>>();
-    case DataType::kUint32:
-      return read.template operator()<FixedSink<uint32_t>>();
-    case DataType::kUint64:
-      return read.template operator()<FixedSink<uint64_t>>();
-    case DataType::kInt8:
-      return read.template operator()<FixedSink<int8_t>>();
-    case DataType::kInt16:
-      return read.template operator()<FixedSink<int16_t>>();
-    case DataType::kInt32:
-      return read.template operator()<FixedSink<int32_t>>();
-    case DataType::kInt64:
-      return read.template operator()<FixedSink<int64_t>>();
-    case DataType::kFp32:
-      return read.template operator()<FixedSink<float>>();
-    case DataType::kFp64:
-      return read.template operator()<FixedSink<double>>();
-    case DataType::kBytes:
-      return read.template operator()<BytesSink>();
-    case DataType::kFp16:
-    case DataType::kBf16:
-      break;
-  }
-  return absl::InternalError("a datatype without a JSON form was read");
+// A long text stays where it is; pieces of the result share it.
+absl::Cord KeepBytes(std::string bytes) {
+  if (bytes.size() <= kCopyBytes) return absl::Cord(bytes);
+  const absl::string_view view(bytes.data(), bytes.size());
+  return absl::MakeCordFromExternal(view, [bytes = std::move(bytes)] {});
 }
 
 // ---- What is passed over -----------------------------------------------------------------------
@@ -292,10 +80,12 @@ error_code PassOver(simdjson::simdjson_result<sj::value> value, int depth) {
 
 // ---- The request -------------------------------------------------------------------------------
 
+// The JSON part of a request. Tensors in binary are left for the caller to take from what follows.
 class RequestReader {
  public:
-  RequestReader(size_t body_bytes, inference::ModelInferRequest& request)
-      : body_bytes_(body_bytes), request_(request) {}
+  // `json_bytes`: of the whole document.
+  RequestReader(size_t json_bytes, InferRequest& request, AnswerForm& form)
+      : json_bytes_(json_bytes), request_(request), head_(request.head), form_(form) {}
 
   absl::Status Read(sj::document& document) {
     sj::object object;
@@ -309,10 +99,13 @@ class RequestReader {
         RETURN_IF_ERROR(Once(seen_id, place));
         std::string_view id;
         RETURN_IF_ERROR(Check(field.value().get_string().get(id), place, "a text"));
-        request_.set_id(std::string(id));
+        head_.set_id(std::string(id));
       } else if (key == "parameters") {
         RETURN_IF_ERROR(Once(seen_parameters, place));
-        RETURN_IF_ERROR(ReadParameters(field.value(), place, *request_.mutable_parameters()));
+        RETURN_IF_ERROR(ReadParameters(field.value(), place, *head_.mutable_parameters()));
+        ASSIGN_OR_RETURN(const auto binary,
+                         TakeFlag("binary_data_output", place, *head_.mutable_parameters()));
+        form_.binary = binary.value_or(false);
       } else if (key == "inputs") {
         RETURN_IF_ERROR(Once(seen_inputs, place));
         RETURN_IF_ERROR(ReadInputs(field.value(), place));
@@ -326,9 +119,12 @@ class RequestReader {
     if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
       return absl::DataLossError("something follows the document");
     }
-    if (request_.inputs().empty()) return InvalidField("inputs", "must hold at least one tensor");
+    if (head_.inputs().empty()) return InvalidField("inputs", "must hold at least one tensor");
     return absl::OkStatus();
   }
+
+  // For each input its bytes behind the document; nothing for one whose elements are in it.
+  const std::vector<std::optional<uint64_t>>& binary_sizes() const { return binary_sizes_; }
 
  private:
   using Value = simdjson::simdjson_result<sj::value>;
@@ -401,6 +197,29 @@ class RequestReader {
     }
   }
 
+  // A parameter that is this door's own, and does not go on.
+  static absl::StatusOr<std::optional<bool>> TakeFlag(std::string_view name, const Place& place,
+                                                      Parameters& parameters) {
+    const auto found = parameters.find(std::string(name));
+    if (found == parameters.end()) return std::nullopt;
+    if (!found->second.has_bool_param()) return Wrong({&place, name, {}}, "must be true or false");
+    const bool flag = found->second.bool_param();
+    parameters.erase(found);
+    return flag;
+  }
+
+  static absl::StatusOr<std::optional<uint64_t>> TakeSize(std::string_view name, const Place& place,
+                                                          Parameters& parameters) {
+    const auto found = parameters.find(std::string(name));
+    if (found == parameters.end()) return std::nullopt;
+    if (!found->second.has_int64_param() || found->second.int64_param() < 0) {
+      return Wrong({&place, name, {}}, "must be a number of bytes");
+    }
+    const auto size = static_cast<uint64_t>(found->second.int64_param());
+    parameters.erase(found);
+    return size;
+  }
+
   absl::Status ReadInputs(Value value, const Place& place) {
     sj::array array;
     RETURN_IF_ERROR(Check(value.get_array().get(array), place, "a list"));
@@ -416,13 +235,14 @@ class RequestReader {
   }
 
   absl::Status ReadInput(sj::object& object, const Place& inputs, const Place& place) {
-    inference::ModelInferRequest::InferInputTensor& input = *request_.add_inputs();
-    std::string& raw = *request_.add_raw_input_contents();
+    Input& input = *head_.add_inputs();
+    std::string raw;
     std::optional<DataType> type;
+    std::optional<uint64_t> binary;
     bool seen_name = false, seen_type = false, seen_shape = false, seen_parameters = false,
          seen_data = false, data_was_read = false;
     const auto read_data = [&](Value value) -> absl::Status {
-      RETURN_IF_ERROR(ReadTensor(value, inputs, place, input, *type, raw));
+      RETURN_IF_ERROR(ReadData(value, inputs, place, input, *type, raw));
       data_was_read = true;
       return absl::OkStatus();
     };
@@ -441,9 +261,6 @@ class RequestReader {
         RETURN_IF_ERROR(Check(field.value().get_string().get(name), here, "a text"));
         type = ParseDataType(name);
         if (!type) return Wrong(here, "is no datatype");
-        if (*type == DataType::kFp16 || *type == DataType::kBf16) {
-          return Wrong(here, fmt::format("{} has no JSON form", name));
-        }
         input.set_datatype(std::string(name));
       } else if (key == "shape") {
         RETURN_IF_ERROR(Once(seen_shape, here));
@@ -451,9 +268,7 @@ class RequestReader {
       } else if (key == "parameters") {
         RETURN_IF_ERROR(Once(seen_parameters, here));
         RETURN_IF_ERROR(ReadParameters(field.value(), here, *input.mutable_parameters()));
-        if (input.parameters().contains("binary_data_size")) {
-          return Wrong(here, "binary tensors are not taken here");
-        }
+        ASSIGN_OR_RETURN(binary, TakeSize("binary_data_size", here, *input.mutable_parameters()));
       } else if (key == "data") {
         RETURN_IF_ERROR(Once(seen_data, here));
         // Most clients say first what it is. Where one does not, the data are read afterwards.
@@ -466,17 +281,23 @@ class RequestReader {
     const Place tensor{&inputs, input.name(), {}};
     if (!seen_type) return Wrong({&tensor, "datatype", {}}, "is missing");
     if (!seen_shape) return Wrong({&tensor, "shape", {}}, "is missing");
-    if (!seen_data) return Wrong({&tensor, "data", {}}, "is missing");
-    for (int i = 0; i + 1 < request_.inputs_size(); ++i) {
-      if (request_.inputs(i).name() == input.name()) return Wrong(tensor, "is given twice");
+    if (binary && seen_data) {
+      return Wrong({&tensor, "data", {}}, "is given beside binary_data_size");
     }
-    if (data_was_read) return absl::OkStatus();
-    RETURN_IF_ERROR(Sound(object.reset().error()));
-    return read_data(object.find_field_unordered("data"));
+    if (!binary && !seen_data) return Wrong({&tensor, "data", {}}, "is missing");
+    for (int i = 0; i + 1 < head_.inputs_size(); ++i) {
+      if (head_.inputs(i).name() == input.name()) return Wrong(tensor, "is given twice");
+    }
+    if (seen_data && !data_was_read) {
+      RETURN_IF_ERROR(Sound(object.reset().error()));
+      RETURN_IF_ERROR(read_data(object.find_field_unordered("data")));
+    }
+    request_.contents.push_back(KeepBytes(std::move(raw)));
+    binary_sizes_.push_back(binary);
+    return absl::OkStatus();
   }
 
-  static absl::Status ReadShape(Value value, const Place& place,
-                                inference::ModelInferRequest::InferInputTensor& input) {
+  static absl::Status ReadShape(Value value, const Place& place, Input& input) {
     sj::array array;
     RETURN_IF_ERROR(Check(value.get_array().get(array), place, "a list of positive integers"));
     for (auto element : array) {
@@ -495,21 +316,24 @@ class RequestReader {
     return absl::OkStatus();
   }
 
-  absl::Status ReadTensor(Value value, const Place& inputs, const Place& index,
-                          const inference::ModelInferRequest::InferInputTensor& input,
-                          DataType type, std::string& raw) {
+  absl::Status ReadData(Value value, const Place& inputs, const Place& index, const Input& input,
+                        DataType type, std::string& raw) {
     const Place named{&inputs, input.name(), {}};
     const Place& tensor = input.name().empty() ? index : named;
     const Place shape_place{&tensor, "shape", {}};
     const Place data_place{&tensor, "data", {}};
+    if (type == DataType::kFp16 || type == DataType::kBf16) {
+      return Wrong(data_place,
+                   fmt::format("{} has no JSON form: send it as binary data", DataTypeName(type)));
+    }
     const Shape shape(std::vector<int64_t>(input.shape().begin(), input.shape().end()));
     const absl::StatusOr<int64_t> count = shape.ElementCount("shape");
     // Each element takes two bytes of JSON, so that no number of a caller's is allocated.
-    if (!count.ok() || static_cast<uint64_t>(*count) > body_bytes_) {
+    if (!count.ok() || static_cast<uint64_t>(*count) > json_bytes_) {
       return Wrong(shape_place,
                    fmt::format("{} has more elements than the body has bytes", shape.ToString()));
     }
-    return ReadData(value, data_place, type, shape, *count, raw);
+    return ReadTensor(value, data_place, type, shape, *count, raw);
   }
 
   absl::Status ReadOutputs(Value value, const Place& place) {
@@ -521,7 +345,8 @@ class RequestReader {
       if (index++ == kMaxTensors) return Wrong(place, "has too many tensors");
       sj::object object;
       RETURN_IF_ERROR(Check(element.get_object().get(object), here, "an object"));
-      auto& output = *request_.add_outputs();
+      auto& output = *head_.add_outputs();
+      std::optional<bool> binary;
       bool seen_name = false, seen_parameters = false;
       for (auto field : object) {
         std::string_view key;
@@ -535,43 +360,122 @@ class RequestReader {
         } else if (key == "parameters") {
           RETURN_IF_ERROR(Once(seen_parameters, member));
           RETURN_IF_ERROR(ReadParameters(field.value(), member, *output.mutable_parameters()));
+          ASSIGN_OR_RETURN(binary, TakeFlag("binary_data", member, *output.mutable_parameters()));
         } else {
           RETURN_IF_ERROR(Sound(PassOver(field.value(), 0)));
         }
       }
       if (output.name().empty()) return Wrong({&here, "name", {}}, "is missing");
+      if (binary) form_.outputs.emplace_back(output.name(), *binary);
     }
     return absl::OkStatus();
   }
 
-  const size_t body_bytes_;
-  inference::ModelInferRequest& request_;
+  const size_t json_bytes_;
+  InferRequest& request_;
+  inference::ModelInferRequest& head_;
+  AnswerForm& form_;
+  std::vector<std::optional<uint64_t>> binary_sizes_;
 };
 
-}  // namespace
-
-absl::Status ReadInferRequest(std::string& body, inference::ModelInferRequest& request) {
+absl::Status ReadDocument(std::string& body, size_t json_bytes, RequestReader& reader) {
   thread_local sj::parser parser;
-  body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
+  // The parser may look at so many bytes behind the document; binary tensors will do.
+  if (body.capacity() < json_bytes + simdjson::SIMDJSON_PADDING) {
+    body.reserve(json_bytes + simdjson::SIMDJSON_PADDING);
+  }
   sj::document document;
   const error_code error =
-      parser.iterate(simdjson::padded_string_view(body.data(), body.size(), body.capacity()))
+      parser.iterate(simdjson::padded_string_view(body.data(), json_bytes, body.capacity()))
           .get(document);
   absl::Status status;
   if (error != SUCCESS) {
     status = InvalidField("body", fmt::format("is not JSON: {}", simdjson::error_message(error)));
   } else {
-    status = RequestReader(body.size(), request).Read(document);
+    status = reader.Read(document);
     if (absl::IsDataLoss(status)) {
       const char* at = nullptr;
       const bool known = document.current_location().get(at) == SUCCESS;
       status = InvalidField(
           "body", fmt::format("is not JSON: the syntax breaks at byte {}",
-                              known ? static_cast<size_t>(at - body.data()) : body.size()));
+                              known ? static_cast<size_t>(at - body.data()) : json_bytes));
     }
   }
-  if (body.size() > kKeepParserBytes) parser = sj::parser();
+  if (json_bytes > kKeepParserBytes) parser = sj::parser();
   return status;
+}
+
+}  // namespace
+
+absl::Status ReadInferRequest(std::string body, std::optional<uint64_t> json_bytes,
+                              InferRequest& request, AnswerForm& form) {
+  if (json_bytes && *json_bytes > body.size()) {
+    return InvalidField("inference-header-content-length",
+                        fmt::format("is {}, and the body has {} bytes", *json_bytes, body.size()));
+  }
+  const size_t document = json_bytes.value_or(body.size());
+  RequestReader reader(document, request, form);
+  RETURN_IF_ERROR(ReadDocument(body, document, reader));
+
+  const absl::Cord binary = KeepBytes(std::move(body)).Subcord(document, SIZE_MAX);
+  size_t taken = 0;
+  for (size_t i = 0; i < request.contents.size(); ++i) {
+    const std::optional<uint64_t> size = reader.binary_sizes()[i];
+    if (!size) continue;
+    if (*size > binary.size() - taken) {
+      return InvalidField(
+          fmt::format("inputs.{}.parameters.binary_data_size", request.head.inputs(i).name()),
+          fmt::format("is {}, and {} bytes are left{}", *size, binary.size() - taken,
+                      json_bytes ? "" : ": inference-header-content-length is missing"));
+    }
+    request.contents[i] = binary.Subcord(taken, *size);
+    taken += *size;
+  }
+  if (taken != binary.size()) {
+    return InvalidField("body",
+                        fmt::format("has {} bytes behind the last tensor", binary.size() - taken));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadRawRequest(std::string body, const registry::v1::Signature& signature,
+                            InferRequest& request, AnswerForm& form) {
+  if (signature.inputs_size() != 1) {
+    return InvalidField("inference-header-content-length",
+                        "may be 0 only where the model has one input");
+  }
+  const registry::v1::TensorSpec& spec = signature.inputs(0);
+  Input& input = *request.head.add_inputs();
+  input.set_name(spec.name());
+  input.set_datatype(spec.datatype());
+  const std::optional<DataType> type = ParseDataType(spec.datatype());
+  if (!type) return absl::InternalError("a model's signature could not be understood");
+  // A batch of one: the first dimension is 1 where it is free, and one other may follow from the
+  // body's length.
+  uint64_t known = ElementSize(*type);
+  int free = -1;
+  for (int i = 0; i < spec.shape_size(); ++i) {
+    const int64_t size = spec.shape(i) >= 0 ? spec.shape(i) : 1;
+    if (spec.shape(i) < 0 && i > 0) {
+      if (free >= 0) {
+        return InvalidField("inference-header-content-length",
+                            "may be 0 only where one dimension at most is free beside the batch");
+      }
+      free = i;
+    }
+    known *= static_cast<uint64_t>(size);
+    input.add_shape(size);
+  }
+  if (*type == DataType::kBytes) {
+    // The body is the one element, without its length.
+    const auto size = static_cast<uint32_t>(body.size());
+    body.insert(0, reinterpret_cast<const char*>(&size), sizeof(size));
+  } else if (free >= 0 && known > 0) {
+    input.set_shape(free, static_cast<int64_t>(body.size() / known));
+  }
+  request.contents.push_back(KeepBytes(std::move(body)));
+  form.binary = true;
+  return absl::OkStatus();
 }
 
 }  // namespace slipway::gateway

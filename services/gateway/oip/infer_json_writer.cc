@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -129,13 +130,19 @@ absl::Status WriteData(std::string_view name, DataType type, std::string_view ra
   return Broken(name);
 }
 
+// Bytes in one piece; `scratch` holds them where they are in several.
+std::string_view Flat(const absl::Cord& content, std::string& scratch) {
+  if (const auto flat = content.TryFlat()) return {flat->data(), flat->size()};
+  absl::CopyCordToString(content, &scratch);
+  return scratch;
+}
+
 using Parameters = google::protobuf::Map<std::string, inference::InferParameter>;
 
 // ,"parameters":{...} where there are any.
 void WriteParameters(const Parameters& parameters, std::string& out) {
   bool first = true;
   for (const auto& [name, parameter] : parameters) {
-    if (name == kComputeMicrosParameter) continue;
     out += first ? ",\"parameters\":{" : ",";
     first = false;
     AppendJsonString(name, out);
@@ -167,15 +174,34 @@ void WriteParameters(const Parameters& parameters, std::string& out) {
   if (!first) out += '}';
 }
 
+bool IsBinary(const AnswerForm& form, std::string_view output) {
+  for (const auto& [name, binary] : form.outputs) {
+    if (name == output) return binary;
+  }
+  return form.binary;
+}
+
+// ,"parameters":{...} and the size of what follows the JSON.
+void WriteBinaryParameters(const Parameters& parameters, size_t bytes, std::string& out) {
+  const size_t before = out.size();
+  WriteParameters(parameters, out);
+  if (out.size() == before) {
+    out += ",\"parameters\":{";
+  } else {
+    out.back() = ',';
+  }
+  fmt::format_to(std::back_inserter(out), "\"binary_data_size\":{}}}", bytes);
+}
+
 absl::Status WriteOutput(const inference::ModelInferResponse::InferOutputTensor& output,
-                         std::string_view raw, std::string& out) {
+                         const absl::Cord& content, bool binary, std::string& out) {
   const std::optional<DataType> type = ParseDataType(output.datatype());
   const Shape shape(std::vector<int64_t>(output.shape().begin(), output.shape().end()));
   const absl::StatusOr<int64_t> count = shape.ElementCount("shape");
   if (!type || !count.ok()) return Broken(output.name());
   if (*type != DataType::kBytes) {
     const absl::StatusOr<int64_t> bytes = shape.ByteCount(*type, "shape");
-    if (!bytes.ok() || *bytes != static_cast<int64_t>(raw.size())) return Broken(output.name());
+    if (!bytes.ok() || *bytes != static_cast<int64_t>(content.size())) return Broken(output.name());
   }
   out += "{\"name\":";
   AppendJsonString(output.name(), out);
@@ -187,10 +213,16 @@ absl::Status WriteOutput(const inference::ModelInferResponse::InferOutputTensor&
   out += "],\"datatype\":\"";
   out += output.datatype();
   out += '"';
-  WriteParameters(output.parameters(), out);
-  out += ",\"data\":[";
-  RETURN_IF_ERROR(WriteData(output.name(), *type, raw, *count, out));
-  out += "]}";
+  if (binary) {
+    WriteBinaryParameters(output.parameters(), content.size(), out);
+  } else {
+    WriteParameters(output.parameters(), out);
+    out += ",\"data\":[";
+    std::string scratch;
+    RETURN_IF_ERROR(WriteData(output.name(), *type, Flat(content, scratch), *count, out));
+    out += ']';
+  }
+  out += '}';
   return absl::OkStatus();
 }
 
@@ -240,32 +272,45 @@ bool AppendJsonString(std::string_view text, std::string& out) {
   return true;
 }
 
-absl::StatusOr<std::string> WriteInferResponse(const inference::ModelInferResponse& response,
-                                               std::string_view model_name,
-                                               std::string_view model_version) {
-  if (response.raw_output_contents_size() != response.outputs_size()) {
-    return absl::InternalError("the worker's answer has no raw content for each output");
+absl::StatusOr<InferBody> WriteInferAnswer(const InferAnswer& answer, const AnswerForm& form,
+                                           std::string_view model_name,
+                                           std::string_view model_version) {
+  const inference::ModelInferResponse& head = answer.head;
+  std::vector<bool> binary;
+  size_t binary_bytes = 0;
+  size_t json_bytes = 256;
+  for (int i = 0; i < head.outputs_size(); ++i) {
+    binary.push_back(IsBinary(form, head.outputs(i).name()));
+    json_bytes += 128;
+    (binary[i] ? binary_bytes : json_bytes) += (binary[i] ? 1 : 3) * answer.contents[i].size();
   }
-  size_t bytes = 256;
-  for (const std::string& raw : response.raw_output_contents()) bytes += 128 + 3 * raw.size();
-  std::string out;
-  out.reserve(bytes);
+  InferBody body;
+  std::string& out = body.bytes;
+  out.reserve(json_bytes + binary_bytes);
   out += "{\"model_name\":";
   AppendJsonString(model_name, out);
   out += ",\"model_version\":";
   AppendJsonString(model_version, out);
-  if (!response.id().empty()) {
+  if (!head.id().empty()) {
     out += ",\"id\":";
-    AppendJsonString(response.id(), out);
+    AppendJsonString(head.id(), out);
   }
-  WriteParameters(response.parameters(), out);
+  WriteParameters(head.parameters(), out);
   out += ",\"outputs\":[";
-  for (int i = 0; i < response.outputs_size(); ++i) {
+  for (int i = 0; i < head.outputs_size(); ++i) {
     if (i > 0) out += ',';
-    RETURN_IF_ERROR(WriteOutput(response.outputs(i), response.raw_output_contents(i), out));
+    RETURN_IF_ERROR(WriteOutput(head.outputs(i), answer.contents[i], binary[i], out));
   }
   out += "]}";
-  return out;
+  if (std::find(binary.begin(), binary.end(), true) == binary.end()) return body;
+  body.json_bytes = out.size();
+  for (int i = 0; i < head.outputs_size(); ++i) {
+    if (!binary[i]) continue;
+    for (const absl::string_view chunk : answer.contents[i].Chunks()) {
+      out.append(chunk.data(), chunk.size());
+    }
+  }
+  return body;
 }
 
 }  // namespace slipway::gateway

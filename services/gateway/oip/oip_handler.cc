@@ -1,21 +1,22 @@
 #include "services/gateway/oip/oip_handler.h"
 
 #include <algorithm>
-#include <optional>
+#include <set>
 #include <utility>
 
-#include "common/http/uri.h"
-#include "common/log/log.h"
 #include "common/names/names.h"
-#include "common/sync/mutex.h"
 #include "fmt/format.h"
 #include "inference/open_inference.pb.h"
+#include "nlohmann/json.hpp"
 #include "services/gateway/error_body.h"
-#include "services/gateway/oip/infer_json.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "services/gateway/oip/descriptions.h"
+#include "services/gateway/oip/message_json.h"
+#include "services/gateway/oip/prediction.h"
 
 namespace slipway::gateway {
 namespace {
+
+constexpr uint64_t kMaxIndexBody = 4096;
 
 http::Response JsonAnswer(int status, std::string body) {
   http::Response response;
@@ -25,259 +26,27 @@ http::Response JsonAnswer(int status, std::string body) {
   return response;
 }
 
-std::string Quoted(std::string_view text) {
-  std::string out;
-  AppendJsonString(text, out);
-  return out;
+absl::Status NothingHere() { return absl::NotFoundError("there is nothing here"); }
+
+absl::Status NoWorker() {
+  return absl::UnavailableError("no worker is ready with this model; try again");
 }
 
-void AppendTensors(std::string_view key,
-                   const google::protobuf::RepeatedPtrField<registry::v1::TensorSpec>& tensors,
-                   std::string& out) {
-  out += fmt::format(",\"{}\":[", key);
-  bool first = true;
-  for (const registry::v1::TensorSpec& tensor : tensors) {
-    out += fmt::format("{}{{\"name\":{},\"datatype\":{},\"shape\":[{}]}}", first ? "" : ",",
-                       Quoted(tensor.name()), Quoted(tensor.datatype()),
-                       fmt::join(tensor.shape(), ","));
-    first = false;
+// What the workers answered; an error only where none did.
+template <class Message>
+absl::StatusOr<std::vector<Message>> Parsed(const std::vector<Worker::Outcome>& outcomes) {
+  std::vector<Message> messages;
+  for (const Worker::Outcome& outcome : outcomes) {
+    if (!outcome.status.ok()) continue;
+    if (!messages.emplace_back().ParseFromString(std::string(outcome.answer))) {
+      return absl::InternalError("the worker's answer could not be understood");
+    }
   }
-  out += ']';
+  if (messages.empty() && !outcomes.empty()) return outcomes[0].status;
+  return messages;
 }
-
-// A caller's random number from the id that the listener made for the request.
-uint64_t RandomOf(std::string_view request_id) { return std::hash<std::string_view>()(request_id); }
 
 }  // namespace
-
-// "/v2/models/<name>[/versions/<version>][/<verb>]"
-struct OipHandler::ModelPath {
-  std::string name;
-  std::string version;
-  std::string verb;
-
-  // Nothing for any other path, and for names that no model can have.
-  static std::optional<ModelPath> Parse(std::string_view path) {
-    constexpr std::string_view kPrefix = "/v2/models/";
-    if (!path.starts_with(kPrefix)) return std::nullopt;
-    path.remove_prefix(kPrefix.size());
-    std::vector<std::string_view> parts;
-    for (;;) {
-      const size_t slash = path.find('/');
-      parts.push_back(path.substr(0, slash));
-      if (slash == std::string_view::npos) break;
-      path.remove_prefix(slash + 1);
-      if (parts.size() > 4) return std::nullopt;
-    }
-    ModelPath parsed;
-    size_t next = 1;
-    if (parts.size() >= 3 && parts[1] == "versions") {
-      parsed.version = parts[2];
-      next = 3;
-      if (parsed.version.empty() || parsed.version.size() > 20) return std::nullopt;
-    }
-    if (parts.size() > next + 1) return std::nullopt;
-    if (parts.size() == next + 1) {
-      parsed.verb = parts[next];
-      if (parsed.verb.empty()) return std::nullopt;
-    }
-    auto name = http::PercentDecode(parts[0]);
-    if (!name.ok() || !IsSlug(*name)) return std::nullopt;
-    parsed.name = *std::move(name);
-    return parsed;
-  }
-};
-
-// One prediction, from its head to its row in the journal. Owned by whatever it waits for: the
-// body, the pool, the worker, the peer.
-class OipHandler::InferCall : public std::enable_shared_from_this<InferCall> {
- public:
-  InferCall(OipHandler& handler, std::shared_ptr<http::Exchange> exchange,
-            std::shared_ptr<const KnownKey> key, std::shared_ptr<const Endpoint> endpoint,
-            std::string version)
-      : handler_(handler),
-        in_flight_(handler.in_flight_),
-        exchange_(std::move(exchange)),
-        key_(std::move(key)),
-        endpoint_(std::move(endpoint)),
-        version_(std::move(version)),
-        start_(handler.parts_.clock.Monotonic()) {}
-
-  void Start() {
-    exchange_->ReadBody(handler_.options_.max_body_bytes,
-                        [self = shared_from_this()](absl::StatusOr<std::string> body) {
-                          self->OnBody(std::move(body));
-                        });
-  }
-
- private:
-  void OnBody(absl::StatusOr<std::string> body) {
-    if (!body.ok()) {
-      // The listener has answered.
-      Observe(ToHttpCode(body.status()));
-      return;
-    }
-    body_ = *std::move(body);
-    if (body_.size() <= handler_.options_.inline_body_bytes) return Read();
-    if (!handler_.parts_.pool.Submit([self = shared_from_this()] { self->Read(); })) {
-      handler_.parts_.metrics.CountRefusal("busy");
-      Fail(absl::UnavailableError("the gateway is busy; try again"));
-    }
-  }
-
-  void Read() {
-    input_bytes_ = body_.size();
-    if (const absl::Status status = ReadInferRequest(body_, request_); !status.ok()) {
-      return Fail(status);
-    }
-    std::string().swap(body_);
-    const uint64_t random = RandomOf(exchange_->head().request_id);
-    target_ = endpoint_->Choose(version_, random);
-    if (target_ == nullptr || target_->workers.empty()) {
-      return Fail(absl::UnavailableError("no worker is ready with this model; try again"));
-    }
-    request_.set_model_name(endpoint_->deployment);
-    request_.set_model_version(target_->version);
-    absl::StatusOr<Recorder::Ticket> ticket = handler_.parts_.recorder.Admit();
-    if (!ticket.ok()) return Fail(ticket.status());
-    ticket_ = *std::move(ticket);
-    exchange_->OnCancel([weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->Cancel();
-    });
-    deadline_ = handler_.parts_.clock.Now() + handler_.options_.timeout;
-    Send(nullptr, random);
-  }
-
-  void Send(const Worker* except, uint64_t random) {
-    ++attempts_;
-    worker_ = ChooseWorker(*target_, except, random);
-    if (worker_ == nullptr) return Fail(absl::UnavailableError("no worker can be reached"));
-    const absl::StatusOr<std::string> token =
-        handler_.parts_.tokens.Issue(key_->principal, ServiceId::kWorker);
-    if (!token.ok()) return Fail(token.status());
-    worker_->in_flight().fetch_add(1, std::memory_order_relaxed);
-    std::shared_ptr<WorkerCall> call = worker_->Infer(
-        {.token = *token, .request_id = exchange_->head().request_id, .deadline = deadline_},
-        request_, response_,
-        [self = shared_from_this()](const absl::Status& status, bool never_sent) {
-          self->OnAnswer(status, never_sent);
-        });
-    MutexLock lock(mutex_);
-    if (cancelled_) {
-      call->Cancel();
-    } else {
-      call_ = std::move(call);
-    }
-  }
-
-  // The caller left: its work need not go on.
-  void Cancel() {
-    std::shared_ptr<WorkerCall> call;
-    {
-      MutexLock lock(mutex_);
-      cancelled_ = true;
-      call = std::move(call_);
-    }
-    if (call != nullptr) call->Cancel();
-  }
-
-  void OnAnswer(const absl::Status& status, bool never_sent) {
-    worker_->in_flight().fetch_sub(1, std::memory_order_relaxed);
-    if (status.ok()) return Answer();
-    if (never_sent && attempts_ < handler_.options_.max_attempts) {
-      // By now the worker may have been replaced.
-      const std::shared_ptr<Worker> gone = worker_;
-      const auto fresh = handler_.parts_.routes.Get()->Find(endpoint_->tenant, endpoint_->name);
-      const Target* target = fresh == nullptr ? nullptr : fresh->Choose(target_->version, 0);
-      if (target != nullptr) {
-        endpoint_ = fresh;
-        target_ = target;
-        if (std::any_of(target->workers.begin(), target->workers.end(),
-                        [&](const auto& worker) { return worker != gone; })) {
-          response_.Clear();
-          return Send(gone.get(), RandomOf(exchange_->head().request_id) + attempts_);
-        }
-      }
-    }
-    Fail(status);
-  }
-
-  void Answer() {
-    absl::StatusOr<std::string> text =
-        WriteInferResponse(response_, endpoint_->name, target_->version);
-    if (!text.ok()) return Fail(text.status());
-
-    v1::UsageRecord record;
-    record.set_tenant(key_->principal.tenant);
-    record.set_key_id(key_->principal.key_id);
-    record.set_kind("inference");
-    record.set_resource(endpoint_->deployment);
-    record.set_model_version(target_->model_version);
-    record.set_quantity(1);
-    record.set_request_id(exchange_->head().request_id);
-    record.set_http_code(200);
-    record.set_input_bytes(static_cast<int64_t>(input_bytes_));
-    record.set_output_bytes(static_cast<int64_t>(text->size()));
-    const auto compute = response_.parameters().find(std::string(kComputeMicrosParameter));
-    if (compute != response_.parameters().end()) {
-      record.set_compute_micros(compute->second.int64_param());
-    }
-    // Before the first byte of the answer.
-    if (const absl::Status status = handler_.parts_.recorder.Record(ticket_, record);
-        !status.ok()) {
-      return Fail(status);
-    }
-    const bool delivered = exchange_->Respond(
-        JsonAnswer(200, *std::move(text)), [self = shared_from_this()](const absl::Status& sent) {
-          self->Settle(sent.ok() ? 200 : kCallerLeft);
-        });
-    if (delivered) Settle(200);
-  }
-
-  void Settle(int http_code) {
-    handler_.parts_.recorder.Settle(std::move(ticket_), http_code);
-    Observe(http_code);
-  }
-
-  void Fail(const absl::Status& status) {
-    const std::string& request_id = exchange_->head().request_id;
-    http::Response response = ProtocolError(status, request_id);
-    const int code = response.status;
-    if (code == 500) {
-      Log(Severity::kError, "prediction_failed",
-          {{"endpoint", endpoint_->deployment}, {"request_id", request_id}, {"error", status}});
-    }
-    exchange_->Respond(std::move(response));
-    Observe(code);
-  }
-
-  void Observe(int http_code) {
-    const absl::Duration took = handler_.parts_.clock.Monotonic() - start_;
-    handler_.infer_.Observe(http_code, took);
-    endpoint_->metrics->Observe(http_code, took);
-  }
-
-  OipHandler& handler_;
-  const InFlight::Guard in_flight_;
-  const std::shared_ptr<http::Exchange> exchange_;
-  const std::shared_ptr<const KnownKey> key_;
-  std::shared_ptr<const Endpoint> endpoint_;
-  const std::string version_;
-  const absl::Duration start_;
-  std::string body_;
-  size_t input_bytes_ = 0;
-  const Target* target_ = nullptr;  // of endpoint_
-  std::shared_ptr<Worker> worker_;
-  inference::ModelInferRequest request_;
-  inference::ModelInferResponse response_;
-  Recorder::Ticket ticket_;
-  absl::Time deadline_;
-  int attempts_ = 0;
-
-  Mutex mutex_;
-  bool cancelled_ GUARDED_BY(mutex_) = false;
-  std::shared_ptr<WorkerCall> call_ GUARDED_BY(mutex_);
-};
 
 OipHandler::OipHandler(Options options, Parts parts)
     : options_(std::move(options)),
@@ -285,7 +54,8 @@ OipHandler::OipHandler(Options options, Parts parts)
       infer_(parts_.metrics.Method("v2/infer")),
       metadata_(parts_.metrics.Method("v2/metadata")),
       health_(parts_.metrics.Method("v2/health")),
-      other_(parts_.metrics.Method("other")) {}
+      other_(parts_.metrics.Method("other")),
+      predictions_{parts_.routes, parts_.recorder, parts_.tokens, parts_.clock, infer_} {}
 
 void OipHandler::Answer(http::Exchange& exchange, RequestMetrics& metrics, int status,
                         std::string body) {
@@ -322,25 +92,28 @@ bool OipHandler::HandleAnonymous(const std::shared_ptr<http::Exchange>& exchange
   return true;
 }
 
-void OipHandler::Handle(std::shared_ptr<http::Exchange> exchange,
-                        std::shared_ptr<const KnownKey> key) {
+void OipHandler::Handle(Exchange exchange, Key key) {
   const std::string_view path = exchange->head().path();
   if (path == "/v2" || path == "/v2/") {
     if (!Takes(*exchange, "GET")) return;
     return Answer(*exchange, metadata_, 200,
-                  fmt::format(R"({{"name":{},"version":{},"extensions":[]}})",
-                              Quoted(options_.server_name), Quoted(options_.version)));
+                  MessageJson(DescribeServer(options_.server_name, options_.version)));
   }
+  if (path == "/v2/models/stats") {
+    if (!Takes(*exchange, "GET")) return;
+    return SayStatistics(std::move(exchange), *key, nullptr, "");
+  }
+  if (path.starts_with("/v2/repository/")) return HandleRepository(exchange, *key);
   const auto model = ModelPath::Parse(path);
-  if (!model) return Refuse(*exchange, other_, absl::NotFoundError("there is nothing here"));
+  if (!model) return Refuse(*exchange, other_, NothingHere());
   HandleModel(std::move(exchange), std::move(key), *model);
 }
 
-void OipHandler::HandleModel(std::shared_ptr<http::Exchange> exchange,
-                             std::shared_ptr<const KnownKey> key, const ModelPath& path) {
+void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) {
   const bool infer = path.verb == "infer";
-  if (!infer && !path.verb.empty() && path.verb != "ready") {
-    return Refuse(*exchange, other_, absl::NotFoundError("there is nothing here"));
+  if (!infer && !path.verb.empty() && path.verb != "ready" && path.verb != "config" &&
+      path.verb != "stats") {
+    return Refuse(*exchange, other_, NothingHere());
   }
   if (!Takes(*exchange, infer ? "POST" : "GET")) return;
   RequestMetrics& metrics = infer ? infer_ : metadata_;
@@ -349,7 +122,7 @@ void OipHandler::HandleModel(std::shared_ptr<http::Exchange> exchange,
     return Refuse(*exchange, metrics,
                   absl::PermissionDeniedError("this key's role does not call models"));
   }
-  const auto endpoint = parts_.routes.Get()->Find(key->principal.tenant, path.name);
+  auto endpoint = parts_.routes.Get()->Find(key->principal.tenant, path.name);
   const Target* target = endpoint == nullptr ? nullptr : endpoint->Choose(path.version, 0);
   // Another tenant's model, an absent model and an absent version are told alike.
   if (endpoint == nullptr || (target == nullptr && !path.version.empty())) {
@@ -359,44 +132,168 @@ void OipHandler::HandleModel(std::shared_ptr<http::Exchange> exchange,
                                : fmt::format("model {} version {}", path.name, path.version)));
   }
   if (infer) {
-    const http::Headers& headers = exchange->head().headers;
-    if (headers.Has("inference-header-content-length")) {
-      return Refuse(*exchange, metrics,
-                    InvalidField("inference-header-content-length",
-                                 "binary tensors are not taken here; send JSON"));
+    if (target == nullptr) return Refuse(*exchange, metrics, NoWorker());
+    return Infer(std::move(exchange), std::move(key), std::move(endpoint), *target, path.version);
+  }
+  if (path.verb == "ready") return SayReady(*exchange, *endpoint, target);
+  if (path.verb == "config") {
+    return SayConfig(std::move(exchange), *key, std::move(endpoint), target);
+  }
+  if (path.verb == "stats") {
+    return SayStatistics(std::move(exchange), *key, endpoint.get(), path.version);
+  }
+  Answer(*exchange, metrics, 200, MessageJson(DescribeModel(*endpoint, path.version)));
+}
+
+void OipHandler::Infer(Exchange exchange, Key key, std::shared_ptr<const Endpoint> endpoint,
+                       const Target& target, const std::string& version) {
+  auto prediction = std::make_shared<Prediction>(predictions_, std::move(key), std::move(endpoint),
+                                                 version, exchange->head().request_id);
+  std::make_shared<InferCall>(
+      InferCall::Parts{options_.infer, parts_.pool, parts_.metrics, parts_.clock, in_flight_},
+      std::move(exchange), std::move(prediction), target.signature)
+      ->Start();
+}
+
+void OipHandler::SayReady(http::Exchange& exchange, const Endpoint& endpoint,
+                          const Target* target) {
+  nlohmann::json body = {{"name", endpoint.name}, {"ready", true}};
+  if (target != nullptr && !target->workers.empty()) {
+    return Answer(exchange, metadata_, 200, body.dump());
+  }
+  body["ready"] = false;
+  body["error"] = "no worker is ready with it";
+  Answer(exchange, metadata_, 503, body.dump());
+}
+
+void OipHandler::Ask(const Exchange& exchange, const KnownKey& key, std::string_view method,
+                     std::vector<WorkerQuery> queries, absl::AnyInvocable<void(Outcomes)> done) {
+  const absl::StatusOr<std::string> token = parts_.tokens.Issue(key.principal, ServiceId::kWorker);
+  if (!token.ok()) return Refuse(*exchange, metadata_, token.status());
+  AskWorkers(method,
+             {.token = *token,
+              .request_id = exchange->head().request_id,
+              .deadline = parts_.clock.Now() + options_.query_timeout},
+             std::move(queries),
+             [done = std::move(done), in_flight = std::make_unique<InFlight::Guard>(in_flight_)](
+                 Outcomes outcomes) mutable { done(std::move(outcomes)); });
+}
+
+void OipHandler::SayConfig(Exchange exchange, const KnownKey& key,
+                           std::shared_ptr<const Endpoint> endpoint, const Target* target) {
+  const auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
+  if (worker == nullptr) return Refuse(*exchange, metadata_, NoWorker());
+  inference::ModelConfigRequest request;
+  request.set_name(endpoint->deployment);
+  request.set_version(target->version);
+  Ask(exchange, key, "ModelConfig", {{worker, request.SerializeAsString()}},
+      [this, exchange, endpoint](const Outcomes& outcomes) {
+        auto answers = Parsed<inference::ModelConfigResponse>(outcomes);
+        if (!answers.ok()) return Refuse(*exchange, metadata_, answers.status());
+        inference::ModelConfig& config = *(*answers)[0].mutable_config();
+        config.set_name(endpoint->name);
+        Answer(*exchange, metadata_, 200, MessageJson(config));
+      });
+}
+
+void OipHandler::SayStatistics(Exchange exchange, const KnownKey& key, const Endpoint* endpoint,
+                               const std::string& version) {
+  std::vector<WorkerQuery> queries;
+  // Without a name a worker tells of all models that the principal may see.
+  std::set<std::shared_ptr<Worker>> asked;
+  const auto add = [&](const Endpoint& each) {
+    for (const Target& target : each.targets) {
+      if (!version.empty() && target.version != version) continue;
+      inference::ModelStatisticsRequest request;
+      if (endpoint != nullptr) {
+        request.set_name(each.deployment);
+        request.set_version(target.version);
+      }
+      for (const auto& worker : target.workers) {
+        if (endpoint != nullptr || asked.insert(worker).second) {
+          queries.push_back({worker, request.SerializeAsString()});
+        }
+      }
     }
-    std::make_shared<InferCall>(*this, std::move(exchange), std::move(key), endpoint, path.version)
-        ->Start();
-    return;
-  }
-  const bool ready = target != nullptr && !target->workers.empty();
-  if (path.verb == "ready") {
-    return Answer(*exchange, metrics, ready ? 200 : 503,
-                  fmt::format(R"({{"name":{},"ready":{}}})", Quoted(path.name),
-                              ready ? "true" : "false,\"error\":\"no worker is ready with it\""));
-  }
-  std::vector<std::string> versions;
-  for (const Target& each : endpoint->targets) {
-    if (path.version.empty() || each.version == path.version) versions.push_back(each.version);
-  }
-  std::string body = fmt::format(R"({{"name":{},"versions":[)", Quoted(path.name));
-  for (size_t i = 0; i < versions.size(); ++i) body += (i > 0 ? "," : "") + Quoted(versions[i]);
-  body += "],\"platform\":\"slipway\"";
-  const registry::v1::Signature none;
-  const registry::v1::Signature& signature = target == nullptr ? none : target->signature;
-  AppendTensors("inputs", signature.inputs(), body);
-  AppendTensors("outputs", signature.outputs(), body);
-  body += ",\"properties\":{";
-  if (target != nullptr && !target->labels.empty()) {
-    // Properties are texts, so that the list is one too: a JSON list.
-    std::string labels = "[";
-    for (const std::string& label : target->labels) {
-      labels += (labels.size() > 1 ? "," : "") + Quoted(label);
+  };
+  const auto routes = parts_.routes.Get();
+  if (endpoint != nullptr) {
+    add(*endpoint);
+  } else {
+    for (const auto& [name, each] : routes->endpoints()) {
+      if (each->tenant == key.principal.tenant) add(*each);
     }
-    body += "\"labels\":" + Quoted(labels + "]");
   }
-  body += "}}";
-  Answer(*exchange, metrics, 200, std::move(body));
+  Ask(exchange, key, "ModelStatistics", std::move(queries),
+      [this, exchange](const Outcomes& outcomes) {
+        const auto answers = Parsed<inference::ModelStatisticsResponse>(outcomes);
+        if (!answers.ok()) return Refuse(*exchange, metadata_, answers.status());
+        Answer(*exchange, metadata_, 200, MessageJson(MergeStatistics(*answers)));
+      });
+}
+
+void OipHandler::HandleRepository(const Exchange& exchange, const KnownKey& key) {
+  const std::string_view path = exchange->head().path();
+  const auto model = RepositoryPath::Parse(path);
+  const bool index = path == "/v2/repository/index";
+  if (!index && (!model || (model->verb != "load" && model->verb != "unload"))) {
+    return Refuse(*exchange, other_, NothingHere());
+  }
+  if (!Takes(*exchange, "POST")) return;
+  if (!Includes(key.principal.role, Role::kOperator)) {
+    parts_.metrics.CountRefusal("role");
+    return Refuse(*exchange, metadata_,
+                  absl::PermissionDeniedError("the repository is the operator's"));
+  }
+  if (index) return SayIndex(exchange);
+  SayLoaded(*exchange, *model);
+}
+
+void OipHandler::SayIndex(Exchange exchange) {
+  http::Exchange& reader = *exchange;
+  reader.ReadBody(kMaxIndexBody, [this, exchange = std::move(exchange),
+                                  in_flight = std::make_unique<InFlight::Guard>(in_flight_)](
+                                     const absl::StatusOr<std::string>& body) {
+    if (!body.ok()) return metadata_.Observe(ToHttpCode(body.status()), absl::ZeroDuration());
+    bool only_ready = false;
+    if (!body->empty()) {
+      const auto request = nlohmann::json::parse(*body, nullptr, false);
+      const auto ready =
+          request.is_object() ? request.value("ready", nlohmann::json(false)) : nlohmann::json();
+      if (!ready.is_boolean()) {
+        return Refuse(*exchange, metadata_,
+                      InvalidField("ready", "must be true or false, in a JSON object"));
+      }
+      only_ready = ready;
+    }
+    // The protocol's form over HTTP is the list alone.
+    const auto index = DescribeRepository(*parts_.routes.Get(), only_ready);
+    std::string list = "[";
+    for (const auto& model : index.models()) {
+      if (list.size() > 1) list += ',';
+      list += MessageJson(model);
+    }
+    Answer(*exchange, metadata_, 200, list + "]");
+  });
+}
+
+// What is loaded follows from the deployments that are wanted, which the controller keeps.
+void OipHandler::SayLoaded(http::Exchange& exchange, const RepositoryPath& path) {
+  const auto name = DeploymentName::Parse("name", path.deployment);
+  const auto endpoint = parts_.routes.Get()->Find(name->tenant, name->id);
+  if (endpoint == nullptr) {
+    return Refuse(exchange, metadata_, NotFound(fmt::format("model {}", path.deployment)));
+  }
+  if (path.verb == "unload") {
+    return Refuse(exchange, metadata_,
+                  absl::UnimplementedError(
+                      "a deployment stays loaded as long as it exists: delete it instead"));
+  }
+  const Target* target = endpoint->Choose("", 0);
+  if (target == nullptr || target->workers.empty()) {
+    return Refuse(exchange, metadata_, NoWorker());
+  }
+  Answer(exchange, metadata_, 200, "{}");
 }
 
 }  // namespace slipway::gateway

@@ -1,7 +1,6 @@
 #ifndef SLIPWAY_SERVICES_GATEWAY_OIP_OIP_HANDLER_H_
 #define SLIPWAY_SERVICES_GATEWAY_OIP_OIP_HANDLER_H_
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,26 +14,26 @@
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/in_flight.h"
+#include "services/gateway/oip/infer_call.h"
+#include "services/gateway/oip/model_path.h"
+#include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
 #include "services/gateway/work_pool.h"
 
 namespace slipway::gateway {
 
-/// The Open Inference Protocol over REST: /v2/... A model is a deployment of the caller's tenant.
-/// It owns no state: tensors go to a worker that the route table names, and come back. Any thread.
+/// The Open Inference Protocol over REST: /v2/... A model is a deployment of the caller's tenant;
+/// the repository is the operator's, and names deployments in full. It owns no state: tensors go
+/// to a worker that the route table names, and come back. Any thread.
 class OipHandler {
  public:
   struct Options {
     std::string server_name = "slipway";
     std::string version;
-    uint64_t max_body_bytes = 32 << 20;
-    /// For the worker's answer.
-    absl::Duration timeout = absl::Seconds(30);
-    /// Larger bodies are parsed by the pool, so that they hold up nobody else's connection.
-    size_t inline_body_bytes = 256 << 10;
-    /// How many workers are asked where one was not there.
-    int max_attempts = 3;
+    InferCall::Options infer;
+    /// For what workers say of their models.
+    absl::Duration query_timeout = absl::Seconds(5);
   };
   struct Parts {
     const Routes& routes;
@@ -48,7 +47,7 @@ class OipHandler {
 
   /// All parts outlive the handler.
   OipHandler(Options options, Parts parts);
-  /// Waits for the predictions under way; they end soon once their listener is gone.
+  /// Waits for the calls under way; they end soon once their listener is gone.
   ~OipHandler() { in_flight_.WaitForNone(); }
 
   /// The paths that need no key: /v2/health/live and /v2/health/ready. False for all others.
@@ -58,11 +57,25 @@ class OipHandler {
   void Handle(std::shared_ptr<http::Exchange> exchange, std::shared_ptr<const KnownKey> key);
 
  private:
-  class InferCall;
-  struct ModelPath;
+  using Exchange = std::shared_ptr<http::Exchange>;
+  using Key = std::shared_ptr<const KnownKey>;
+  using Outcomes = std::vector<Worker::Outcome>;
 
-  void HandleModel(std::shared_ptr<http::Exchange> exchange, std::shared_ptr<const KnownKey> key,
-                   const ModelPath& path);
+  void HandleModel(Exchange exchange, Key key, const ModelPath& path);
+  void HandleRepository(const Exchange& exchange, const KnownKey& key);
+  void Infer(Exchange exchange, Key key, std::shared_ptr<const Endpoint> endpoint,
+             const Target& target, const std::string& version);
+  void SayReady(http::Exchange& exchange, const Endpoint& endpoint, const Target* target);
+  void SayConfig(Exchange exchange, const KnownKey& key, std::shared_ptr<const Endpoint> endpoint,
+                 const Target* target);
+  /// Of one model, or of all that the tenant has where `endpoint` is null.
+  void SayStatistics(Exchange exchange, const KnownKey& key, const Endpoint* endpoint,
+                     const std::string& version);
+  void SayIndex(Exchange exchange);
+  void SayLoaded(http::Exchange& exchange, const RepositoryPath& path);
+
+  void Ask(const Exchange& exchange, const KnownKey& key, std::string_view method,
+           std::vector<WorkerQuery> queries, absl::AnyInvocable<void(Outcomes)> done);
   void Answer(http::Exchange& exchange, RequestMetrics& metrics, int status, std::string body);
   void Refuse(http::Exchange& exchange, RequestMetrics& metrics, const absl::Status& status);
   /// False, and answered 405, unless the request has this method.
@@ -74,6 +87,7 @@ class OipHandler {
   RequestMetrics& metadata_;
   RequestMetrics& health_;
   RequestMetrics& other_;
+  const Prediction::Parts predictions_;
   InFlight in_flight_;
 };
 

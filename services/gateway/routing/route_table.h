@@ -61,12 +61,16 @@ class RouteTable {
   /// Null where the tenant has no such endpoint.
   std::shared_ptr<const Endpoint> Find(std::string_view tenant, std::string_view endpoint) const;
 
+  using Endpoints = absl::flat_hash_map<std::string, std::shared_ptr<const Endpoint>>;
+  /// All of them, under names of no meaning.
+  const Endpoints& endpoints() const { return endpoints_; }
+
   int64_t generation() const { return generation_; }
   size_t size() const { return endpoints_.size(); }
 
  private:
   int64_t generation_ = -1;
-  absl::flat_hash_map<std::string, std::shared_ptr<const Endpoint>> endpoints_;
+  Endpoints endpoints_;
 };
 
 /// The table that holds now. Any thread.

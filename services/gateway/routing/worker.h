@@ -5,15 +5,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/strings/cord.h"
 #include "absl/time/time.h"
 #include "common/status/status.h"
-
-namespace inference {
-class ModelInferRequest;
-class ModelInferResponse;
-}  // namespace inference
 
 namespace slipway::gateway {
 
@@ -33,24 +30,32 @@ class Worker {
     std::string_view request_id;
     absl::Time deadline;
   };
-  /// `never_sent`: the worker has not seen the call, so that another one may be asked.
-  using Done = absl::AnyInvocable<void(const absl::Status& status, bool never_sent)>;
+
+  /// How a call ended.
+  struct Outcome {
+    absl::Status status;
+    /// The serialized answer, where `status` is OK, in the pieces that it came in.
+    absl::Cord answer;
+    /// The worker has not seen the call, so that another one may be asked.
+    bool never_sent = false;
+  };
+  using Done = absl::AnyInvocable<void(Outcome)>;
 
   explicit Worker(std::string address) : address_(std::move(address)) {}
   virtual ~Worker() = default;
 
   const std::string& address() const { return address_; }
 
-  /// Sends a request. `request` and `response` stay as they are until `done` has run, once, on
-  /// another thread (or on this one, before it returns).
-  virtual std::shared_ptr<WorkerCall> Infer(const Options& options,
-                                            const inference::ModelInferRequest& request,
-                                            inference::ModelInferResponse& response, Done done) = 0;
+  /// Calls `method` ("ModelInfer") of the worker's Open Inference Protocol service with a
+  /// serialized request, whose pieces are sent from where they are. `done` runs once, on another
+  /// thread, where it must not block.
+  virtual std::shared_ptr<WorkerCall> Call(std::string_view method, const Options& options,
+                                           const absl::Cord& request, Done done) = 0;
 
   /// False while it is known not to answer.
   virtual bool reachable() const = 0;
 
-  /// Calls that were sent and have not ended; kept by those who send them.
+  /// Predictions that were sent and have not ended; kept by those who send them.
   std::atomic<int>& in_flight() { return in_flight_; }
 
  private:

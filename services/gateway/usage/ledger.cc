@@ -17,8 +17,10 @@ using google::protobuf::util::TimeUtil;
 // What usage_records.outcome holds.
 enum OutcomeColumn : int64_t { kPending = 0, kAnswered = 1, kAbandoned = 2, kBroken = 3 };
 
-// Rows of one INSERT: few enough for both databases' limits on parameters.
-constexpr size_t kRowsPerInsert = 40;
+// Rows of one INSERT. PostgreSQL answers each statement over a socket, so that it gets few large
+// ones, within its limit on parameters. SQLite's driver looks every parameter up by its name among
+// all of the statement's, so that it gets many small ones.
+size_t RowsPerInsert(sql::Dialect dialect) { return dialect == sql::Dialect::kSqlite ? 4 : 40; }
 
 int64_t Micros(const google::protobuf::Timestamp& time) {
   return TimeUtil::TimestampToMicroseconds(time);
@@ -31,11 +33,12 @@ class Inserter {
   Inserter(sql::Transaction& tx, std::string_view table, std::string_view columns)
       : tx_(tx),
         head_(fmt::format("INSERT INTO {} ({}) VALUES ", table, columns)),
-        width_(1 + std::count(columns.begin(), columns.end(), ',')) {}
+        width_(1 + std::count(columns.begin(), columns.end(), ',')),
+        full_(RowsPerInsert(tx.dialect()) * width_) {}
 
   absl::Status Add(std::initializer_list<sql::Value> row) {
     params_.insert(params_.end(), row.begin(), row.end());
-    if (params_.size() == kRowsPerInsert * width_) return Flush();
+    if (params_.size() == full_) return Flush();
     return absl::OkStatus();
   }
 
@@ -56,6 +59,7 @@ class Inserter {
   sql::Transaction& tx_;
   const std::string head_;
   const size_t width_;
+  const size_t full_;
   sql::Params params_;
 };
 

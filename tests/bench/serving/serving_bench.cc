@@ -34,15 +34,13 @@
 #include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
-#include "slipway/worker/v1/worker.grpc.pb.h"
 #include "tests/bench/serving/bare_forward.h"
 #include "tests/bench/serving/floor_server.h"
 #include "tests/bench/serving/gateway_under_test.h"
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
-#include "tests/support/places.h"
-#include "tests/support/serving/fake_registry.h"
+#include "tests/support/serving/worker_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
 
@@ -97,64 +95,15 @@ inference::ModelInferRequest InferRequest(const std::string& deployment, const s
   return request;
 }
 
-// A worker with both models, made by hand: the test's registry and keys stand for the platform's.
-class WorkerUnderTest {
- public:
-  explicit WorkerUnderTest(ProcessLauncher& launcher)
-      : address_("unix:" + (dir_ / "worker.sock")),
-        process_(launcher, Program("slipway-worker"),
-                 {"--set", "listen=" + address_, "--set",
-                  "admin_listen=unix:" + (dir_ / "worker-admin.sock"), "--set",
-                  "registry=" + registry_.address(), "--set", "trust_dir=" + trust_.folder(),
-                  "--set", "data_dir=" + (dir_ / "data"), "--set", "log.level=warning"}) {}
-
-  const std::string& address() const { return address_; }
-  int64_t pid() const { return process_.pid(); }
-  const TestTrust& trust() const { return trust_; }
-
-  std::string GatewayToken() const {
-    Principal who;
-    who.tenant = "acme";
-    who.key_id = "k1";
-    who.role = Role::kCaller;
-    who.caller = ServiceId::kGateway;
-    return trust_.Token(who, ServiceId::kWorker);
-  }
-
-  // Loads version 1 of a model named like the deployment, and waits until it answers.
-  void Load(const std::string& name, const TestArtifact& artifact) {
-    const std::string version = fmt::format("tenants/acme/models/{}/versions/1", name);
-    Principal worker;
-    worker.tenant = "acme";
-    worker.caller = ServiceId::kWorker;
-    worker.scopes = {version};
-    worker::v1::LoadModelRequest request;
-    request.set_deployment("tenants/acme/deployments/" + name);
-    *request.mutable_model_version() = registry_.AddVersion(version, artifact);
-    request.set_token(trust_.Token(worker, ServiceId::kNone));
-    const auto stub =
-        worker::v1::WorkerService::NewStub(*OpenChannel({.address = address_, .tls = {}}));
-    worker::v1::LoadedModel model;
-    do {
-      Principal controller;
-      controller.caller = ServiceId::kController;
-      const std::string token = trust_.Token(controller, ServiceId::kWorker);
-      grpc::ClientContext context;
-      PrepareContext(context, {.token = token, .wait_for_ready = true});
-      const grpc::Status status = stub->LoadModel(&context, request, &model);
-      if (!status.ok()) Die("LoadModel: " + status.error_message());
-      Clock::Real().SleepFor(absl::Milliseconds(20));
-    } while (model.state() == worker::v1::LoadedModel::LOADING);
-    if (model.state() != worker::v1::LoadedModel::READY) Die("LoadModel: " + model.error());
-  }
-
- private:
-  TempDir dir_;
-  TestTrust trust_;
-  FakeRegistryServer registry_{trust_};
-  const std::string address_;
-  ServerProcess process_;
-};
+// What a gateway sends with a prediction for tenant acme.
+std::string GatewayToken(const TestTrust& trust) {
+  Principal who;
+  who.tenant = "acme";
+  who.key_id = "k1";
+  who.role = Role::kCaller;
+  who.caller = ServiceId::kGateway;
+  return trust.Token(who, ServiceId::kWorker);
+}
 
 // Ends the program unless a server answered what the bare forward does.
 void CheckAnswer(const std::vector<float>& answer, const TestArtifact& artifact,
@@ -228,14 +177,17 @@ int Main(const std::string& self, double seconds, int rounds, const std::vector<
   LocalProcessLauncher launcher;
   const TempDir dir;
   const ServerProcess empty(launcher, self, {"empty-server", dir / "empty.sock"});
-  WorkerUnderTest worker(launcher);
+  const TestTrust trust;
+  WorkerProcess worker(
+      launcher, trust,
+      {.settings = {}, .wrapper = {"/usr/bin/taskset", "-c", std::to_string(kServerCore)}});
   ForwardMeter forward(launcher, self);
   const TestArtifact mlp = BenchMlp();
   const TestArtifact cnn = BenchCnn();
   worker.Load("mlp", mlp);
   worker.Load("cnn", cnn);
 
-  const std::string token = worker.GatewayToken();
+  const std::string token = GatewayToken(trust);
   std::vector<float> mlp_input;
   std::vector<float> cnn_input;
   const inference::ModelInferRequest mlp_request = InferRequest(
@@ -248,7 +200,7 @@ int Main(const std::string& self, double seconds, int rounds, const std::vector<
   GrpcLoad cnn_load(worker.address(), &cnn_request, token);
   CheckAnswer(AnswerOf(mlp_load), mlp, kMlpShape, mlp_input);
   CheckAnswer(AnswerOf(cnn_load), cnn, kCnnShape, cnn_input);
-  const GatewayUnderTest gateway(launcher, worker.trust(), worker.address(), {"mlp"});
+  const GatewayUnderTest gateway(launcher, trust, worker.address(), {"mlp"});
   const std::string mlp_http =
       gateway.InferRequest("mlp", GatewayUnderTest::InferBody(kMlpShape, mlp_input));
   CheckAnswer(AnswerOf(gateway.port(), mlp_http), mlp, kMlpShape, mlp_input);

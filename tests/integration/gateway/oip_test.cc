@@ -10,36 +10,13 @@
 
 #include "services/gateway/identity/api_key.h"
 #include "slipway/training/v1/training.pb.h"
-#include "tests/integration/gateway/gateway_fixture.h"
+#include "tests/integration/gateway/oip_fixture.h"
 
 namespace slipway::gateway {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-class OipTest : public GatewayTest {
- protected:
-  void SetUp() override {
-    StartGateway();
-    MakeTenant("acme");
-    MakeTenant("globex");
-    key_ = MakeKey("acme", "OWNER");
-    worker_ = std::make_unique<FakeWorker>(trust_, folder_ / "run/w1.sock");
-    RouteTo("acme", "digits", key_, {{3, worker_->address()}});
-  }
-
-  Answer Infer(const std::string& body, const std::string& path = "/v2/models/digits/infer") {
-    return Ask("POST", path, key_, body);
-  }
-
-  json Records() {
-    return AskJson("GET", "/api/v1/tenants/-/usageRecords?pageSize=1000", key_)["usageRecords"];
-  }
-
-  std::string key_;
-  std::unique_ptr<FakeWorker> worker_;
-};
 
 TEST_F(OipTest, PredictsAndSaysWhichVersionDid) {
   const Answer answer = Infer(InferBody());
@@ -232,11 +209,12 @@ TEST_F(OipTest, RolesAndTenants) {
 
 TEST_F(OipTest, DescribesServerAndModel) {
   EXPECT_EQ(AskJson("GET", "/v2", key_)["name"], "slipway");
-  EXPECT_EQ(AskJson("GET", "/v2/", key_)["extensions"], json::array());
+  EXPECT_THAT(AskJson("GET", "/v2/", key_)["extensions"].dump(), HasSubstr("binary_tensor_data"));
   const json model = AskJson("GET", "/v2/models/digits", key_);
   EXPECT_EQ(model["versions"], json({"3"}));
   EXPECT_EQ(model["platform"], "slipway");
   EXPECT_EQ(model["inputs"][0], (json{{"name", "x"}, {"datatype", "FP32"}, {"shape", {-1, 2}}}));
+  EXPECT_EQ(model["outputs"], json::array());
   EXPECT_EQ(model["properties"]["labels"], R"(["cat","dog"])");
   EXPECT_EQ(AskJson("GET", "/v2/models/digits/ready", key_)["ready"], true);
   SetRoutes({Route("acme", "digits", {{3, ""}})});

@@ -361,6 +361,35 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* ModelConfig(grpc::CallbackServerContext* context,
+                                        const inference::ModelConfigRequest* request,
+                                        inference::ModelConfigResponse* response) override {
+    inference::ModelConfig& config = *response->mutable_config();
+    config.set_name(request->name());
+    config.set_max_batch_size(8);
+    inference::ModelInput& input = *config.add_input();
+    input.set_name("x");
+    input.set_data_type(inference::TYPE_FP32);
+    input.add_dims(2);
+    return Answer(*context);
+  }
+
+  grpc::ServerUnaryReactor* ModelStatistics(grpc::CallbackServerContext* context,
+                                            const inference::ModelStatisticsRequest* request,
+                                            inference::ModelStatisticsResponse* response) override {
+    inference::ModelStatistics& model = *response->add_model_stats();
+    model.set_name(request->name().empty() ? "tenants/acme/deployments/digits" : request->name());
+    model.set_version(request->version().empty() ? "3" : request->version());
+    model.set_inference_count(10);
+    model.set_last_inference(1'800'000'000'000);
+    model.mutable_inference_stats()->mutable_success()->set_count(10);
+    model.mutable_inference_stats()->mutable_success()->set_ns(5'000'000'000);
+    auto& batch = *model.add_batch_stats();
+    batch.set_batch_size(4);
+    batch.mutable_compute_infer()->set_count(2);
+    return Answer(*context);
+  }
+
   Mutex mutex;
   bool keep = true;
   std::vector<inference::ModelInferRequest> requests;
@@ -368,6 +397,12 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   std::atomic<int> cancelled = 0;
 
  private:
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext& context) {
+    auto* reactor = context.DefaultReactor();
+    reactor->Finish(ToGrpcStatus(verifier_->Verify(Metadata(context, kTokenMetadata)).status()));
+    return reactor;
+  }
+
   std::unique_ptr<TokenVerifier> verifier_;
 };
 

@@ -75,7 +75,7 @@ class FakePlatform {
 };
 
 /// A worker on a real gRPC server: answers each prediction with its inputs as outputs, unless a
-/// test says otherwise.
+/// test says otherwise; and tells of one model, by the name and version that it is asked for.
 class FakeWorker {
  public:
   using Handler = std::function<absl::Status(const inference::ModelInferRequest&,

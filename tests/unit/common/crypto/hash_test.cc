@@ -62,8 +62,22 @@ TEST(HmacSha256Test, AgreesWithRfc4231) {
       "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+TEST(HmacSha256KeyTest, GivesWhatOneCallGives) {
+  for (const size_t size : {1, 20, 63, 64, 65, 131, 1000}) {
+    const std::string key(size, '\xaa');
+    HmacSha256Key prepared("another");
+    prepared = HmacSha256Key(key);
+    for (const std::string& message :
+         {std::string(), std::string("Hi There"), std::string(500, 'x')}) {
+      EXPECT_EQ(prepared.Of(message), HmacSha256(key, message)) << size;
+      EXPECT_EQ(prepared.Of(message), HmacSha256(key, message)) << size << " again";
+    }
+  }
+}
+
 TEST(HmacSha256DeathTest, RefusesAnEmptyKey) {
   EXPECT_DEATH(HmacSha256("", "message"), "empty key");
+  EXPECT_DEATH(HmacSha256Key(""), "empty key");
 }
 
 TEST(ConstantTimeEqualTest, SeesEveryDifference) {

@@ -86,5 +86,29 @@ TEST(CodingTest, BoundsBytesAndRatio) {
   EXPECT_EQ(ToHttpCode(Decode(Coding::kIdentity, "12345", {.max_bytes = 4}).status()), 413);
 }
 
+TEST(CodingTest, WhatIsEncodedDecodes) {
+  for (const Coding coding : {Coding::kIdentity, Coding::kGzip, Coding::kDeflate}) {
+    for (const size_t size : {0, 1, 5, 200'000}) {
+      const std::string text = Text(size);
+      const std::string encoded = Encode(coding, text);
+      EXPECT_EQ(*Decode(coding, encoded, {}), text) << CodingName(coding) << size;
+      if (size > 1000 && coding != Coding::kIdentity) {
+        EXPECT_LT(encoded.size(), size / 2);
+      }
+    }
+  }
+}
+
+TEST(CodingTest, ChoosesWhatTheCallerAccepts) {
+  EXPECT_EQ(ChooseCoding(""), Coding::kIdentity);
+  EXPECT_EQ(ChooseCoding("br, *"), Coding::kIdentity);
+  EXPECT_EQ(ChooseCoding("gzip"), Coding::kGzip);
+  EXPECT_EQ(ChooseCoding("deflate, GZip;q=0.5"), Coding::kGzip);
+  EXPECT_EQ(ChooseCoding("deflate,br"), Coding::kDeflate);
+  EXPECT_EQ(ChooseCoding("gzip;q=0, deflate"), Coding::kDeflate);
+  EXPECT_EQ(ChooseCoding("gzip; q=0.000"), Coding::kIdentity);
+  EXPECT_EQ(ChooseCoding("gzip; q=0.001"), Coding::kGzip);
+}
+
 }  // namespace
 }  // namespace slipway::http

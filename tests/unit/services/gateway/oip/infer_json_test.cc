@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "inference/open_inference.pb.h"
 #include "nlohmann/json.hpp"
+#include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -37,10 +39,18 @@ std::string Input(std::string_view type, std::string_view shape, std::string_vie
                      shape, data);
 }
 
-absl::StatusOr<ModelInferRequest> Read(std::string body) {
-  ModelInferRequest request;
-  RETURN_IF_ERROR(ReadInferRequest(body, request));
-  return request;
+// The message as a worker sees it.
+absl::StatusOr<ModelInferRequest> Read(std::string body, AnswerForm* form = nullptr,
+                                       std::optional<uint64_t> json_bytes = std::nullopt) {
+  InferRequest request;
+  AnswerForm ignored;
+  RETURN_IF_ERROR(
+      ReadInferRequest(std::move(body), json_bytes, request, form == nullptr ? ignored : *form));
+  ModelInferRequest message;
+  if (!message.ParseFromString(std::string(Serialize(request)))) {
+    return absl::InternalError("the serialized request cannot be parsed");
+  }
+  return message;
 }
 
 std::string RawOf(std::string_view type, std::string_view shape, std::string_view data) {
@@ -150,11 +160,23 @@ TEST(ReadInferRequestTest, NamesWhatIsWrong) {
            {R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]},
                           {"name":"x","datatype":"FP32","shape":[1],"data":[1]}]})",
             "inputs.x", "is given twice"},
-           {R"({"inputs":[{"name":"x","parameters":{"binary_data_size":4}}]})",
-            "inputs[0].parameters", "binary tensors are not taken"},
+           {R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1],
+                           "parameters":{"binary_data_size":4}}]})",
+            "inputs.x.parameters.binary_data_size", "inference-header-content-length is missing"},
+           {R"({"inputs":[{"name":"x","parameters":{"binary_data_size":-4}}]})",
+            "inputs[0].parameters.binary_data_size", "number of bytes"},
+           {R"({"inputs":[{"name":"x","parameters":{"binary_data_size":"4"}}]})",
+            "inputs[0].parameters.binary_data_size", "number of bytes"},
+           {R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1],
+                           "parameters":{"binary_data_size":4}}]})",
+            "inputs.x.data", "beside binary_data_size"},
+           {R"({"parameters":{"binary_data_output":1}})", "parameters.binary_data_output",
+            "true or false"},
+           {R"({"outputs":[{"name":"o","parameters":{"binary_data":"yes"}}]})",
+            "outputs[0].parameters.binary_data", "true or false"},
            {Input("FLOAT", "[1]", "[1]"), "inputs[0].datatype", "is no datatype"},
-           {Input("FP16", "[1]", "[1]"), "inputs[0].datatype", "has no JSON form"},
-           {Input("BF16", "[1]", "[1]"), "inputs[0].datatype", "has no JSON form"},
+           {Input("FP16", "[1]", "[1]"), "inputs.x.data", "has no JSON form"},
+           {Input("BF16", "[1]", "[1]"), "inputs.x.data", "has no JSON form"},
            {Input("FP32", "[0]", "[]"), "inputs[0].shape", "positive integers"},
            {Input("FP32", "[-1]", "[1]"), "inputs[0].shape", "positive integers"},
            {Input("FP32", "[1.5]", "[1]"), "inputs[0].shape", "positive integers"},
@@ -264,6 +286,102 @@ TEST(ReadInferRequestTest, DeepNestingCostsNothing) {
   EXPECT_EQ(ToHttpCode(Read("{\"x\":" + std::string(1 << 20, '[')).status()), 400);
 }
 
+// ---- Binary tensors behind the JSON
+// --------------------------------------------------------------
+
+std::string Head(std::string_view inputs) { return fmt::format(R"({{"inputs":[{}]}})", inputs); }
+
+TEST(ReadBinaryRequestTest, TakesBinaryAndJsonTensorsInOneRequest) {
+  const std::string head = Head(
+      R"({"name":"a","datatype":"BF16","shape":[2],"parameters":{"binary_data_size":4,"p":1}},)"
+      R"({"name":"b","datatype":"INT8","shape":[2],"data":[1,2]},)"
+      R"({"name":"c","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":6}})");
+  AnswerForm form;
+  const auto request = Read(head + std::string("wxyz\2\0\0\0hi", 10), &form, head.size());
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->raw_input_contents(0), "wxyz");
+  EXPECT_EQ(request->raw_input_contents(1), "\1\2");
+  EXPECT_EQ(request->raw_input_contents(2), std::string("\2\0\0\0hi", 6));
+  EXPECT_EQ(request->inputs(0).parameters().size(), 1u);
+  EXPECT_EQ(request->inputs(0).parameters().at("p").int64_param(), 1);
+  EXPECT_FALSE(form.binary);
+}
+
+TEST(ReadBinaryRequestTest, LargeTensorsAreNotCopied) {
+  const std::string head = Head(R"({"name":"a","datatype":"UINT8","shape":[100000],)"
+                                R"("parameters":{"binary_data_size":100000}})");
+  std::string body = head + std::string(100'000, 'x');
+  const char* const tensor = body.data() + head.size();
+  InferRequest request;
+  AnswerForm form;
+  ASSERT_TRUE(ReadInferRequest(std::move(body), head.size(), request, form).ok());
+  const absl::Cord message = Serialize(request);
+  bool found = false;
+  for (const absl::string_view chunk : message.Chunks()) found = found || chunk.data() == tensor;
+  EXPECT_TRUE(found);
+}
+
+TEST(ReadBinaryRequestTest, WhatFollowsMustBeExactlyTheTensors) {
+  const std::string head =
+      Head(R"({"name":"a","datatype":"INT8","shape":[4],"parameters":{"binary_data_size":4}})");
+  EXPECT_TRUE(Read(head + "abcd", nullptr, head.size()).ok());
+  for (const char* binary : {"", "abc", "abcde"}) {
+    EXPECT_EQ(ToHttpCode(Read(head + binary, nullptr, head.size()).status()), 400) << binary;
+  }
+  EXPECT_EQ(FieldOf(Read(head + "abcd", nullptr, head.size() + 5).status()),
+            "inference-header-content-length");
+  EXPECT_EQ(ToHttpCode(Read(head + "abcd", nullptr, head.size() - 1).status()), 400);
+  const std::string huge = Head(R"({"name":"a","datatype":"INT8","shape":[4],)"
+                                R"("parameters":{"binary_data_size":9223372036854775807}})");
+  EXPECT_EQ(ToHttpCode(Read(huge + "abcd", nullptr, huge.size()).status()), 400);
+}
+
+TEST(ReadBinaryRequestTest, TheAnswersFormIsTheDoorsOwn) {
+  AnswerForm form;
+  const auto request = Read(
+      R"({"parameters":{"binary_data_output":true,"k":1},
+          "inputs":[{"name":"x","datatype":"INT8","shape":[1],"data":[1]}],
+          "outputs":[{"name":"a","parameters":{"binary_data":false,"classification":2}},
+                     {"name":"b"}]})",
+      &form);
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_TRUE(form.binary);
+  EXPECT_THAT(form.outputs, ElementsAre(std::pair<std::string, bool>("a", false)));
+  EXPECT_EQ(request->parameters().size(), 1u);
+  EXPECT_EQ(request->outputs(0).parameters().size(), 1u);
+  EXPECT_EQ(request->outputs(0).parameters().at("classification").int64_param(), 2);
+}
+
+registry::v1::Signature SignatureOf(std::string_view datatype, std::vector<int64_t> shape) {
+  registry::v1::Signature signature;
+  auto& input = *signature.add_inputs();
+  input.set_name("x");
+  input.set_datatype(std::string(datatype));
+  for (const int64_t size : shape) input.add_shape(size);
+  return signature;
+}
+
+TEST(ReadRawRequestTest, TheBodyIsTheOneInput) {
+  InferRequest request;
+  AnswerForm form;
+  ASSERT_TRUE(ReadRawRequest("abcdefgh", SignatureOf("FP32", {-1, -1}), request, form).ok());
+  EXPECT_EQ(request.contents[0], "abcdefgh");
+  EXPECT_EQ(request.head.inputs(0).name(), "x");
+  EXPECT_EQ(request.head.inputs(0).datatype(), "FP32");
+  EXPECT_THAT(request.head.inputs(0).shape(), ElementsAre(1, 2));
+  EXPECT_TRUE(form.binary);
+
+  InferRequest text;
+  ASSERT_TRUE(ReadRawRequest("hello", SignatureOf("BYTES", {-1}), text, form).ok());
+  EXPECT_EQ(text.contents[0], absl::string_view("\5\0\0\0hello", 9));
+  EXPECT_THAT(text.head.inputs(0).shape(), ElementsAre(1));
+
+  InferRequest refused;
+  EXPECT_EQ(ToHttpCode(ReadRawRequest("ab", SignatureOf("INT8", {-1, -1, -1}), refused, form)),
+            400);
+  EXPECT_EQ(ToHttpCode(ReadRawRequest("ab", registry::v1::Signature(), refused, form)), 400);
+}
+
 // ---- Answers -----------------------------------------------------------------------------------
 
 ModelInferResponse Response(std::string_view type, std::vector<int64_t> shape, std::string raw) {
@@ -276,10 +394,17 @@ ModelInferResponse Response(std::string_view type, std::vector<int64_t> shape, s
   return response;
 }
 
+absl::StatusOr<InferBody> Write(const ModelInferResponse& response, const AnswerForm& form = {},
+                                std::string_view name = "m", std::string_view version = "1") {
+  ASSIGN_OR_RETURN(const InferAnswer answer,
+                   ParseInferAnswer(absl::Cord(response.SerializeAsString())));
+  return WriteInferAnswer(answer, form, name, version);
+}
+
 std::string DataOf(std::string_view type, std::vector<int64_t> shape, std::string raw) {
-  const auto text = WriteInferResponse(Response(type, std::move(shape), std::move(raw)), "m", "1");
-  if (!text.ok()) return text.status().ToString();
-  return nlohmann::json::parse(*text)["outputs"][0]["data"].dump();
+  const auto body = Write(Response(type, std::move(shape), std::move(raw)));
+  if (!body.ok()) return body.status().ToString();
+  return nlohmann::json::parse(body->bytes)["outputs"][0]["data"].dump();
 }
 
 TEST(WriteInferResponseTest, WritesEveryPartOfAnAnswer) {
@@ -287,9 +412,10 @@ TEST(WriteInferResponseTest, WritesEveryPartOfAnAnswer) {
   response.set_id("7\"");
   (*response.mutable_parameters())["slipway_compute_micros"].set_int64_param(99);
   (*response.mutable_parameters())["a"].set_string_param("b\n");
-  const auto text = WriteInferResponse(response, "digits", "3");
+  const auto text = Write(response, {}, "digits", "3");
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_EQ(*text,
+  EXPECT_FALSE(text->json_bytes);
+  EXPECT_EQ(text->bytes,
             R"({"model_name":"digits","model_version":"3","id":"7\"","parameters":{"a":"b\u000a"},)"
             R"("outputs":[{"name":"o","shape":[1,2],"datatype":"FP32","data":[0.1,-2]}]})");
 }
@@ -323,9 +449,9 @@ TEST(WriteInferResponseTest, NumbersReadBackAsTheyWere) {
     if (!std::isfinite(value)) value = 1;
     raw.append(reinterpret_cast<const char*>(&value), 4);
   }
-  const auto text = WriteInferResponse(Response("FP32", {20'000}, raw), "m", "1");
+  const auto text = Write(Response("FP32", {20'000}, raw));
   ASSERT_TRUE(text.ok());
-  std::string again = *text;
+  std::string again = text->bytes;
   const size_t inputs = again.find("\"outputs\"");
   again.replace(inputs, 9, "\"inputs\"");
   const auto request = Read(again);
@@ -351,17 +477,85 @@ TEST(WriteInferResponseTest, RefusesWhatJsonCannotCarry) {
   }
 }
 
+TEST(WriteInferResponseTest, BinaryOutputsFollowTheJson) {
+  ModelInferResponse response = Response("BF16", {2}, "abcd");
+  (*response.mutable_outputs(0)->mutable_parameters())["p"].set_bool_param(true);
+  auto& second = *response.add_outputs();
+  second.set_name("n");
+  second.set_datatype("INT8");
+  second.add_shape(1);
+  response.add_raw_output_contents("\5");
+  const auto mixed = Write(response, {.binary = true, .outputs = {{"n", false}}});
+  ASSERT_TRUE(mixed.ok()) << mixed.status();
+  ASSERT_TRUE(mixed->json_bytes);
+  EXPECT_EQ(mixed->bytes.substr(*mixed->json_bytes), "abcd");
+  EXPECT_EQ(mixed->bytes.substr(0, *mixed->json_bytes),
+            R"({"model_name":"m","model_version":"1","outputs":[{"name":"o","shape":[2],)"
+            R"("datatype":"BF16","parameters":{"p":true,"binary_data_size":4}},)"
+            R"({"name":"n","shape":[1],"datatype":"INT8","data":[5]}]})");
+  const auto all = Write(response, {.binary = true, .outputs = {}});
+  EXPECT_EQ(all->bytes.substr(*all->json_bytes), "abcd\5");
+  EXPECT_THAT(all->bytes, HasSubstr(R"("datatype":"INT8","parameters":{"binary_data_size":1}})"));
+  EXPECT_EQ(ToHttpCode(Write(response, {.binary = false, .outputs = {{"n", true}}}).status()), 400);
+}
+
+TEST(WriteInferResponseTest, AnAnswerInManyPiecesIsTheSame) {
+  std::string raw(300'000, '\0');
+  std::mt19937 random(3);
+  for (char& byte : raw) byte = static_cast<char>(random() % 100);
+  const std::string message = Response("INT8", {300'000}, raw).SerializeAsString();
+  absl::Cord pieces;
+  for (size_t at = 0; at < message.size();) {
+    const size_t size = std::min<size_t>(1 + random() % 9000, message.size() - at);
+    pieces.Append(absl::MakeCordFromExternal({message.data() + at, size}, [] {}));
+    at += size;
+  }
+  const auto answer = ParseInferAnswer(pieces);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->contents[0], raw);
+  const auto binary = WriteInferAnswer(*answer, {.binary = true, .outputs = {}}, "m", "1");
+  EXPECT_EQ(binary->bytes.substr(*binary->json_bytes), raw);
+  EXPECT_EQ(WriteInferAnswer(*answer, {}, "m", "1")->bytes,
+            Write(Response("INT8", {300'000}, raw))->bytes);
+}
+
+TEST(ParseInferAnswerTest, TellsWhatIsNoAnswer) {
+  const std::string good = Response("INT8", {3}, "abc").SerializeAsString();
+  EXPECT_TRUE(ParseInferAnswer(absl::Cord(good)).ok());
+  for (size_t size = 0; size < good.size(); ++size) {
+    const auto cut = ParseInferAnswer(absl::Cord(good.substr(0, size)));
+    if (cut.ok()) {
+      EXPECT_TRUE(cut->contents.empty()) << size;
+    }
+  }
+  std::mt19937 random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string bytes = good;
+    bytes[random() % bytes.size()] = static_cast<char>(random());
+    (void)ParseInferAnswer(absl::Cord(bytes));
+  }
+}
+
+TEST(ParseInferAnswerTest, TheComputeTimeIsNoParameterOfTheCallers) {
+  ModelInferResponse response = Response("INT8", {1}, "a");
+  (*response.mutable_parameters())["slipway_compute_micros"].set_int64_param(99);
+  const auto answer = ParseInferAnswer(absl::Cord(response.SerializeAsString()));
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->compute_micros, 99);
+  EXPECT_TRUE(answer->head.parameters().empty());
+}
+
 TEST(WriteInferResponseTest, AWorkersBrokenTensorIsOurFault) {
   for (const auto& response :
        {Response("FP32", {2}, "abc"), Response("FP32", {-1}, "abcd"), Response("NONE", {1}, "a"),
         Response("BYTES", {1}, std::string("\5\0\0\0a", 5)), Response("BYTES", {1}, "ab"),
         Response("BYTES", {1}, std::string("\0\0\0\0x", 5)),
         Response("FP32", {int64_t{1} << 62, 4}, "")}) {
-    EXPECT_EQ(WriteInferResponse(response, "m", "1").status().code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(Write(response).status().code(), absl::StatusCode::kInternal);
   }
   ModelInferResponse typed = Response("FP32", {1}, "abcd");
   typed.clear_raw_output_contents();
-  EXPECT_EQ(WriteInferResponse(typed, "m", "1").status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(Write(typed).status().code(), absl::StatusCode::kInternal);
 }
 
 }  // namespace

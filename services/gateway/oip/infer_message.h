@@ -1,0 +1,43 @@
+#ifndef SLIPWAY_SERVICES_GATEWAY_OIP_INFER_MESSAGE_H_
+#define SLIPWAY_SERVICES_GATEWAY_OIP_INFER_MESSAGE_H_
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/cord.h"
+#include "common/status/status.h"
+#include "inference/open_inference.pb.h"
+
+// The protocol's two messages as the gateway passes them on: all but the tensors' bytes is parsed,
+// and these are pieces of what came in, never copied and never decoded. Any thread.
+namespace slipway::gateway {
+
+/// The response parameter by which a worker says how long the model ran. Callers do not see it.
+inline constexpr std::string_view kComputeMicrosParameter = "slipway_compute_micros";
+
+/// What goes to a worker.
+struct InferRequest {
+  inference::ModelInferRequest head;  ///< raw_input_contents is empty
+  std::vector<absl::Cord> contents;   ///< of each input
+};
+
+/// What a worker answered.
+struct InferAnswer {
+  inference::ModelInferResponse head;  ///< raw_output_contents is empty
+  std::vector<absl::Cord> contents;    ///< of each output
+  int64_t compute_micros = 0;          ///< taken out of the parameters
+};
+
+absl::Cord Serialize(const InferRequest& request);
+
+/// Puts a worker's answer apart. kInternal where it is none, or has no contents for an output.
+absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message);
+
+/// What follows a serialized request to say which model and version are asked, whatever the
+/// request itself says: the last value of a field holds.
+std::string ModelFields(std::string_view name, std::string_view version);
+
+}  // namespace slipway::gateway
+
+#endif  // SLIPWAY_SERVICES_GATEWAY_OIP_INFER_MESSAGE_H_

@@ -1,0 +1,130 @@
+#include "services/gateway/oip/prediction.h"
+
+#include <algorithm>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+#include "slipway/gateway/v1/gateway.pb.h"
+
+namespace slipway::gateway {
+namespace {
+
+// A caller's random number from the id that the listener made for the request.
+uint64_t RandomOf(std::string_view request_id) { return std::hash<std::string_view>()(request_id); }
+
+}  // namespace
+
+Prediction::Prediction(const Parts& parts, std::shared_ptr<const KnownKey> key,
+                       std::shared_ptr<const Endpoint> endpoint, std::string version,
+                       std::string request_id)
+    : parts_(parts),
+      key_(std::move(key)),
+      endpoint_(std::move(endpoint)),
+      version_(std::move(version)),
+      request_id_(std::move(request_id)),
+      start_(parts.clock.Monotonic()) {}
+
+void Prediction::Start(const absl::Cord& request, int64_t input_bytes, absl::Time deadline,
+                       Done done) {
+  const uint64_t random = RandomOf(request_id_);
+  target_ = endpoint_->Choose(version_, random);
+  if (target_ == nullptr || target_->workers.empty()) {
+    return done(absl::UnavailableError("no worker is ready with this model; try again"));
+  }
+  absl::StatusOr<Recorder::Ticket> ticket = parts_.recorder.Admit();
+  if (!ticket.ok()) return done(ticket.status());
+  ticket_ = *std::move(ticket);
+  request_ = request;
+  input_bytes_ = input_bytes;
+  deadline_ = deadline;
+  done_ = std::move(done);
+  Ask(nullptr, random);
+}
+
+void Prediction::Ask(const Worker* except, uint64_t random) {
+  ++attempts_;
+  worker_ = ChooseWorker(*target_, except, random);
+  if (worker_ == nullptr) return End(absl::UnavailableError("no worker can be reached"));
+  const absl::StatusOr<std::string> token =
+      parts_.tokens.Issue(key_->principal, ServiceId::kWorker);
+  if (!token.ok()) return End(token.status());
+  absl::Cord message = request_;
+  message.Append(ModelFields(endpoint_->deployment, target_->version));
+  worker_->in_flight().fetch_add(1, std::memory_order_relaxed);
+  std::shared_ptr<WorkerCall> call = worker_->Call(
+      "ModelInfer", {.token = *token, .request_id = request_id_, .deadline = deadline_}, message,
+      [self = shared_from_this()](Worker::Outcome outcome) {
+        self->OnOutcome(std::move(outcome));
+      });
+  MutexLock lock(mutex_);
+  if (cancelled_) {
+    call->Cancel();
+  } else {
+    call_ = std::move(call);
+  }
+}
+
+void Prediction::Cancel() {
+  std::shared_ptr<WorkerCall> call;
+  {
+    MutexLock lock(mutex_);
+    cancelled_ = true;
+    call = std::move(call_);
+  }
+  if (call != nullptr) call->Cancel();
+}
+
+void Prediction::OnOutcome(Worker::Outcome outcome) {
+  worker_->in_flight().fetch_sub(1, std::memory_order_relaxed);
+  if (outcome.status.ok()) return End(ParseInferAnswer(outcome.answer));
+  if (outcome.never_sent && attempts_ < parts_.max_attempts) {
+    // By now the worker may have been replaced.
+    const std::shared_ptr<Worker> gone = worker_;
+    const auto fresh = parts_.routes.Get()->Find(endpoint_->tenant, endpoint_->name);
+    const Target* target = fresh == nullptr ? nullptr : fresh->Choose(target_->version, 0);
+    if (target != nullptr && std::any_of(target->workers.begin(), target->workers.end(),
+                                         [&](const auto& worker) { return worker != gone; })) {
+      endpoint_ = fresh;
+      target_ = target;
+      return Ask(gone.get(), RandomOf(request_id_) + static_cast<uint64_t>(attempts_));
+    }
+  }
+  End(std::move(outcome.status));
+}
+
+void Prediction::End(absl::StatusOr<InferAnswer> answer) {
+  request_.Clear();
+  // It may own what owns this.
+  Done done = std::exchange(done_, nullptr);
+  done(std::move(answer));
+}
+
+absl::Status Prediction::Book(const InferAnswer& answer, int64_t output_bytes) {
+  v1::UsageRecord record;
+  record.set_tenant(key_->principal.tenant);
+  record.set_key_id(key_->principal.key_id);
+  record.set_kind("inference");
+  record.set_resource(endpoint_->deployment);
+  record.set_model_version(target_->model_version);
+  record.set_quantity(1);
+  record.set_request_id(request_id_);
+  record.set_http_code(200);
+  record.set_input_bytes(input_bytes_);
+  record.set_output_bytes(output_bytes);
+  record.set_compute_micros(answer.compute_micros);
+  return parts_.recorder.Record(ticket_, record);
+}
+
+void Prediction::Settle(int http_code) {
+  parts_.recorder.Settle(std::move(ticket_), http_code);
+  Observe(http_code);
+}
+
+void Prediction::Observe(int http_code) {
+  const absl::Duration took = parts_.clock.Monotonic() - start_;
+  parts_.metrics.Observe(http_code, took);
+  endpoint_->metrics->Observe(http_code, took);
+}
+
+}  // namespace slipway::gateway

@@ -1,0 +1,102 @@
+#ifndef SLIPWAY_SERVICES_GATEWAY_OIP_PREDICTION_H_
+#define SLIPWAY_SERVICES_GATEWAY_OIP_PREDICTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/cord.h"
+#include "absl/time/time.h"
+#include "common/identity/token.h"
+#include "common/sync/mutex.h"
+#include "common/time/clock.h"
+#include "services/gateway/gateway_metrics.h"
+#include "services/gateway/identity/key_table.h"
+#include "services/gateway/oip/infer_message.h"
+#include "services/gateway/routing/route_table.h"
+#include "services/gateway/usage/recorder.h"
+
+namespace slipway::gateway {
+
+/// One prediction, whatever door it came through, from its request to its row in the journal:
+///
+///   1. Start() chooses version and worker, and asks; another worker where the first was not there.
+///   2. `done` has the answer, and the door writes it down.
+///   3. Book() puts the row into the journal: before the answer's first byte.
+///   4. Settle() once it is known whether the caller got it. Without an answer: Fail().
+///
+/// Held by its shared_ptr. Start, Book, Settle and Fail come one after the other, Cancel from any
+/// thread at any time.
+class Prediction : public std::enable_shared_from_this<Prediction> {
+ public:
+  struct Parts {
+    const Routes& routes;
+    Recorder& recorder;
+    TokenIssuer& tokens;
+    const Clock& clock;
+    RequestMetrics& metrics;  ///< of the door, beside the endpoint's own
+    /// How many workers are asked where one was not there.
+    int max_attempts = 3;
+  };
+  using Done = absl::AnyInvocable<void(absl::StatusOr<InferAnswer>)>;
+
+  /// `parts` outlive it. `version`: empty where the weights choose. The key may call models.
+  Prediction(const Parts& parts, std::shared_ptr<const KnownKey> key,
+             std::shared_ptr<const Endpoint> endpoint, std::string version, std::string request_id);
+
+  /// Asks with a serialized ModelInferRequest, whose own model name and version do not count.
+  /// `input_bytes`: of the request as the caller sent it. `done` runs once, here or on another
+  /// thread, and must not block.
+  void Start(const absl::Cord& request, int64_t input_bytes, absl::Time deadline, Done done);
+
+  /// The caller left: its work need not go on.
+  void Cancel();
+
+  /// Errors: what the journal says; then there is no answer.
+  absl::Status Book(const InferAnswer& answer, int64_t output_bytes);
+
+  /// How the answer that was booked came to its end: 200, or 499 where the caller was gone.
+  void Settle(int http_code);
+
+  /// There is no answer, and the caller was told so.
+  void Fail(int http_code) { Observe(http_code); }
+
+  const KnownKey& key() const { return *key_; }
+  /// What the caller names as `model`.
+  const std::string& model_name() const { return endpoint_->name; }
+  /// The version that answered.
+  const std::string& model_version() const { return target_->version; }
+  const std::string& deployment() const { return endpoint_->deployment; }
+  const std::string& request_id() const { return request_id_; }
+
+ private:
+  void Ask(const Worker* except, uint64_t random);
+  void OnOutcome(Worker::Outcome outcome);
+  void End(absl::StatusOr<InferAnswer> answer);
+  void Observe(int http_code);
+
+  const Parts& parts_;
+  const std::shared_ptr<const KnownKey> key_;
+  std::shared_ptr<const Endpoint> endpoint_;
+  const std::string version_;
+  const std::string request_id_;
+  const absl::Duration start_;
+
+  const Target* target_ = nullptr;  // of endpoint_
+  std::shared_ptr<Worker> worker_;
+  absl::Cord request_;
+  int64_t input_bytes_ = 0;
+  absl::Time deadline_;
+  Done done_;
+  Recorder::Ticket ticket_;
+  int attempts_ = 0;
+
+  Mutex mutex_;
+  bool cancelled_ GUARDED_BY(mutex_) = false;
+  std::shared_ptr<WorkerCall> call_ GUARDED_BY(mutex_);
+};
+
+}  // namespace slipway::gateway
+
+#endif  // SLIPWAY_SERVICES_GATEWAY_OIP_PREDICTION_H_
