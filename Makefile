@@ -24,11 +24,17 @@ release: configure-release ## Build what users run into build/release/bin
 # A test that fails runs once more, since machines are shared; ctest names those that needed it.
 .PHONY: test
 test: bootstrap-test build ## Build and test everything
-	$(CTEST) --test-dir build/dev -j $(JOBS) --repeat until-pass:2 -LE 'bench|package'
+	$(CTEST) --test-dir build/dev -j $(JOBS) --repeat until-pass:2 -LE 'bench|package|clients'
 
 .PHONY: unit
 unit: build ## Build, and run the unit tests alone
 	$(CTEST) --test-dir build/dev -j $(JOBS) -L unit
+
+.PHONY: test-clients
+test-clients: configure-dev ## Run public clients of the inference protocol, unmodified, against the gateway
+	deploy/bootstrap clients
+	cmake --build build/dev -j $(JOBS) --target slipway-test-serving
+	$(CTEST) --test-dir build/dev -L clients
 
 .PHONY: bench
 bench: release ## Measure, by the rules of docs/performance.md

@@ -249,7 +249,9 @@ class RequestReader {
     for (auto field : object) {
       std::string_view key;
       RETURN_IF_ERROR(Sound(field.unescaped_key().get(key)));
-      const Place here{&place, key, {}};
+      // By its name, once that is known.
+      const Place named{&inputs, input.name(), {}};
+      const Place here{input.name().empty() ? &place : &named, key, {}};
       if (key == "name") {
         RETURN_IF_ERROR(Once(seen_name, here));
         std::string_view name;
