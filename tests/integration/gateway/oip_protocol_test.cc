@@ -195,6 +195,14 @@ TEST_F(OipProtocolTest, ParametersAndRequestedOutputsReachTheWorker) {
   EXPECT_EQ(request.outputs(0).parameters().at("classification").int64_param(), 2);
 }
 
+TEST_F(OipProtocolTest, TheWorkerLogsTheIdThatTheCallerIsTold) {
+  const Answer answer = Ask("POST", kInfer, key_, InferBody(), "X-Request-Id: the-callers\r\n");
+  ASSERT_EQ(answer.status, 200);
+  ASSERT_THAT(worker_->request_ids(), SizeIs(1));
+  EXPECT_EQ(worker_->request_ids()[0], answer.headers.Get("x-request-id"));
+  EXPECT_NE(worker_->request_ids()[0], "the-callers");
+}
+
 TEST_F(OipProtocolTest, TakesAChunkedBody) {
   http::RawPeer peer(gateway_->address());
   const std::string body = InferBody();

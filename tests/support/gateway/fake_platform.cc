@@ -347,7 +347,8 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
     FakeWorker::Handler handler;
     {
       MutexLock lock(mutex);
-      if (keep) requests.push_back(*request);
+      requests.push_back(*request);
+      request_ids.push_back(Metadata(*context, kRequestIdMetadata));
       handler = infer;
     }
     absl::Status status;
@@ -391,8 +392,8 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   }
 
   Mutex mutex;
-  bool keep = true;
   std::vector<inference::ModelInferRequest> requests;
+  std::vector<std::string> request_ids;
   Handler infer;
   std::atomic<int> cancelled = 0;
 
@@ -443,6 +444,11 @@ void FakeWorker::OnInfer(Handler handler) {
 std::vector<inference::ModelInferRequest> FakeWorker::requests() const {
   MutexLock lock(service_->mutex);
   return service_->requests;
+}
+
+std::vector<std::string> FakeWorker::request_ids() const {
+  MutexLock lock(service_->mutex);
+  return service_->request_ids;
 }
 
 int FakeWorker::cancelled() const { return service_->cancelled; }

@@ -87,6 +87,8 @@ class FakeWorker {
   std::string address() const;
   void OnInfer(Handler handler);
   std::vector<inference::ModelInferRequest> requests() const;
+  /// The request ids that came with them.
+  std::vector<std::string> request_ids() const;
   int cancelled() const;
 
  private:
