@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z ]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: release ## Build, then train, deploy and call a model on real data
@@ -24,7 +24,7 @@ release: configure-release ## Build what users run into build/release/bin
 # A test that fails runs once more, since machines are shared; ctest names those that needed it.
 .PHONY: test
 test: bootstrap-test build ## Build and test everything
-	$(CTEST) --test-dir build/dev -j $(JOBS) --repeat until-pass:2 -LE 'bench|package|clients'
+	$(CTEST) --test-dir build/dev -j $(JOBS) --repeat until-pass:2 -LE 'bench|package|clients|kubernetes'
 
 .PHONY: unit
 unit: build ## Build, and run the unit tests alone
@@ -35,6 +35,11 @@ test-clients: configure-dev ## Run public clients of the inference protocol, unm
 	deploy/bootstrap clients
 	cmake --build build/dev -j $(JOBS) --target slipway-test-serving
 	$(CTEST) --test-dir build/dev -L clients
+
+.PHONY: test-kubernetes
+test-kubernetes: bootstrap-kubernetes configure-dev ## Try the chart on a real Kubernetes API server
+	cmake --build build/dev -j $(JOBS) --target programs
+	$(CTEST) --test-dir build/dev -V -L kubernetes
 
 .PHONY: bench
 bench: release ## Measure, by the rules of docs/performance.md
@@ -80,7 +85,7 @@ install: ## Install what `make release` built, below DESTDIR
 clean: ## Remove everything that was built (the cache of wheels stays)
 	rm -rf build
 
-.PHONY: bootstrap-build bootstrap-test bootstrap-lint bootstrap-package
+.PHONY: bootstrap-build bootstrap-test bootstrap-lint bootstrap-package bootstrap-kubernetes
 bootstrap-build:
 	deploy/bootstrap build
 bootstrap-test:
@@ -89,6 +94,8 @@ bootstrap-lint:
 	deploy/bootstrap build lint
 bootstrap-package:
 	deploy/bootstrap build package
+bootstrap-kubernetes:
+	deploy/bootstrap build test kubernetes
 
 .PHONY: configure-dev configure-release
 configure-dev configure-release: configure-%: bootstrap-build

@@ -87,7 +87,6 @@ class Network(threading.Thread):
         self._next = 1
         self._lock = threading.Lock()
         run("mount", "-t", "tmpfs", "run", "/run")
-        run("ip", "link", "set", "lo", "up")
         # An address of its own: it would change with the first pod whose is lower.
         run("ip", "link", "add", "pods", "address", "02:00:00:00:00:01", "type", "bridge")
         run("ip", "address", "add", f"{HOST}/16", "dev", "pods")

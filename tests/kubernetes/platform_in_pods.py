@@ -1,5 +1,5 @@
-"""What the chart's tests share: namespaces of their own, a PostgreSQL, and the platform that runs
-in the pods: how it is asked, and that it works."""
+"""What the chart's tests share: namespaces of their own, a story's steps, a PostgreSQL, and the
+platform that runs in the pods: how it is asked, and that it works."""
 import argparse
 import base64
 import contextlib
@@ -132,18 +132,41 @@ class Postgres:
                               capture_output=True, check=False)
 
 
-class Platform:
-    """`api`: where pods and Services are seen; `node`: what runs them."""
+class Story:
+    """Steps, told by their numbers. `api`: where objects are seen; `node`: what runs pods, or
+    None."""
 
     def __init__(self, folder):
         self.folder = folder
         self.api = None
         self.node = None
-        self.key = None
 
     def objects(self, group, kind):
         return {o["metadata"]["name"]: o for o in self.api.list(
             f"/{group}/namespaces/{NAMESPACE}/{kind}")}
+
+    def run(self):
+        """Runs the steps by their numbers."""
+        begun = time.monotonic()
+        for name in sorted(name for name in dir(self) if name.startswith("step_")):
+            print(f"[{time.monotonic() - begun:5.1f} s] {name[8:].replace('_', ' ')}", flush=True)
+            try:
+                getattr(self, name)()
+            except BaseException:
+                self.tell()
+                raise
+        print(f"[{time.monotonic() - begun:5.1f} s] all steps were right", flush=True)
+
+    def tell(self):
+        """What helps to see why a step was wrong."""
+
+
+class Platform(Story):
+    """The platform that runs in a node's pods."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.key = None
 
     def pods(self):
         return self.objects("api/v1", "pods")
@@ -270,19 +293,6 @@ class Platform:
             print(f"--- {log.name}", *lines, sep="\n", file=sys.stderr)
 
 
-    def run(self):
-        """Runs the steps by their numbers."""
-        begun = time.monotonic()
-        for name in sorted(name for name in dir(self) if name.startswith("step_")):
-            print(f"[{time.monotonic() - begun:5.1f} s] {name[8:].replace('_', ' ')}", flush=True)
-            try:
-                getattr(self, name)()
-            except BaseException:
-                self.tell()
-                raise
-        print(f"[{time.monotonic() - begun:5.1f} s] all steps were right", flush=True)
-
-
 def main(story, description, *needed):
     parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -294,6 +304,7 @@ def main(story, description, *needed):
     parser.parse_args(namespace=OPTIONS)
     enter_namespaces()
     assert os.getpid() == 1
+    nodes.run("ip", "link", "set", "lo", "up")
     with tempfile.TemporaryDirectory(prefix="slipway-kubernetes-", ignore_cleanup_errors=True) as \
             temporary:
         folder = pathlib.Path(OPTIONS.keep or temporary)
