@@ -83,6 +83,7 @@ class BadInputTest : public ::testing::Test {
     ASSERT_EQ((*job)["state"], "SUCCEEDED") << *job << platform_->Logs();
     const absl::Status deployed = world_->Deploy("halves", (*job)["modelVersion"]);
     ASSERT_TRUE(deployed.ok()) << deployed << platform_->Logs();
+    pids_.clear();
     for (const char* name : kServices) pids_.push_back(platform_->PidOf(name));
   }
 
