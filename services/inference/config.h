@@ -3,12 +3,43 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "common/grpc/tls.h"
 #include "common/log/log.h"
 
 namespace slipway::worker {
+
+/// How calls run together, where a deployment does not say.
+struct BatchingConfig {
+  int64_t max_rows = 0;
+  absl::Duration max_delay = absl::Milliseconds(1);
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("max_rows", max_rows,
+            "Rows of one run; 1: none run together; 0: what is measured to be best when a model is "
+            "loaded",
+            {.min = 0, .max = 65536});
+    v.Field("max_delay", max_delay,
+            "The longest that a call waits for others while an instance is idle; less where "
+            "waiting cannot pay",
+            {.max = absl::Minutes(1)});
+  }
+};
+
+/// A tenant's share of a worker's time.
+struct TenantWeight {
+  std::string tenant;
+  double weight = 1;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("tenant", tenant, "The tenant's id");
+    v.Field("weight", weight, "Its share beside the others'", {.min = 0.001, .max = 1000});
+  }
+};
 
 /// Settings of slipway-worker. Durations as "10s"; the descriptions below are the documentation.
 struct WorkerConfig {
@@ -24,6 +55,8 @@ struct WorkerConfig {
   int instances = 0;
   int loaders = 2;
   int64_t max_queue = 1024;
+  BatchingConfig batching;
+  std::vector<TenantWeight> tenant_weights;
   bool shared_memory = false;
   absl::Duration drain_delay = absl::ZeroDuration();
   absl::Duration drain_timeout = absl::Seconds(10);
@@ -48,8 +81,15 @@ struct WorkerConfig {
             "threads",
             {.min = 0, .max = 1024});
     v.Field("loaders", loaders, "How many models load at once", {.min = 1, .max = 64});
-    v.Field("max_queue", max_queue,
-            "How many calls may wait for an instance; further ones are refused", {.min = 0});
+    v.Field(
+        "max_queue", max_queue,
+        "How many calls may wait for a model, where its deployment does not say; further ones are "
+        "refused",
+        {.min = 1});
+    v.Field("batching", batching, "How calls run together");
+    v.Field("tenant_weights", tenant_weights,
+            "Tenants that get more or less of the instances' time than the others, whose weight is "
+            "1, while several want it");
     v.Field("shared_memory", shared_memory,
             "May tensors lie in POSIX shared memory objects of this machine whose names start with "
             "the caller's tenant and a dot");

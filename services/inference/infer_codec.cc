@@ -73,7 +73,8 @@ absl::StatusOr<uint64_t> CountIn(const Parameters& parameters, const char* name,
   if (value.has_int64_param() && value.int64_param() >= 0) {
     return static_cast<uint64_t>(value.int64_param());
   }
-  return InvalidField(fmt::format("{}.parameters.{}", field, name), "must be an integer >= 0");
+  return InvalidField(fmt::format("{}{}parameters.{}", field, field.empty() ? "" : ".", name),
+                      "must be an integer >= 0");
 }
 
 // The shared memory that a tensor's parameters name, if any.
@@ -281,6 +282,18 @@ absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& req
   }
   RETURN_IF_ERROR(CheckRows(inputs, signature));
   return inputs;
+}
+
+absl::StatusOr<SchedulingParameters> ReadSchedulingParameters(
+    const inference::ModelInferRequest& request) {
+  SchedulingParameters read;
+  ASSIGN_OR_RETURN(const uint64_t priority, CountIn(request.parameters(), "priority", ""));
+  read.priority = static_cast<int64_t>(std::min<uint64_t>(priority, INT64_MAX));
+  ASSIGN_OR_RETURN(const uint64_t timeout, CountIn(request.parameters(), "timeout", ""));
+  if (timeout > 0 && timeout <= INT64_MAX) {
+    read.timeout = absl::Microseconds(static_cast<int64_t>(timeout));
+  }
+  return read;
 }
 
 absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelInferRequest& request,

@@ -31,6 +31,17 @@ struct TenantMemory {
 absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
                                          const Signature& signature, const TenantMemory& memory);
 
+/// How the caller wants it scheduled.
+struct SchedulingParameters {
+  int64_t priority = 0;  ///< 1 is the most urgent; 0: none is named
+  absl::Duration timeout = absl::InfiniteDuration();
+};
+
+/// From the request's parameters `priority` and `timeout` (microseconds; 0: none). Errors:
+/// InvalidField (no whole numbers).
+absl::StatusOr<SchedulingParameters> ReadSchedulingParameters(
+    const inference::ModelInferRequest& request);
+
 /// One output as the caller wants it.
 struct OutputChoice {
   size_t place = 0;       ///< in the signature

@@ -8,6 +8,7 @@
 #include "common/status/status.h"
 #include "common/time/clock.h"
 #include "inference/open_inference.pb.h"
+#include "services/inference/batching/batch_call.h"
 #include "services/inference/infer_codec.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/shared_memory.h"
@@ -33,38 +34,40 @@ struct InferenceRequest {
   inference::ModelInferResponse& response;
 };
 
-/// One inference, from its admission to its answer: Prepare(), then Run() where a thread is free,
-/// or Fail(). Moves. One thread at a time.
-class InferenceCall {
+/// One inference, from its admission to its answer: Prepare(), then to the Batcher, or Finish()
+/// with what is wrong. One thread at a time.
+class InferenceCall final : public BatchCall {
  public:
   /// `memory` may be null; all outlive the call.
-  InferenceCall(const LoadedModels& models, const SharedMemory* memory, const Clock& clock,
-                const InferenceRequest& request, InferenceCaller& caller)
-      : models_(&models), memory_(memory), clock_(&clock), request_(request), caller_(&caller) {}
+  InferenceCall(const SharedMemory* memory, const Clock& clock, const InferenceRequest& request,
+                InferenceCaller& caller)
+      : memory_(memory), clock_(clock), request_(request), caller_(caller) {}
 
-  /// Finds the model and checks the request: cheap, and a bad request never takes a slot.
-  absl::Status Prepare();
+  /// Finds the model and checks the request: cheap, and a bad request never waits. The parameters
+  /// `priority` (1 is the most urgent, 0 the model's default) and `timeout` (microseconds after
+  /// which the caller has no use for the answer) are the protocol's.
+  absl::Status Prepare(const LoadedModels& models);
 
-  /// On the thread that holds a slot. Answers; nothing of the call may be touched afterwards.
-  void Run() { Finish(Execute()); }
+  /// The model's; once the call is prepared.
+  ModelQueue& queue() { return *model_->queue; }
 
-  /// Answers that it could not be. Nothing of the call may be touched afterwards.
-  void Fail(const absl::Status& status) { Finish(status); }
+  bool Abandoned() const override { return caller_.Gone(); }
+  const TensorBatch& inputs() const override { return inputs_; }
+  void ReportRun(int64_t rows, const RunTimes& times) override;
+  void Finish(absl::StatusOr<CallAnswer> answer) override;
 
  private:
-  absl::Status Execute();
-  void Finish(const absl::Status& status);
+  absl::Status ReadParameters();
+  absl::Status Encode(const CallAnswer& answer);
   TenantMemory memory() const { return {memory_, request_.principal.tenant}; }
 
-  const LoadedModels* models_;
-  const SharedMemory* memory_;
-  const Clock* clock_;
-  InferenceRequest request_;
-  InferenceCaller* caller_;
+  const SharedMemory* const memory_;
+  const Clock& clock_;
+  const InferenceRequest request_;
+  InferenceCaller& caller_;
   ModelHandle model_;
   TensorBatch inputs_;
   std::vector<OutputChoice> choices_;
-  absl::Duration prepared_;
 };
 
 }  // namespace slipway::worker

@@ -63,24 +63,14 @@ class InferAllocator final
   }
 };
 
-// One that has to wait.
-class WaitingInference final : public ExecutionSlots::Work {
- public:
-  explicit WaitingInference(InferenceCall call) : call_(std::move(call)) {}
-  void Run() override { call_.Run(); }
-
- private:
-  InferenceCall call_;
-};
-
 }  // namespace
 
 class InferenceService::Impl final : public inference::GRPCInferenceService::CallbackService {
  public:
-  Impl(LoadedModels& models, ExecutionSlots& slots, SharedMemory* memory,
-       const std::atomic<bool>& ready, const Clock& clock, std::unique_ptr<ServiceEdge> edge)
+  Impl(LoadedModels& models, Batcher& batcher, SharedMemory* memory, const std::atomic<bool>& ready,
+       const Clock& clock, std::unique_ptr<ServiceEdge> edge)
       : models_(models),
-        slots_(slots),
+        batcher_(batcher),
         memory_(memory),
         ready_(ready),
         clock_(clock),
@@ -257,13 +247,13 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
   }
 
   void Infer(const InferenceRequest& request, InferenceCaller& caller) {
-    InferenceCall call(models_, memory_, clock_, request, caller);
-    absl::Status status = call.Prepare();
-    if (status.ok()) {
-      status = slots_.RunOrWait(
-          [&] { call.Run(); }, [&] { return std::make_unique<WaitingInference>(std::move(call)); });
+    auto call = std::make_unique<InferenceCall>(memory_, clock_, request, caller);
+    if (const absl::Status status = call->Prepare(models_); !status.ok()) {
+      call->Finish(status);
+      return;
     }
-    if (!status.ok()) call.Fail(status);
+    ModelQueue& queue = call->queue();
+    batcher_.Submit(queue, std::move(call));
   }
 
   static absl::Status NotLoading() {
@@ -277,7 +267,7 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
   }
 
   LoadedModels& models_;
-  ExecutionSlots& slots_;
+  Batcher& batcher_;
   SharedMemory* const memory_;
   const std::atomic<bool>& ready_;
   const Clock& clock_;
@@ -287,9 +277,8 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
 };
 
 absl::StatusOr<std::unique_ptr<InferenceService>> InferenceService::Create(
-    LoadedModels& models, ExecutionSlots& slots, SharedMemory* memory,
-    const std::atomic<bool>& ready, const TokenVerifier& verifier, Metrics& metrics,
-    const Clock& clock) {
+    LoadedModels& models, Batcher& batcher, SharedMemory* memory, const std::atomic<bool>& ready,
+    const TokenVerifier& verifier, Metrics& metrics, const Clock& clock) {
   // The proto is the protocol's own and declares no callers.
   std::vector<MethodPolicy> policies;
   for (const char* method :
@@ -303,7 +292,7 @@ absl::StatusOr<std::unique_ptr<InferenceService>> InferenceService::Create(
                    ServiceEdge::CreateWithPolicies("inference.GRPCInferenceService", policies,
                                                    verifier, metrics, clock));
   return std::unique_ptr<InferenceService>(new InferenceService(
-      std::make_unique<Impl>(models, slots, memory, ready, clock, std::move(edge))));
+      std::make_unique<Impl>(models, batcher, memory, ready, clock, std::move(edge))));
 }
 
 InferenceService::InferenceService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

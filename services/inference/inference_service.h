@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "common/grpc/edge.h"
-#include "services/inference/execution_slots.h"
+#include "services/inference/batching/batcher.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/shared_memory.h"
 
@@ -16,16 +16,16 @@ class Service;
 namespace slipway::worker {
 
 /// inference.GRPCInferenceService, for the gateway. `model_name` is a deployment's full resource
-/// name, `model_version` a version's number or full resource name. A call runs on the thread that
-/// brought it where a slot is free. Loading and unloading are the controller's: kUnimplemented.
+/// name, `model_version` a version's number or full resource name. Calls are checked on the
+/// threads that bring them, and run by the Batcher. Loading and unloading are the controller's:
+/// kUnimplemented.
 class InferenceService {
  public:
   /// All outlive the service; `ready` is what ServerReady answers; `memory` is null where shared
   /// memory is not offered. Errors: those of ServiceEdge::CreateWithPolicies.
   static absl::StatusOr<std::unique_ptr<InferenceService>> Create(
-      LoadedModels& models, ExecutionSlots& slots, SharedMemory* memory,
-      const std::atomic<bool>& ready, const TokenVerifier& verifier, Metrics& metrics,
-      const Clock& clock);
+      LoadedModels& models, Batcher& batcher, SharedMemory* memory, const std::atomic<bool>& ready,
+      const TokenVerifier& verifier, Metrics& metrics, const Clock& clock);
   ~InferenceService();
 
   /// For GrpcServer::Start.

@@ -7,6 +7,7 @@
 
 #include "common/log/log.h"
 #include "fmt/format.h"
+#include "services/inference/batching/measured_batches.h"
 #include "services/inference/signature.h"
 
 namespace slipway::worker {
@@ -52,8 +53,13 @@ absl::Status WarmUp(const LoadedModel& model) {
 
 }  // namespace
 
-LoadedModels::LoadedModels(BlobCache& cache, ModelRuntime& runtime, Metrics& metrics, int loaders)
-    : cache_(cache), runtime_(runtime), metrics_(metrics) {
+LoadedModels::LoadedModels(BlobCache& cache, ModelRuntime& runtime, Metrics& metrics, int loaders,
+                           BatchPolicy batching, const Clock& clock)
+    : cache_(cache),
+      runtime_(runtime),
+      metrics_(metrics),
+      batching_(std::move(batching)),
+      clock_(clock) {
   for (int i = 0; i < loaders; ++i) {
     loaders_.emplace_back([this](const std::stop_token& stop) { RunLoader(stop); });
   }
@@ -227,6 +233,7 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
   const std::string deployment = job.key.deployment.ToString();
   const std::string version = job.key.version.ToString();
   std::string platform(model->platform());
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelQueue> queue, MakeQueue(job.key, model));
   auto served = std::make_shared<ServedModel>(
       ServedModel{.deployment = job.key.deployment,
                   .version = job.key.version,
@@ -235,9 +242,31 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
                   .version_number = std::to_string(job.key.version.number),
                   .platform = std::move(platform),
                   .labels = job.labels,
-                  .model = std::move(model),
+                  .model = model,
+                  .queue = std::move(queue),
                   .metrics = ModelMetrics(metrics_, deployment, version)});
   return served;
+}
+
+absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(
+    const Key& key, std::shared_ptr<const LoadedModel> model) {
+  BatchPolicy policy = batching_;
+  MeasuredBatches measured;
+  if (policy.max_rows == 0) {
+    ASSIGN_OR_RETURN(measured, MeasureBatches(*model, clock_));
+    policy.max_rows = measured.best_rows;
+  }
+  auto queue = std::make_unique<ModelQueue>(policy, key.deployment.tenant, std::move(model));
+  for (const MeasuredBatches::Run& run : measured.runs) {
+    Log(Severity::kInfo, "model_measured",
+        {{"deployment", key.deployment.ToString()},
+         {"model_version", key.version.ToString()},
+         {"rows", run.rows},
+         {"run_seconds", run.took},
+         {"chosen", run.rows == policy.max_rows}});
+    queue->Learn(run.rows, run.took, clock_.Monotonic());
+  }
+  return queue;
 }
 
 void LoadedModels::Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made) {

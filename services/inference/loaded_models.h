@@ -17,6 +17,8 @@
 #include "common/names/names.h"
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
+#include "common/time/clock.h"
+#include "services/inference/batching/model_queue.h"
 #include "services/inference/blob_cache.h"
 #include "services/inference/model_metrics.h"
 #include "services/inference/model_runtime.h"
@@ -24,7 +26,7 @@
 
 namespace slipway::worker {
 
-/// A model that answers calls. Immutable but for its metrics.
+/// A model that answers calls. Immutable but for its queue and its metrics.
 struct ServedModel {
   DeploymentName deployment;
   VersionName version;
@@ -36,6 +38,8 @@ struct ServedModel {
   /// Of the classes that it tells apart, by index; may be empty.
   std::vector<std::string> labels;
   std::shared_ptr<const LoadedModel> model;
+  // Its calls; the Batcher's.
+  std::unique_ptr<ModelQueue> queue = nullptr;
   ModelMetrics metrics;
 };
 
@@ -65,8 +69,10 @@ class LoadedModels {
   /// How often a model runs before it answers calls: first runs are slower.
   static constexpr int kWarmUpRuns = 3;
 
-  /// All outlive this object. `loaders` is how many models load at once.
-  LoadedModels(BlobCache& cache, ModelRuntime& runtime, Metrics& metrics, int loaders = 2);
+  /// All outlive this object. `loaders` is how many models load at once, `batching` what holds
+  /// where a deployment does not say.
+  LoadedModels(BlobCache& cache, ModelRuntime& runtime, Metrics& metrics, int loaders = 2,
+               BatchPolicy batching = {}, const Clock& clock = Clock::Real());
   /// Gives loads up that still run.
   ~LoadedModels();
 
@@ -125,6 +131,8 @@ class LoadedModels {
   void RunLoader(const std::stop_token& stop);
   absl::StatusOr<ModelHandle> Make(const Job& job);
   absl::StatusOr<ModelFiles> FetchFiles(const Job& job);
+  absl::StatusOr<std::unique_ptr<ModelQueue>> MakeQueue(const Key& key,
+                                                        std::shared_ptr<const LoadedModel> model);
   void Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made);
   /// Rebuilds what calls look up of one deployment; `newest`, where it is not null, comes last.
   void Publish(const DeploymentName& deployment, const ModelHandle& newest) REQUIRES(mutex_);
@@ -135,6 +143,8 @@ class LoadedModels {
   BlobCache& cache_;
   ModelRuntime& runtime_;
   Metrics& metrics_;
+  const BatchPolicy batching_;
+  const Clock& clock_;
 
   mutable Mutex mutex_;
   CondVar queued_;

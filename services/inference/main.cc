@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "common/admin/admin.h"
@@ -15,9 +17,9 @@
 #include "common/metrics/metrics.h"
 #include "common/process/shutdown.h"
 #include "services/inference/auto_runtime.h"
+#include "services/inference/batching/batcher.h"
 #include "services/inference/blob_cache.h"
 #include "services/inference/config.h"
-#include "services/inference/execution_slots.h"
 #include "services/inference/grpc_blob_client.h"
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
@@ -57,14 +59,20 @@ absl::Status Run(const WorkerConfig& config) {
                                         .threads = config.threads,
                                         .staging_dir = config.data_dir + "/staging"}));
   AutoRuntime runtime(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
-  LoadedModels models(cache, runtime, metrics, config.loaders);
-  ExecutionSlots slots(instances, static_cast<size_t>(config.max_queue));
+  BatchPolicy batching = {.max_rows = config.batching.max_rows,
+                          .max_delay = config.batching.max_delay};
+  batching.queues[0].max_calls = static_cast<size_t>(config.max_queue);
+  LoadedModels models(cache, runtime, metrics, config.loaders, batching);
+  std::map<std::string, double> weights;
+  for (const TenantWeight& tenant : config.tenant_weights) weights[tenant.tenant] = tenant.weight;
+  Batcher batcher({.instances = instances, .weights = std::move(weights)}, clock);
 
   SharedMemory memory;
   std::atomic<bool> ready = false;
-  ASSIGN_OR_RETURN(const auto inference,
-                   InferenceService::Create(models, slots, config.shared_memory ? &memory : nullptr,
-                                            ready, *verifier, metrics, clock));
+  ASSIGN_OR_RETURN(
+      const auto inference,
+      InferenceService::Create(models, batcher, config.shared_memory ? &memory : nullptr, ready,
+                               *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto control,
                    WorkerService::Create(models, ready, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto admin,

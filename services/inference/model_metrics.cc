@@ -21,10 +21,13 @@ ModelMetrics::ModelMetrics(Metrics& metrics, const std::string& deployment,
       loaded_bytes_(metrics.Gauge("model_loaded_bytes", "Memory of a model's weights",
                                   {{"deployment", deployment}, {"model_version", version}})) {}
 
-void ModelMetrics::RecordRun(int64_t rows, absl::Duration infer) const {
+void ModelMetrics::RecordRun(int64_t rows, const RunTimes& times) const {
   MutexLock lock(totals_->mutex);
   ++totals_->statistics.execution_count;
-  totals_->statistics.batches[rows].compute_infer.Add(infer);
+  ModelStatistics::Batch& batch = totals_->statistics.batches[rows];
+  batch.compute_input.Add(times.input);
+  batch.compute_infer.Add(times.infer);
+  batch.compute_output.Add(times.output);
 }
 
 void ModelMetrics::RecordAnswer(int64_t rows, const CallTimes& times, absl::Time now) const {

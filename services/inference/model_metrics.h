@@ -8,15 +8,16 @@
 #include "absl/time/time.h"
 #include "common/metrics/metrics.h"
 #include "common/sync/mutex.h"
+#include "services/inference/batching/batch_call.h"
 #include "services/inference/model_statistics.h"
 
 namespace slipway::worker {
 
 /// Where the time of one answered call went.
 struct CallTimes {
-  absl::Duration input;   ///< from its admission until its tensors were checked
-  absl::Duration queue;   ///< from then until it ran
-  absl::Duration infer;   ///< in the model
+  absl::Duration input;   ///< to check its tensors, and to gather its batch's
+  absl::Duration queue;   ///< between the two
+  absl::Duration infer;   ///< its batch's, in the model
   absl::Duration output;  ///< from then until the answer was written
   absl::Duration total() const { return input + queue + infer + output; }
 };
@@ -35,7 +36,7 @@ class ModelMetrics {
   ModelMetrics(Metrics& metrics, const std::string& deployment, const std::string& version);
 
   /// A run of the model, for whichever calls.
-  void RecordRun(int64_t rows, absl::Duration infer) const;
+  void RecordRun(int64_t rows, const RunTimes& times) const;
   void RecordAnswer(int64_t rows, const CallTimes& times, absl::Time now) const;
   /// `took`: since its admission.
   void RecordFailure(absl::Duration took) const;

@@ -32,7 +32,7 @@ struct ModelStatistics {
   /// Rows that were answered (a call brings one or more), and runs of the model.
   int64_t inference_count = 0;
   int64_t execution_count = 0;
-  /// When the last call came; InfinitePast: none yet.
+  /// When the last run ended; InfinitePast: none yet.
   absl::Time last_inference = absl::InfinitePast();
 
   /// Calls, from their admission to their answer.

@@ -1,5 +1,6 @@
 #include "services/inference/signature.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -75,6 +76,14 @@ absl::Status CheckSameSignature(const Signature& registered, const Signature& ac
   if (registered == Signature{}) return absl::OkStatus();
   RETURN_IF_ERROR(CheckSame("inputs", registered.inputs, actual.inputs));
   return CheckSame("outputs", registered.outputs, actual.outputs);
+}
+
+bool TakesBatches(const Signature& signature) {
+  const auto has_rows = [](const TensorSpec& spec) {
+    return spec.shape.rank() > 0 && spec.shape[0] == Shape::kAny;
+  };
+  return !signature.inputs.empty() && std::ranges::all_of(signature.inputs, has_rows) &&
+         std::ranges::all_of(signature.outputs, has_rows);
 }
 
 absl::StatusOr<TensorBatch> ZeroInputs(const Signature& signature) {

@@ -17,6 +17,10 @@ absl::StatusOr<Signature> ParseSignature(const slipway::registry::v1::Signature&
 /// empty says nothing. Errors: kInvalidArgument that names the first tensor that differs.
 absl::Status CheckSameSignature(const Signature& registered, const Signature& actual);
 
+/// True where dimension 0 of every input and output is free: rows of different calls may run
+/// together then.
+bool TakesBatches(const Signature& signature);
+
 /// Tensors of zeros (empty texts) that fit the signature, free dimensions as 1. Errors:
 /// kInvalidArgument where a shape cannot be.
 absl::StatusOr<TensorBatch> ZeroInputs(const Signature& signature);

@@ -37,7 +37,7 @@ std::vector<TensorSpec> OneOfEachType() {
 class ProtocolTest : public WorkerTest {
  protected:
   void Serve(const std::vector<TensorSpec>& tensors, bool shared_memory = true) {
-    StartWorker(runtime_, /*slots=*/2, /*max_queue=*/64, shared_memory);
+    StartWorker(runtime_, /*instances=*/2, /*max_queue=*/64, shared_memory);
     auto version = AddIdentityVersion(registry_, kVersion1, tensors);
     version.add_labels("left");
     ASSERT_EQ(LoadAndAwait(version).state(), v1::LoadedModel::READY);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/grpc/status.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "tests/integration/services/inference/worker_fixture.h"
 #include "tests/unit/services/inference/fakes.h"
@@ -34,6 +35,8 @@ class AsyncCall {
     return *status_;
   }
   void Cancel() { context_->TryCancel(); }
+  /// Once it was awaited.
+  const inference::ModelInferResponse& response() const { return response_; }
 
  private:
   const inference::ModelInferRequest request_;
@@ -46,9 +49,9 @@ class AsyncCall {
 
 class SchedulingTest : public WorkerTest {
  protected:
-  // One slot, and room for two that wait.
+  // One instance, and room for two that wait.
   void SetUp() override {
-    StartWorker(runtime_, /*slots=*/1, /*max_queue=*/2);
+    StartWorker(runtime_, /*instances=*/1, /*max_queue=*/2);
     // The fake runtime reads the file "bias"; the registry serves it as it would any other.
     TestArtifact artifact;
     artifact.description = "{}";
@@ -67,7 +70,13 @@ class SchedulingTest : public WorkerTest {
     return std::make_unique<AsyncCall>(inference(), RequestFor({1, 2}), std::move(context));
   }
   void AwaitWaiting(size_t count) {
-    while (slots_->waiting() < count) std::this_thread::yield();
+    const ModelHandle model = Model();
+    while (batcher_->waiting(*model->queue) < count) std::this_thread::yield();
+  }
+  ModelHandle Model() const {
+    Principal who;
+    who.tenant = "acme";
+    return *models_->Find(who, kShoes, "");
   }
   // That a caller has gone: the worker reads it from the connection, before what comes later on it.
   void LetTheWorkerLearn() {
@@ -78,6 +87,48 @@ class SchedulingTest : public WorkerTest {
   FakeRuntime runtime_;
   int runs_before_ = 0;
 };
+
+TEST_F(SchedulingTest, CallsThatWaitRunTogetherAndEachGetsItsOwnAnswer) {
+  const ModelHandle model = Model();
+  batcher_->HoldUntil(*model->queue, 2);
+  inference::ModelInferRequest two_rows = RequestFor({3, 4, 5, 6});
+  two_rows.mutable_inputs(0)->set_shape(0, 2);
+  two_rows.mutable_inputs(0)->set_shape(1, 2);
+  const auto one = Start();
+  AwaitWaiting(1);
+  const auto response = Infer(two_rows);
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_THAT(Floats(*response), testing::ElementsAre(17, 21));
+  EXPECT_TRUE(one->Await().ok());
+  EXPECT_THAT(Floats(one->response()), testing::ElementsAre(13));
+  EXPECT_EQ(Runs(), 1);
+  const ModelStatistics statistics = model->metrics.Statistics();
+  EXPECT_EQ(statistics.inference_count, 3);
+  EXPECT_EQ(statistics.execution_count, 1);
+  EXPECT_EQ(statistics.batches.at(3).compute_infer.count, 1);
+}
+
+TEST_F(SchedulingTest, APriorityOrATimeoutThatIsNoNumberIsRefused) {
+  for (const char* name : {"priority", "timeout"}) {
+    auto request = RequestFor({1, 2});
+    (*request.mutable_parameters())[name].set_string_param("high");
+    const absl::Status status = Infer(request).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                testing::HasSubstr(fmt::format("parameters.{}", name)));
+  }
+}
+
+TEST_F(SchedulingTest, ATimeoutInTheRequestIsADeadline) {
+  runtime_.run_gate.Close();
+  const auto running = Start();
+  runtime_.run_gate.AwaitWaiting(1);
+  auto request = RequestFor({1, 2});
+  (*request.mutable_parameters())["timeout"].set_int64_param(1);
+  const absl::Status status = Infer(request).status();
+  runtime_.run_gate.Open();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+}
 
 TEST_F(SchedulingTest, RefusesWhatTheQueueHasNoRoomForAndAnswersTheRest) {
   runtime_.run_gate.Close();
@@ -91,7 +142,8 @@ TEST_F(SchedulingTest, RefusesWhatTheQueueHasNoRoomForAndAnswersTheRest) {
   EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
   runtime_.run_gate.Open();
   for (const auto& call : calls) EXPECT_TRUE(call->Await().ok());
-  EXPECT_EQ(Runs(), 3);
+  // Those that waited ran together.
+  EXPECT_EQ(Runs(), 2);
 }
 
 TEST_F(SchedulingTest, ACallWhoseDeadlinePassesWhileItWaitsNeverRuns) {

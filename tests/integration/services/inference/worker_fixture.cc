@@ -11,7 +11,7 @@
 
 namespace slipway::worker {
 
-void WorkerTest::StartWorker(ModelRuntime& runtime, int slots, size_t max_queue,
+void WorkerTest::StartWorker(ModelRuntime& runtime, int instances, size_t max_queue,
                              bool shared_memory) {
   const Clock& clock = Clock::Real();
   verifier_ = trust_.Verifier(ServiceId::kWorker);
@@ -21,9 +21,11 @@ void WorkerTest::StartWorker(ModelRuntime& runtime, int slots, size_t max_queue,
   auto cache = BlobCache::Open({.folder = dir_ / "blobs"}, *blobs_);
   ASSERT_TRUE(cache.ok()) << cache.status();
   cache_ = std::make_unique<BlobCache>(*std::move(cache));
-  models_ = std::make_unique<LoadedModels>(*cache_, runtime, metrics_);
-  slots_ = std::make_unique<ExecutionSlots>(slots, max_queue);
-  auto inference = InferenceService::Create(*models_, *slots_, shared_memory ? &memory_ : nullptr,
+  BatchPolicy batching;
+  batching.queues[0].max_calls = max_queue;
+  models_ = std::make_unique<LoadedModels>(*cache_, runtime, metrics_, /*loaders=*/2, batching);
+  batcher_ = std::make_unique<Batcher>(Batcher::Options{.instances = instances}, clock);
+  auto inference = InferenceService::Create(*models_, *batcher_, shared_memory ? &memory_ : nullptr,
                                             ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(inference.ok()) << inference.status();
   inference_service_ = *std::move(inference);

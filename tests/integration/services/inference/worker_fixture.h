@@ -12,8 +12,8 @@
 #include "common/metrics/metrics.h"
 #include "gtest/gtest.h"
 #include "inference/open_inference.grpc.pb.h"
+#include "services/inference/batching/batcher.h"
 #include "services/inference/blob_cache.h"
-#include "services/inference/execution_slots.h"
 #include "services/inference/grpc_blob_client.h"
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
@@ -38,7 +38,7 @@ class WorkerTest : public testing::Test {
   using LoadedModelProto = v1::LoadedModel;
 
   /// Call first.
-  void StartWorker(ModelRuntime& runtime, int slots = 2, size_t max_queue = 16,
+  void StartWorker(ModelRuntime& runtime, int instances = 2, size_t max_queue = 16,
                    bool shared_memory = false);
   /// Ends it; what is in flight may go on for `grace`.
   void StopWorker(absl::Duration grace = absl::ZeroDuration());
@@ -78,7 +78,7 @@ class WorkerTest : public testing::Test {
   std::unique_ptr<GrpcBlobClient> blobs_;
   std::unique_ptr<BlobCache> cache_;
   std::unique_ptr<LoadedModels> models_;
-  std::unique_ptr<ExecutionSlots> slots_;
+  std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<InferenceService> inference_service_;
   std::unique_ptr<WorkerService> worker_service_;
   std::unique_ptr<GrpcServer> server_;

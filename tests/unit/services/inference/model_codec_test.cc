@@ -78,7 +78,7 @@ TEST_F(ModelCodecTest, EachDatatypeHasItsOwnName) {
 
 TEST_F(ModelCodecTest, StatisticsAddUp) {
   const auto model = Serve({{{"x", DataType::kFp32, {-1}}}, {}});
-  model->metrics.RecordRun(8, absl::Microseconds(5));
+  model->metrics.RecordRun(8, {absl::ZeroDuration(), absl::Microseconds(5), absl::ZeroDuration()});
   const CallTimes times = {.input = absl::Microseconds(1),
                            .queue = absl::Microseconds(2),
                            .infer = absl::Microseconds(5),

@@ -1,0 +1,49 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_POLICY_H_
+#define SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_POLICY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace slipway::worker {
+
+/// How calls of one priority wait.
+struct QueuePolicy {
+  /// What happens to a call that has waited for `timeout`: it is refused, or it lets everything of
+  /// its priority and above go first.
+  enum class Action { kReject, kDelay };
+
+  /// Further ones are refused.
+  size_t max_calls = 1024;
+  absl::Duration timeout = absl::InfiniteDuration();
+  Action action = Action::kReject;
+
+  bool operator==(const QueuePolicy&) const = default;
+};
+
+/// How a model's calls are put together. A value.
+struct BatchPolicy {
+  /// Rows of one run; 1: calls run alone; 0: what is measured to be best when the model is loaded.
+  /// A call that brings more by itself runs alone.
+  int64_t max_rows = 32;
+  /// Sizes that the model runs best at, ascending: as soon as the smallest can be formed nothing is
+  /// waited for, and the largest that can be formed is run.
+  std::vector<int64_t> preferred_rows = {};
+  /// The longest that a call waits for others to join while an instance is free. Less is waited
+  /// where waiting cannot pay (ModelQueue::ReadyAt).
+  absl::Duration max_delay = absl::Milliseconds(1);
+  /// Runs at once; 0: as many as the worker has threads for.
+  int max_instances = 0;
+  /// By priority, the most urgent first; never empty.
+  std::vector<QueuePolicy> queues = {QueuePolicy{}};
+  /// For calls that name none; an index into `queues`.
+  int default_priority = 0;
+
+  bool operator==(const BatchPolicy&) const = default;
+};
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_POLICY_H_

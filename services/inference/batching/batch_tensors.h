@@ -1,0 +1,24 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_TENSORS_H_
+#define SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_TENSORS_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/status/status.h"
+#include "services/inference/model_runtime.h"
+
+namespace slipway::worker {
+
+/// The tensors of several calls, one after the other along dimension 0. All have the same names,
+/// types and other dimensions. Copies. `calls` is not empty.
+absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls);
+
+/// The inverse: rows[i] rows for call i, sharing the batch's memory. Errors: kInternal where a
+/// tensor has another number of rows than all of them.
+absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
+                                                 std::span<const int64_t> rows);
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_TENSORS_H_

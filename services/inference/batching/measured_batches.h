@@ -1,0 +1,33 @@
+#ifndef SLIPWAY_SERVICES_INFERENCE_BATCHING_MEASURED_BATCHES_H_
+#define SLIPWAY_SERVICES_INFERENCE_BATCHING_MEASURED_BATCHES_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/status/status.h"
+#include "common/time/clock.h"
+#include "services/inference/model_runtime.h"
+
+namespace slipway::worker {
+
+/// What runs of a model take on this machine, by their rows.
+struct MeasuredBatches {
+  struct Run {
+    int64_t rows = 0;
+    absl::Duration took;
+  };
+  /// By rows, 1 first; none where the model does not take batches.
+  std::vector<Run> runs;
+  /// The fewest rows whose time a row is the least, but for a twentieth; 1 where nothing was
+  /// measured.
+  int64_t best_rows = 1;
+};
+
+/// Runs `model` on zeros in batches of 1, 2, 4, ... rows, which warms it up as well, until more
+/// rows are no gain any more or one run takes longer than a tenth of a second. Errors: the model's.
+absl::StatusOr<MeasuredBatches> MeasureBatches(const LoadedModel& model, const Clock& clock);
+
+}  // namespace slipway::worker
+
+#endif  // SLIPWAY_SERVICES_INFERENCE_BATCHING_MEASURED_BATCHES_H_
