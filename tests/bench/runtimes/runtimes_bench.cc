@@ -210,6 +210,11 @@ void Compare(const Work& work, absl::Duration time, int rounds) {
     }
     for (size_t i = 0; i < contenders.size(); ++i) {
       const double cpu = Median(figures[i]);
+      if (std::isnan(cpu)) {
+        fmt::print("{:<4} batch {:>2}  {:<14} not measured\n", work.name, batch,
+                   contenders[i]->name());
+        continue;
+      }
       fmt::print(
           "{:<4} batch {:>2}  {:<14} {:>9.1f} us CPU a call {:>10.0f} rows a CPU second  "
           "answers differ by {:.1g}\n",
