@@ -19,8 +19,6 @@ constexpr size_t kReadBytes = 64 << 10;
 constexpr size_t kPieceBytes = 64 << 10;
 // Frames are made until so much waits for the socket.
 constexpr uint64_t kEnoughOutput = 256 << 10;
-// Memory is set aside for a body of an announced length up to this size.
-constexpr uint64_t kMaxReserve = 4 << 20;
 // How long and how much is thrown away after the last words.
 constexpr absl::Duration kLinger = absl::Seconds(2);
 constexpr size_t kMaxLinger = 8 << 20;
@@ -601,10 +599,7 @@ void Http2Connection::Deliver(Stream& stream, std::string bytes) {
 void Http2Connection::WaitForBody(Stream& stream) {
   if (std::exchange(stream.expects_continue, false)) session_.Continue(stream);
   if (stream.reader_wants_whole) {
-    if (const uint64_t announced = std::min(stream.content_length.value_or(0), kMaxReserve);
-        stream.incoming.capacity() < announced) {
-      stream.incoming.reserve(announced);
-    }
+    // No memory is set aside by an announced length: of that there may be one a stream.
     const auto is_whole = [](const Stream& other) {
       return other.reader && other.reader_wants_whole;
     };
