@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/http/grpc/protocol.h"
 #include "fmt/format.h"
 #include "services/gateway/oip/infer_json.h"
 
@@ -130,6 +131,9 @@ http::Response MethodNotAllowed(std::string_view path, std::string_view allow,
 }
 
 http::Response ListenerError(const http::ServerError& error) {
+  if (error.head != nullptr && http::grpc::IsGrpc(*error.head)) {
+    return http::grpc::ErrorAnswer(http::grpc::FromServerError(error), error.request_id);
+  }
   const std::string_view path = error.head != nullptr ? error.head->path() : "";
   if (IsProtocolPath(path)) {
     return JsonResponse(error.status, fmt::format(R"({{"error":{}}})", Quoted(error.message)));

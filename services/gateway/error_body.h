@@ -30,7 +30,7 @@ http::Response MethodNotAllowed(std::string_view path, std::string_view allow,
 http::Response ErrorFor(std::string_view path, const absl::Status& status,
                         std::string_view request_id);
 
-/// What the listener answers by itself, in the same forms.
+/// What the listener answers by itself, in the same forms, or as a status of gRPC.
 http::Response ListenerError(const http::ServerError& error);
 
 /// "NOT_FOUND", ...

@@ -23,6 +23,7 @@
 #include "services/gateway/api/descriptor_set.h"
 #include "services/gateway/api/openapi.h"
 #include "services/gateway/error_body.h"
+#include "services/gateway/grpc/grpc_door.h"
 #include "services/gateway/identity/identity_service.h"
 #include "services/gateway/identity/key_feed.h"
 #include "services/gateway/identity/key_table.h"
@@ -112,6 +113,7 @@ class Gateway::Impl : public http::Handler {
 
   void Handle(std::shared_ptr<http::Exchange> exchange) override {
     const http::RequestHead& head = exchange->head();
+    if (http::grpc::IsGrpc(head)) return grpc_->Handle(std::move(exchange));
     const std::string_view path = head.path();
     const bool protocol = path == "/v2" || path.starts_with("/v2/");
     if (protocol && oip_->HandleAnonymous(exchange)) return;
@@ -139,6 +141,7 @@ class Gateway::Impl : public http::Handler {
     draining_ = true;
     if (config_.drain_delay > absl::ZeroDuration()) clock_.SleepFor(config_.drain_delay);
     api_->EndWatches();
+    grpc_->Refresh(/*end=*/true);
     return server_->Drain(config_.drain_timeout, kIdleGrace);
   }
 
@@ -241,6 +244,22 @@ class Gateway::Impl : public http::Handler {
     oip_ = std::make_unique<OipHandler>(
         oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *pool_, metrics_, clock_,
                                [this] { return ready(); }});
+    GrpcDoor::Options grpc;
+    grpc.inference.server_name = config_.server_name;
+    grpc.inference.version = Version();
+    grpc.inference.timeout = config_.timeouts.infer;
+    grpc.inference.max_streams = config_.limits.max_streams;
+    grpc.max_api_message_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
+    grpc.max_infer_message_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
+    ASSIGN_OR_RETURN(
+        grpc_,
+        GrpcDoor::Create(
+            grpc,
+            GrpcDoor::Parts{*methods_, *api_,
+                            InferenceDoor::Parts{routes_, *recorder_, *tokens_, metrics_, clock_,
+                                                 [this] { return ready(); }},
+                            [this](const http::Headers& headers) { return Authenticate(headers); }},
+            DescriptorSetWithComments()));
     return absl::OkStatus();
   }
 
@@ -341,6 +360,7 @@ class Gateway::Impl : public http::Handler {
         if (!stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(kGaugeInterval));
         if (stopping_) return;
       }
+      grpc_->Refresh();
       const http::ServerStats stats = server_->stats();
       connections.Set(static_cast<double>(stats.connections_open));
       abandoned.Set(static_cast<double>(stats.requests_abandoned));
@@ -384,6 +404,7 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<ApiHandler> api_;
   std::unique_ptr<OipHandler> oip_;
+  std::unique_ptr<GrpcDoor> grpc_;
   std::unique_ptr<http::Server> server_;
 
   Mutex mutex_;

@@ -1,0 +1,184 @@
+#include "services/gateway/grpc/infer_stream.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "common/log/log.h"
+#include "fmt/format.h"
+#include "services/gateway/grpc/answer_frame.h"
+#include "services/gateway/grpc/frame.h"
+#include "services/gateway/grpc/model_head.h"
+#include "services/gateway/grpc/predictions.h"
+
+namespace slipway::gateway {
+namespace {
+
+// How many requests of one stream may be between their reading and their answer's writing.
+constexpr size_t kMaxInFlight = 16;
+
+}  // namespace
+
+// One request of the stream.
+struct InferStream::Item {
+  std::string id;  // the caller's
+  bool wants_final = false;
+  std::shared_ptr<Prediction> prediction;  // null where there is none to ask for
+  std::string frame;                       // the answer
+  int code = 0;                            // its status, as HTTP has it; 0: not yet
+};
+
+InferStream::InferStream(const Parts& parts, Call call, std::shared_ptr<const KnownKey> key)
+    : parts_(parts),
+      in_flight_(parts.in_flight),
+      stream_(parts.streams),
+      call_(std::move(call)),
+      key_(std::move(key)) {}
+
+void InferStream::Start() {
+  end_ = call_->Deadline(parts_.predictions.clock.Now(), absl::InfiniteDuration());
+  call_->AllowStream();
+  call_->exchange().OnCancel([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->Break();
+  });
+  Read();
+}
+
+// Reads for as long as there is room; whoever makes room calls it again.
+void InferStream::Read() {
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      if (reading_ || ended_ || items_.size() >= kMaxInFlight) return;
+      reading_ = true;
+    }
+    absl::StatusOr<std::optional<http::grpc::Message>> message = call_->Take();
+    if (!message.ok()) return Break();
+    if (!*message) {
+      return call_->ReadMore([self = shared_from_this()](absl::StatusOr<bool> more) {
+        if (!more.ok()) return self->Break();
+        {
+          MutexLock lock(self->mutex_);
+          self->reading_ = false;
+          self->ended_ = !*more;
+        }
+        self->Read();
+        self->Write();
+      });
+    }
+    Begin(**std::move(message));
+    MutexLock lock(mutex_);
+    reading_ = false;
+  }
+}
+
+void InferStream::Begin(http::grpc::Message message) {
+  auto item = std::make_shared<Item>();
+  {
+    MutexLock lock(mutex_);
+    items_.push_back(item);
+  }
+  const absl::StatusOr<ModelHead> head = ReadModelHead(message.view());
+  if (!head.ok()) return OnAnswer(item, head.status());
+  item->id = head->id;
+  item->wants_final = head->wants_final;
+  auto endpoint = FindEndpoint(parts_.predictions.routes, *key_, head->model, head->version);
+  if (!endpoint.ok()) return OnAnswer(item, endpoint.status());
+  auto prediction =
+      std::make_shared<Prediction>(parts_.predictions, key_, *std::move(endpoint), head->version,
+                                   fmt::format("{}-{}", call_->request_id(), ++count_));
+  {
+    MutexLock lock(mutex_);
+    item->prediction = prediction;
+  }
+  const auto input_bytes = static_cast<int64_t>(message.view().size());
+  prediction->Start(ToCord(std::move(message)), input_bytes,
+                    std::min(end_, parts_.predictions.clock.Now() + parts_.timeout),
+                    [self = shared_from_this(), item](absl::StatusOr<InferAnswer> answer) {
+                      self->OnAnswer(item, std::move(answer));
+                    });
+}
+
+void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<InferAnswer> answer) {
+  absl::Status status = answer.status();
+  std::string frame;
+  Prediction* const prediction = item->prediction.get();
+  if (status.ok()) {
+    if (item->wants_final) {
+      (*answer->head.mutable_parameters())[kFinalResponse].set_bool_param(true);
+    }
+    frame = StreamInferFrame(*answer, prediction->model_name(), prediction->model_version());
+    // Before the first byte of the answer.
+    status = prediction->Book(*answer, static_cast<int64_t>(frame.size()));
+  }
+  const int code = status.ok() ? 200 : ToHttpCode(status);
+  if (!status.ok()) {
+    if (code == 500) {
+      Log(Severity::kError, "prediction_failed",
+          {{"request_id", call_->request_id()}, {"error", status}});
+    }
+    inference::ModelStreamInferResponse response;
+    response.set_error_message(std::string(ForCaller(status).message()));
+    inference::ModelInferResponse& failed = *response.mutable_infer_response();
+    failed.set_id(item->id);
+    if (item->wants_final) (*failed.mutable_parameters())[kFinalResponse].set_bool_param(true);
+    frame = FrameOf(response);
+    if (prediction != nullptr) {
+      prediction->Fail(code);
+    } else {
+      parts_.predictions.metrics.Observe(code, absl::ZeroDuration());
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    item->frame = std::move(frame);
+    item->code = code;
+  }
+  Write();
+}
+
+// Writes the first answer where it is there and no other is on its way, or ends the call.
+void InferStream::Write() {
+  std::shared_ptr<Item> first;
+  {
+    MutexLock lock(mutex_);
+    if (writing_ || finished_) return;
+    if (!items_.empty()) {
+      if (items_.front()->code == 0) return;
+      writing_ = true;
+      first = items_.front();
+    } else if (ended_) {
+      finished_ = true;
+    } else {
+      return;
+    }
+  }
+  if (first == nullptr) return call_->Finish(absl::OkStatus());
+  call_->Write(std::move(first->frame),
+               [self = shared_from_this(), first](const absl::Status& sent) {
+                 if (first->code == 200) first->prediction->Settle(sent.ok() ? 200 : kCallerLeft);
+                 {
+                   MutexLock lock(self->mutex_);
+                   self->writing_ = false;
+                   self->items_.pop_front();
+                 }
+                 self->Write();
+                 self->Read();
+               });
+}
+
+// Nobody takes the answers any more.
+void InferStream::Break() {
+  std::vector<std::shared_ptr<Prediction>> under_way;
+  {
+    MutexLock lock(mutex_);
+    ended_ = true;
+    reading_ = false;
+    for (const auto& item : items_) {
+      if (item->prediction != nullptr && item->code == 0) under_way.push_back(item->prediction);
+    }
+  }
+  for (const auto& prediction : under_way) prediction->Cancel();
+}
+
+}  // namespace slipway::gateway

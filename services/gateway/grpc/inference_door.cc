@@ -1,0 +1,342 @@
+#include "services/gateway/grpc/inference_door.h"
+
+#include <set>
+#include <utility>
+
+#include "common/log/log.h"
+#include "common/names/names.h"
+#include "fmt/format.h"
+#include "inference/open_inference.pb.h"
+#include "services/gateway/grpc/answer_frame.h"
+#include "services/gateway/grpc/frame.h"
+#include "services/gateway/grpc/infer_stream.h"
+#include "services/gateway/grpc/model_head.h"
+#include "services/gateway/grpc/predictions.h"
+#include "services/gateway/oip/descriptions.h"
+
+namespace slipway::gateway {
+namespace {
+
+absl::Status NoWorker() {
+  return absl::UnavailableError("no worker is ready with this model; try again");
+}
+
+absl::Status NoCaller() {
+  return absl::PermissionDeniedError("this key's role does not call models");
+}
+
+absl::Status NotTheOperators() {
+  return absl::PermissionDeniedError("the repository is the operator's");
+}
+
+// What the workers answered; an error only where none did.
+template <class Message>
+absl::StatusOr<std::vector<Message>> Parsed(const std::vector<Worker::Outcome>& outcomes) {
+  std::vector<Message> messages;
+  for (const Worker::Outcome& outcome : outcomes) {
+    if (!outcome.status.ok()) continue;
+    if (!messages.emplace_back().ParseFromString(std::string(outcome.answer))) {
+      return absl::InternalError("a worker's answer could not be understood");
+    }
+  }
+  if (messages.empty() && !outcomes.empty()) return outcomes[0].status;
+  return messages;
+}
+
+}  // namespace
+
+// A call on its way through the door.
+struct InferenceDoor::Incoming {
+  Call call;
+  Key key;  // null where none is needed
+  RequestMetrics* metrics;
+  absl::Duration start;
+  std::shared_ptr<InFlight::Guard> in_flight;
+};
+
+InferenceDoor::InferenceDoor(Options options, Parts parts)
+    : options_(std::move(options)),
+      parts_(std::move(parts)),
+      predictions_{parts_.routes, parts_.recorder, parts_.tokens, parts_.clock,
+                   parts_.metrics.Method("GRPCInferenceService/ModelInfer")},
+      streamed_{parts_.routes, parts_.recorder, parts_.tokens, parts_.clock,
+                parts_.metrics.Method("GRPCInferenceService/ModelStreamInfer")} {
+  for (const auto& [name, handler] : std::initializer_list<std::pair<const char*, Handler>>{
+           {"ServerLive", &InferenceDoor::ServerLive},
+           {"ServerReady", &InferenceDoor::ServerReady},
+           {"ServerMetadata", &InferenceDoor::ServerMetadata},
+           {"ModelReady", &InferenceDoor::ModelReady},
+           {"ModelMetadata", &InferenceDoor::ModelMetadata},
+           {"ModelConfig", &InferenceDoor::ModelConfig},
+           {"ModelStatistics", &InferenceDoor::ModelStatistics},
+           {"RepositoryIndex", &InferenceDoor::RepositoryIndex},
+           {"RepositoryModelLoad", &InferenceDoor::RepositoryModelLoad},
+           {"RepositoryModelUnload", &InferenceDoor::RepositoryModelUnload},
+           {"SystemSharedMemoryStatus", &InferenceDoor::SharedMemory},
+           {"SystemSharedMemoryRegister", &InferenceDoor::SharedMemory},
+           {"SystemSharedMemoryUnregister", &InferenceDoor::SharedMemory},
+           {"ModelInfer", &InferenceDoor::ModelInfer},
+           {"ModelStreamInfer", &InferenceDoor::ModelStreamInfer}}) {
+    methods_[name] = {handler,
+                      &parts_.metrics.Method(fmt::format("GRPCInferenceService/{}", name))};
+  }
+}
+
+bool InferenceDoor::IsAnonymous(std::string_view method) {
+  return method == "ServerLive" || method == "ServerReady";
+}
+
+bool InferenceDoor::Handle(Call call, std::string_view method, Key key) {
+  const auto known = methods_.find(method);
+  if (known == methods_.end()) return false;
+  (this->*known->second.handler)(
+      Incoming{.call = std::move(call),
+               .key = std::move(key),
+               .metrics = known->second.metrics,
+               .start = parts_.clock.Monotonic(),
+               .in_flight = std::make_shared<InFlight::Guard>(in_flight_)});
+  return true;
+}
+
+// Reads the request, and lets `answer` answer it.
+template <class Request, class Answer>
+void InferenceDoor::Receive(const Incoming& in, Answer answer) {
+  in.call->ReadOnly([this, in, answer = std::move(answer)](
+                        absl::StatusOr<http::grpc::Message> message) mutable {
+    if (!message.ok()) {
+      return in.metrics->Observe(ToHttpCode(message.status()), parts_.clock.Monotonic() - in.start);
+    }
+    Request request;
+    if (const absl::Status parsed = ParseMessage(*message, request); !parsed.ok()) {
+      return Fail(in, parsed);
+    }
+    answer(request);
+  });
+}
+
+void InferenceDoor::Reply(const Incoming& in, const google::protobuf::Message& message) {
+  in.call->Answer(FrameOf(message), nullptr);
+  in.metrics->Observe(200, parts_.clock.Monotonic() - in.start);
+}
+
+void InferenceDoor::Fail(const Incoming& in, const absl::Status& status) {
+  const int code = ToHttpCode(status);
+  if (code == 500) {
+    Log(Severity::kError, "call_failed",
+        {{"request_id", in.call->request_id()}, {"error", status}});
+  }
+  in.call->Finish(ForCaller(status));
+  in.metrics->Observe(code, parts_.clock.Monotonic() - in.start);
+}
+
+void InferenceDoor::Ask(const Incoming& in, std::string_view method,
+                        std::vector<WorkerQuery> queries,
+                        std::function<void(const std::vector<Worker::Outcome>&)> done) {
+  const absl::Time deadline = in.call->Deadline(parts_.clock.Now(), options_.query_timeout);
+  const auto token = parts_.tokens.Issue(in.key->principal, ServiceId::kWorker);
+  if (!token.ok()) return Fail(in, token.status());
+  AskWorkers(method, {.token = *token, .request_id = in.call->request_id(), .deadline = deadline},
+             std::move(queries), std::move(done));
+}
+
+void InferenceDoor::ServerLive(const Incoming& in) {
+  Receive<inference::ServerLiveRequest>(in, [this, in](const auto&) {
+    inference::ServerLiveResponse response;
+    response.set_live(true);
+    Reply(in, response);
+  });
+}
+
+void InferenceDoor::ServerReady(const Incoming& in) {
+  Receive<inference::ServerReadyRequest>(in, [this, in](const auto&) {
+    inference::ServerReadyResponse response;
+    response.set_ready(parts_.ready());
+    Reply(in, response);
+  });
+}
+
+void InferenceDoor::ServerMetadata(const Incoming& in) {
+  Receive<inference::ServerMetadataRequest>(in, [this, in](const auto&) {
+    Reply(in, DescribeServer(options_.server_name, options_.version));
+  });
+}
+
+void InferenceDoor::ModelReady(const Incoming& in) {
+  Receive<inference::ModelReadyRequest>(in, [this, in](const auto& request) {
+    const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
+    if (!endpoint.ok()) return Fail(in, endpoint.status());
+    const Target* target = (*endpoint)->Choose(request.version(), 0);
+    inference::ModelReadyResponse response;
+    response.set_ready(target != nullptr && !target->workers.empty());
+    Reply(in, response);
+  });
+}
+
+void InferenceDoor::ModelMetadata(const Incoming& in) {
+  Receive<inference::ModelMetadataRequest>(in, [this, in](const auto& request) {
+    const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
+    if (!endpoint.ok()) return Fail(in, endpoint.status());
+    Reply(in, DescribeModel(**endpoint, request.version()));
+  });
+}
+
+void InferenceDoor::ModelConfig(const Incoming& in) {
+  Receive<inference::ModelConfigRequest>(in, [this, in](const auto& request) {
+    const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
+    if (!endpoint.ok()) return Fail(in, endpoint.status());
+    const Target* target = (*endpoint)->Choose(request.version(), 0);
+    const auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
+    if (worker == nullptr) return Fail(in, NoWorker());
+    inference::ModelConfigRequest query;
+    query.set_name((*endpoint)->deployment);
+    query.set_version(target->version);
+    Ask(in, "ModelConfig", {{worker, query.SerializeAsString()}},
+        [this, in, name = request.name()](const std::vector<Worker::Outcome>& outcomes) {
+          auto answers = Parsed<inference::ModelConfigResponse>(outcomes);
+          if (!answers.ok()) return Fail(in, answers.status());
+          (*answers)[0].mutable_config()->set_name(name);
+          Reply(in, (*answers)[0]);
+        });
+  });
+}
+
+void InferenceDoor::ModelStatistics(const Incoming& in) {
+  Receive<inference::ModelStatisticsRequest>(in, [this, in](const auto& request) {
+    std::vector<WorkerQuery> queries;
+    // Without a name a worker tells of all models that the principal may see.
+    std::set<std::shared_ptr<Worker>> asked;
+    const auto routes = parts_.routes.Get();
+    if (request.name().empty()) {
+      for (const auto& [name, endpoint] : routes->endpoints()) {
+        if (endpoint->tenant != in.key->principal.tenant) continue;
+        for (const Target& target : endpoint->targets) {
+          for (const auto& worker : target.workers) {
+            if (asked.insert(worker).second) queries.push_back({worker, ""});
+          }
+        }
+      }
+    } else {
+      const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
+      if (!endpoint.ok()) return Fail(in, endpoint.status());
+      for (const Target& target : (*endpoint)->targets) {
+        if (!request.version().empty() && target.version != request.version()) continue;
+        inference::ModelStatisticsRequest query;
+        query.set_name((*endpoint)->deployment);
+        query.set_version(target.version);
+        for (const auto& worker : target.workers) {
+          queries.push_back({worker, query.SerializeAsString()});
+        }
+      }
+    }
+    Ask(in, "ModelStatistics", std::move(queries),
+        [this, in](const std::vector<Worker::Outcome>& outcomes) {
+          const auto answers = Parsed<inference::ModelStatisticsResponse>(outcomes);
+          if (!answers.ok()) return Fail(in, answers.status());
+          Reply(in, MergeStatistics(*answers));
+        });
+  });
+}
+
+void InferenceDoor::RepositoryIndex(const Incoming& in) {
+  Receive<inference::RepositoryIndexRequest>(in, [this, in](const auto& request) {
+    if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
+    Reply(in, DescribeRepository(*parts_.routes.Get(), request.ready()));
+  });
+}
+
+// What is loaded follows from the deployments that are wanted, which the controller keeps.
+void InferenceDoor::RepositoryModelLoad(const Incoming& in) {
+  Receive<inference::RepositoryModelLoadRequest>(in, [this, in](const auto& request) {
+    if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
+    const auto name = DeploymentName::Parse("model_name", request.model_name());
+    if (!name.ok()) return Fail(in, name.status());
+    const auto endpoint = parts_.routes.Get()->Find(name->tenant, name->id);
+    if (endpoint == nullptr) return Fail(in, NoSuchModel(request.model_name(), ""));
+    const Target* target = endpoint->Choose("", 0);
+    if (target == nullptr || target->workers.empty()) return Fail(in, NoWorker());
+    Reply(in, inference::RepositoryModelLoadResponse());
+  });
+}
+
+void InferenceDoor::RepositoryModelUnload(const Incoming& in) {
+  Receive<inference::RepositoryModelUnloadRequest>(in, [this, in](const auto&) {
+    if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
+    Fail(in, absl::UnimplementedError(
+                 "a deployment stays loaded as long as it exists: delete it instead"));
+  });
+}
+
+void InferenceDoor::SharedMemory(const Incoming& in) {
+  Fail(in,
+       absl::UnimplementedError("shared memory is between a worker and callers on its machine"));
+}
+
+void InferenceDoor::ModelInfer(const Incoming& in) {
+  if (!Includes(in.key->principal.role, Role::kCaller)) {
+    parts_.metrics.CountRefusal("role");
+    return Fail(in, NoCaller());
+  }
+  in.call->ReadOnly([this, in](absl::StatusOr<http::grpc::Message> message) {
+    if (!message.ok()) {
+      return in.metrics->Observe(ToHttpCode(message.status()), parts_.clock.Monotonic() - in.start);
+    }
+    const auto head = ReadModelHead(message->view());
+    if (!head.ok()) return Fail(in, head.status());
+    auto endpoint = FindEndpoint(parts_.routes, *in.key, head->model, head->version);
+    if (!endpoint.ok()) return Fail(in, endpoint.status());
+    const auto input_bytes = static_cast<int64_t>(message->view().size());
+    const auto prediction = std::make_shared<Prediction>(predictions_, in.key, *std::move(endpoint),
+                                                         head->version, in.call->request_id());
+    in.call->exchange().OnCancel([weak = std::weak_ptr(prediction)] {
+      if (const auto held = weak.lock()) held->Cancel();
+    });
+    prediction->Start(ToCord(*std::move(message)), input_bytes,
+                      in.call->Deadline(parts_.clock.Now(), options_.timeout),
+                      [this, in, prediction](absl::StatusOr<InferAnswer> answer) {
+                        EndInfer(in, prediction, std::move(answer));
+                      });
+  });
+}
+
+void InferenceDoor::EndInfer(const Incoming& in, const std::shared_ptr<Prediction>& prediction,
+                             absl::StatusOr<InferAnswer> answer) {
+  absl::Status status = answer.status();
+  std::string frame;
+  if (status.ok()) {
+    frame = InferFrame(*answer, prediction->model_name(), prediction->model_version());
+    // Before the first byte of the answer.
+    status = prediction->Book(*answer, static_cast<int64_t>(frame.size()));
+  }
+  if (!status.ok()) {
+    const int code = ToHttpCode(status);
+    if (code == 500) {
+      Log(Severity::kError, "prediction_failed",
+          {{"endpoint", prediction->deployment()},
+           {"request_id", prediction->request_id()},
+           {"error", status}});
+    }
+    in.call->Finish(ForCaller(status));
+    return prediction->Fail(code);
+  }
+  const bool delivered = in.call->Answer(
+      std::move(frame), [prediction, guard = in.in_flight](const absl::Status& sent) {
+        prediction->Settle(sent.ok() ? 200 : kCallerLeft);
+      });
+  if (delivered) prediction->Settle(200);
+}
+
+void InferenceDoor::ModelStreamInfer(const Incoming& in) {
+  if (!Includes(in.key->principal.role, Role::kCaller)) {
+    parts_.metrics.CountRefusal("role");
+    return Fail(in, NoCaller());
+  }
+  if (streams_.count() >= options_.max_streams) {
+    parts_.metrics.CountRefusal("busy");
+    return Fail(in, absl::UnavailableError("too many streams are open; try again"));
+  }
+  std::make_shared<InferStream>(
+      InferStream::Parts{streamed_, options_.timeout, in_flight_, streams_}, in.call, in.key)
+      ->Start();
+}
+
+}  // namespace slipway::gateway

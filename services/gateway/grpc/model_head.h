@@ -1,0 +1,29 @@
+#ifndef SLIPWAY_SERVICES_GATEWAY_GRPC_MODEL_HEAD_H_
+#define SLIPWAY_SERVICES_GATEWAY_GRPC_MODEL_HEAD_H_
+
+#include <string>
+#include <string_view>
+
+#include "common/status/status.h"
+
+namespace slipway::gateway {
+
+/// What routing needs of a serialized inference.ModelInferRequest.
+struct ModelHead {
+  std::string model;    ///< model_name
+  std::string version;  ///< model_version
+  std::string id;
+  /// Of a stream's request: its last response is to be marked (by kFinalResponse).
+  bool wants_final = false;
+};
+
+/// Response parameter: no more responses come of this request.
+inline constexpr char kFinalResponse[] = "triton_final_response";
+
+/// Passes over all else, tensors above all, without looking inside: the worker does that. Errors:
+/// kInvalidArgument (bytes that are no message).
+absl::StatusOr<ModelHead> ReadModelHead(std::string_view request);
+
+}  // namespace slipway::gateway
+
+#endif  // SLIPWAY_SERVICES_GATEWAY_GRPC_MODEL_HEAD_H_
