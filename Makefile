@@ -52,6 +52,12 @@ asan tsan: bootstrap-test ## Build and run unit and integration tests under a sa
 	cmake --build build/$@ -j $(JOBS)
 	$(CTEST) --test-dir build/$@ -j $(JOBS) -L 'unit|integration'
 
+.PHONY: fuzz
+fuzz: bootstrap-lint ## Fuzz what reads untrusted bytes, each for SECONDS (60)
+	cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS) --target fuzzers
+	tests/fuzz/run $(or $(SECONDS),60)
+
 clang: bootstrap-lint ## Build with clang-16 and -Wthread-safety
 	cmake --preset $@
 	cmake --build build/$@ -j $(JOBS)

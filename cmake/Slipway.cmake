@@ -3,6 +3,7 @@ include_guard(GLOBAL)
 include(GoogleTest)
 
 option(SLIPWAY_CUDA "Link the wheel's libtorch_cuda" OFF)
+option(SLIPWAY_FUZZ "Build programs for libFuzzer; needs clang" OFF)
 set(SLIPWAY_SANITIZE "" CACHE STRING "Sanitizers for our own code: address,undefined or thread")
 
 # Paths below the source tree are hashed relative to it, so that clones share what they compile.
@@ -26,6 +27,10 @@ target_link_options(slipway_base INTERFACE -pie LINKER:--as-needed)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Lets ccache see which precompiled header a file uses.
   target_compile_options(slipway_base INTERFACE -fpch-preprocess)
+endif()
+if(SLIPWAY_FUZZ)
+  target_compile_options(slipway_base INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(slipway_base INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(SLIPWAY_SANITIZE)
   target_compile_definitions(slipway_base INTERFACE SLIPWAY_SANITIZED)
@@ -58,6 +63,7 @@ file(CREATE_LINK "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/source" SYMBOLIC
 add_custom_target(programs)
 add_custom_target(benchmarks)
 add_custom_target(generated)
+add_custom_target(fuzzers)
 
 # slipway_library(<room> SRCS ... [DEPS ...]): target slipway_<room>, alias slipway::<room>.
 # A room without sources is an interface library.
@@ -139,6 +145,22 @@ endfunction()
 # slipway_test_program(<name> SRCS ... [DEPS ...]): a program that tests start, beside theirs.
 function(slipway_test_program name)
   _slipway_executable(${name} tests ${ARGN})
+endfunction()
+
+# slipway_fuzzer(<name> SRCS ... [DEPS ...]): code that is given any bytes (tests/fuzz/fuzz.h). In every
+# build <name>_replay runs it over its seeds and over changed ones, as a test; with the `fuzz` preset
+# libFuzzer drives <name>, in fuzz/.
+function(slipway_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  _slipway_executable(${name}_replay tests DEPS ${ARG_DEPS}
+                      SRCS ${ARG_SRCS} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay.cc")
+  add_test(NAME ${name} COMMAND ${name}_replay)
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+  if(SLIPWAY_FUZZ)
+    _slipway_executable(${name} fuzz SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers ${name} ${name}_replay)
+  endif()
 endfunction()
 
 # slipway_bench(<name> SRCS ... [DEPS ...] [DATA target ...]): a program that measures, built only
