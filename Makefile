@@ -33,7 +33,7 @@ unit: build ## Build, and run the unit tests alone
 .PHONY: test-clients
 test-clients: configure-dev ## Run public clients of the inference protocol, unmodified, against the gateway
 	deploy/bootstrap clients
-	cmake --build build/dev -j $(JOBS) --target slipway-test-serving
+	cmake --build build/dev -j $(JOBS) --target slipway-test-serving --target grpc_clients_test
 	$(CTEST) --test-dir build/dev -L clients
 
 .PHONY: test-kubernetes

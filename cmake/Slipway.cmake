@@ -108,9 +108,9 @@ endfunction()
 # when they are built: a build does not fail because a test program crashes.
 function(slipway_test name)
   cmake_parse_arguments(ARG "WHOLE" "LABEL;TIMEOUT;PROCESSORS" "SRCS;DEPS;DATA" ${ARGN})
-  if(NOT ARG_LABEL MATCHES "^(unit|integration|e2e|conformance|fuzz)$")
+  if(NOT ARG_LABEL MATCHES "^(unit|integration|e2e|conformance|fuzz|clients)$")
     message(FATAL_ERROR "slipway_test(${name}): LABEL is not one of unit, integration, e2e, "
-                        "conformance, fuzz")
+                        "conformance, fuzz, clients")
   endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
