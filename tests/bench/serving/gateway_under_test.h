@@ -24,6 +24,8 @@ class GatewayUnderTest {
 
   int port() const { return process_.port(); }
   int64_t pid() const { return process_.pid(); }
+  /// Of role caller.
+  const std::string& key() const { return key_; }
 
   /// A whole HTTP request: a prediction of `deployment` with a key of role caller.
   std::string InferRequest(const std::string& deployment, const std::string& body,
