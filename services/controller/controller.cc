@@ -373,7 +373,8 @@ bool Controller::Settled(const Desired& desired, const Observed& observed) const
 }
 
 bool Controller::Act(const Action& action) {
-  const absl::Status status = std::visit([this](const auto& a) { return Do(a); }, action);
+  const absl::Status status =
+      std::visit([this](const auto& a) REQUIRES(step_) { return Do(a); }, action);
   const std::string text = ToString(action);
   metrics_
       .Counter(
