@@ -28,6 +28,7 @@ struct LoadedModels::Job {
   std::vector<std::string> labels;
   std::string token;
   RuntimeSettings settings;
+  BatchPolicy batching;
   std::atomic<bool> cancelled = false;
 };
 
@@ -79,7 +80,8 @@ LoadedModels::~LoadedModels() {
 
 absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
                                                const slipway::registry::v1::ModelVersion& version,
-                                               std::string token, RuntimeSettings settings) {
+                                               std::string token, RuntimeSettings settings,
+                                               std::optional<BatchPolicy> batching) {
   auto job = std::make_shared<Job>();
   ASSIGN_OR_RETURN(job->key.deployment, DeploymentName::Parse("deployment", deployment));
   ASSIGN_OR_RETURN(job->key.version, VersionName::Parse("model_version.name", version.name()));
@@ -100,6 +102,7 @@ absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
   }
   job->token = std::move(token);
   job->settings = settings;
+  job->batching = std::move(batching).value_or(batching_);
 
   MutexLock lock(mutex_);
   Entry& entry = entries_[job->key];
@@ -233,7 +236,7 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
   const std::string deployment = job.key.deployment.ToString();
   const std::string version = job.key.version.ToString();
   std::string platform(model->platform());
-  ASSIGN_OR_RETURN(std::unique_ptr<ModelQueue> queue, MakeQueue(job.key, model));
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelQueue> queue, MakeQueue(job, model));
   auto served = std::make_shared<ServedModel>(
       ServedModel{.deployment = job.key.deployment,
                   .version = job.key.version,
@@ -249,18 +252,18 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
 }
 
 absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(
-    const Key& key, std::shared_ptr<const LoadedModel> model) {
-  BatchPolicy policy = batching_;
+    const Job& job, std::shared_ptr<const LoadedModel> model) {
+  BatchPolicy policy = job.batching;
   MeasuredBatches measured;
   if (policy.max_rows == 0) {
     ASSIGN_OR_RETURN(measured, MeasureBatches(*model, clock_));
     policy.max_rows = measured.best_rows;
   }
-  auto queue = std::make_unique<ModelQueue>(policy, key.deployment.tenant, std::move(model));
+  auto queue = std::make_unique<ModelQueue>(policy, job.key.deployment.tenant, std::move(model));
   for (const MeasuredBatches::Run& run : measured.runs) {
     Log(Severity::kInfo, "model_measured",
-        {{"deployment", key.deployment.ToString()},
-         {"model_version", key.version.ToString()},
+        {{"deployment", job.key.deployment.ToString()},
+         {"model_version", job.key.version.ToString()},
          {"rows", run.rows},
          {"run_seconds", run.took},
          {"chosen", run.rows == policy.max_rows}});

@@ -83,7 +83,11 @@ class LoadedModels {
   /// or a version of another tenant.
   absl::StatusOr<ModelReport> Load(std::string_view deployment,
                                    const slipway::registry::v1::ModelVersion& version,
-                                   std::string token, RuntimeSettings settings = {});
+                                   std::string token, RuntimeSettings settings = {},
+                                   std::optional<BatchPolicy> batching = std::nullopt);
+
+  /// What holds where a deployment says nothing.
+  const BatchPolicy& batching() const { return batching_; }
 
   /// Takes it away from new calls at once; it is freed with the last call that has it. A load that
   /// still runs is given up. OK where there is no such model.
@@ -131,7 +135,7 @@ class LoadedModels {
   void RunLoader(const std::stop_token& stop);
   absl::StatusOr<ModelHandle> Make(const Job& job);
   absl::StatusOr<ModelFiles> FetchFiles(const Job& job);
-  absl::StatusOr<std::unique_ptr<ModelQueue>> MakeQueue(const Key& key,
+  absl::StatusOr<std::unique_ptr<ModelQueue>> MakeQueue(const Job& job,
                                                         std::shared_ptr<const LoadedModel> model);
   void Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made);
   /// Rebuilds what calls look up of one deployment; `newest`, where it is not null, comes last.

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "services/inference/batching_settings.h"
 #include "slipway/worker/v1/worker.grpc.pb.h"
 
 namespace slipway::worker {
@@ -99,9 +100,11 @@ class WorkerService::Impl final : public v1::WorkerService::CallbackService {
                      v1::LoadedModel* response) override {
     return Answer(*context, "LoadModel", [&](const CallContext&) -> absl::Status {
       ASSIGN_OR_RETURN(const RuntimeSettings settings, FromProto(request->runtime()));
+      ASSIGN_OR_RETURN(BatchPolicy batching, ParseBatching(request->runtime().batching(),
+                                                           models_.batching(), "runtime.batching"));
       ASSIGN_OR_RETURN(const ModelReport report,
                        models_.Load(request->deployment(), request->model_version(),
-                                    request->token(), settings));
+                                    request->token(), settings, std::move(batching)));
       *response = ToProto(report);
       return absl::OkStatus();
     });
