@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 
 #include "common/grpc/client.h"
 #include "common/sync/mutex.h"
@@ -141,6 +142,83 @@ LoadResult GrpcLoad::Run(int callers, absl::Duration warm_up, absl::Duration tim
     failures += caller->failures;
   }
   return Summarize(latencies, failures, measured);
+}
+
+// What all calls of one RunOpen() look at.
+struct GrpcLoad::OpenShared {
+  Mutex mutex;
+  CondVar ended;
+  int running GUARDED_BY(mutex) = 0;
+  OpenLoadResult result GUARDED_BY(mutex);
+  std::vector<double> latencies GUARDED_BY(mutex);
+};
+
+// One call, which deletes itself.
+struct GrpcLoad::OpenCall {
+  OpenShared& shared;
+  absl::Duration deadline;
+  bool measured;
+  grpc::ClientContext context;
+  inference::ModelInferResponse response;
+  absl::Duration started;
+
+  OpenCall(OpenShared& all, absl::Duration time, bool counts)
+      : shared(all), deadline(time), measured(counts) {}
+
+  void Start(GrpcLoad& load) {
+    started = clock_now.Monotonic();
+    PrepareContext(context, {.token = load.token_,
+                             .request_id = "4c0b6f0a4a3f4f6c9d2d7f1f0c8e1b57",
+                             .deadline = clock_now.Now() + deadline});
+    load.stub_->async()->ModelInfer(&context, load.request_, &response,
+                                    [this](const grpc::Status& status) { Done(status); });
+  }
+
+  void Done(const grpc::Status& status) {
+    const absl::Duration took = clock_now.Monotonic() - started;
+    {
+      MutexLock lock(shared.mutex);
+      if (measured) {
+        ++shared.result.sent;
+        if (status.ok() && took <= deadline) {
+          ++shared.result.in_time;
+          shared.latencies.push_back(absl::ToDoubleMicroseconds(took));
+        } else if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+          ++shared.result.refused;
+        } else {
+          ++shared.result.late;
+        }
+      }
+      if (--shared.running == 0) shared.ended.SignalAll();
+    }
+    delete this;
+  }
+};
+
+OpenLoadResult GrpcLoad::RunOpen(double rate, absl::Duration deadline, absl::Duration warm_up,
+                                 absl::Duration time) {
+  OpenShared shared;
+  std::mt19937_64 random(1);
+  std::exponential_distribution<double> pause(rate);
+  const absl::Duration begin = clock_now.Monotonic() + warm_up;
+  const absl::Duration end = begin + time;
+  absl::Duration next = clock_now.Monotonic();
+  while (next < end) {
+    const absl::Duration now = clock_now.Monotonic();
+    if (next > now) clock_now.SleepFor(next - now);
+    {
+      MutexLock lock(shared.mutex);
+      ++shared.running;
+    }
+    (new OpenCall(shared, deadline, next >= begin))->Start(*this);
+    next += absl::Seconds(pause(random));
+  }
+  MutexLock lock(shared.mutex);
+  while (shared.running > 0) shared.ended.Wait(shared.mutex);
+  OpenLoadResult result = shared.result;
+  result.time = time;
+  result.p99_us = Summarize(shared.latencies, 0, time).p99_us;
+  return result;
 }
 
 inference::ModelInferResponse GrpcLoad::CallOnce() {

@@ -21,6 +21,16 @@ struct LoadResult {
   double p99_us = 0;
 };
 
+/// What callers saw that call at random times, whether or not the last calls were answered.
+struct OpenLoadResult {
+  int64_t sent = 0;
+  int64_t in_time = 0;  ///< answered before the deadline
+  int64_t refused = 0;  ///< by the server: kUnavailable
+  int64_t late = 0;     ///< everything else
+  absl::Duration time;
+  double p99_us = 0;  ///< of those in time
+};
+
 /// Calls the server again and again, each of `callers` as soon as its last call was answered, all
 /// on one channel, as a gateway does. Not measured until `warm_up` is over; `on_start` and
 /// `on_end` are called when measuring begins and ends.
@@ -33,12 +43,18 @@ class GrpcLoad {
   LoadResult Run(int callers, absl::Duration warm_up, absl::Duration time,
                  const std::function<void()>& on_start, const std::function<void()>& on_end);
 
+  /// An open loop: `rate` calls a second, exponential pauses, each call with this deadline.
+  OpenLoadResult RunOpen(double rate, absl::Duration deadline, absl::Duration warm_up,
+                         absl::Duration time);
+
   /// One call's answer. Ends the program where it fails.
   inference::ModelInferResponse CallOnce();
 
  private:
   struct Caller;
   struct Shared;
+  struct OpenCall;
+  struct OpenShared;
   const inference::ModelInferRequest* const request_;
   const std::string token_;
   const std::unique_ptr<inference::GRPCInferenceService::Stub> stub_;

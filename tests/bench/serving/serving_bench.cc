@@ -40,6 +40,7 @@
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
+#include "tests/bench/serving/worker_calls.h"
 #include "tests/support/serving/worker_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
@@ -77,33 +78,6 @@ struct Row {
                              absl::ToDoubleSeconds(result.time));
   }
 };
-
-inference::ModelInferRequest InferRequest(const std::string& deployment, const std::string& version,
-                                          const std::vector<int64_t>& shape,
-                                          std::vector<float>& input) {
-  size_t elements = 1;
-  for (const int64_t dim : shape) elements *= static_cast<size_t>(dim);
-  for (size_t i = 0; i < elements; ++i) input.push_back(BenchInput(static_cast<int64_t>(i)));
-  inference::ModelInferRequest request;
-  request.set_model_name(deployment);
-  request.set_model_version(version);
-  auto& tensor = *request.add_inputs();
-  tensor.set_name("x");
-  tensor.set_datatype("FP32");
-  for (const int64_t dim : shape) tensor.add_shape(dim);
-  request.add_raw_input_contents(input.data(), input.size() * sizeof(float));
-  return request;
-}
-
-// What a gateway sends with a prediction for tenant acme.
-std::string GatewayToken(const TestTrust& trust) {
-  Principal who;
-  who.tenant = "acme";
-  who.key_id = "k1";
-  who.role = Role::kCaller;
-  who.caller = ServiceId::kGateway;
-  return trust.Token(who, ServiceId::kWorker);
-}
 
 // Ends the program unless a server answered what the bare forward does.
 void CheckAnswer(const std::vector<float>& answer, const TestArtifact& artifact,
@@ -190,10 +164,8 @@ int Main(const std::string& self, double seconds, int rounds, const std::vector<
   const std::string token = GatewayToken(trust);
   std::vector<float> mlp_input;
   std::vector<float> cnn_input;
-  const inference::ModelInferRequest mlp_request = InferRequest(
-      "tenants/acme/deployments/mlp", "tenants/acme/models/mlp/versions/1", kMlpShape, mlp_input);
-  const inference::ModelInferRequest cnn_request = InferRequest(
-      "tenants/acme/deployments/cnn", "tenants/acme/models/cnn/versions/1", kCnnShape, cnn_input);
+  const inference::ModelInferRequest mlp_request = InferRequest("mlp", kMlpShape, mlp_input);
+  const inference::ModelInferRequest cnn_request = InferRequest("cnn", kCnnShape, cnn_input);
   GrpcLoad empty_load("unix:" + (dir / "empty.sock"), nullptr, "");
   GrpcLoad canned_load("unix:" + (dir / "empty.sock"), &mlp_request, token);
   GrpcLoad mlp_load(worker.address(), &mlp_request, token);

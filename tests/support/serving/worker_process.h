@@ -19,7 +19,7 @@ namespace slipway {
 class WorkerProcess {
  public:
   struct Options {
-    /// More settings: "max_queue=0".
+    /// More settings: "max_queue=1".
     std::vector<std::string> settings;
     /// Put before the command line ("/usr/bin/taskset", "-c", "0").
     std::vector<std::string> wrapper;
