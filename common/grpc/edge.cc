@@ -51,6 +51,15 @@ Severity SeverityOf(absl::StatusCode code) {
   }
 }
 
+// What a server says that has too much to do. Each such line would add to that.
+bool IsOfOverload(absl::StatusCode code) {
+  return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kResourceExhausted ||
+         code == absl::StatusCode::kDeadlineExceeded;
+}
+
+// Lines of overload in a second.
+constexpr int64_t kLinesASecond = 10;
+
 std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(code); }
 
 }  // namespace
@@ -162,6 +171,10 @@ class ServiceEdge::Impl {
                   const absl::Status& status) const {
     const Severity severity = SeverityOf(status.code());
     if (!LogEnabled(severity)) return;
+    if (IsOfOverload(status.code()) && !MayTell()) {
+      untold_.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
     Log(severity, event,
         {{"method", measures_[static_cast<size_t>(index)].label},
          {"request_id", request_id},
@@ -170,6 +183,15 @@ class ServiceEdge::Impl {
          {"code", CodeName(status.code())},
          {"message", std::string(status.message())},
          {"duration_seconds", clock_.Monotonic() - start}});
+    const int64_t untold = untold_.exchange(0, std::memory_order_relaxed);
+    if (untold > 0) Log(severity, "calls_failed_untold", {{"count", untold}});
+  }
+
+  // True for a few callers each second.
+  bool MayTell() const {
+    const int64_t second = absl::ToInt64Seconds(clock_.Monotonic());
+    if (second_.exchange(second, std::memory_order_relaxed) != second) told_ = 0;
+    return told_.fetch_add(1, std::memory_order_relaxed) < kLinesASecond;
   }
 
   const ServicePolicy policy_;
@@ -177,6 +199,10 @@ class ServiceEdge::Impl {
   Metrics& metrics_;
   const Clock& clock_;
   std::vector<Measures> measures_;
+  // Of the current second, and since the last line.
+  mutable std::atomic<int64_t> second_ = -1;
+  mutable std::atomic<int64_t> told_ = 0;
+  mutable std::atomic<int64_t> untold_ = 0;
 };
 
 ServiceEdge::ServiceEdge(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

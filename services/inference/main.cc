@@ -1,5 +1,6 @@
 // slipway-worker: loads models and answers inference calls.
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -39,6 +40,14 @@ int InstancesOf(const WorkerConfig& config) {
   return std::max(1, count / config.threads);
 }
 
+// The threads that are started from now on give way to those that run models: what comes while a
+// batch runs is read in one go after it, where both want one core (batching_bench, 8 callers:
+// 133 us of CPU a picture, 160 without). No promise: where it is refused nothing else changes.
+void LetModelsGoFirst() {
+  const sched_param parameters{};
+  pthread_setschedparam(pthread_self(), SCHED_BATCH, &parameters);
+}
+
 absl::Status Run(const WorkerConfig& config) {
   ShutdownSignal shutdown;
   const Clock& clock = Clock::Real();
@@ -66,6 +75,8 @@ absl::Status Run(const WorkerConfig& config) {
   std::map<std::string, double> weights;
   for (const TenantWeight& tenant : config.tenant_weights) weights[tenant.tenant] = tenant.weight;
   Batcher batcher({.instances = instances, .weights = std::move(weights)}, clock);
+
+  LetModelsGoFirst();
 
   SharedMemory memory;
   std::atomic<bool> ready = false;

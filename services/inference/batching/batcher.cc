@@ -1,7 +1,5 @@
 #include "services/inference/batching/batcher.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -14,13 +12,9 @@ namespace {
 
 constexpr unsigned long kTimerSlackNanoseconds = 1000;
 
-// Neither is a promise: where it is refused, batches are a little smaller or later.
-void BecomeBatchWork() {
-  const sched_param parameters{};
-  pthread_setschedparam(pthread_self(), SCHED_BATCH, &parameters);
-  // Delays here are shorter than the slack that timers have by default.
-  prctl(PR_SET_TIMERSLACK, kTimerSlackNanoseconds);
-}
+// Delays here are shorter than the slack that timers have by default. No promise: where it is
+// refused, batches are a little later.
+void WakeExactly() { prctl(PR_SET_TIMERSLACK, kTimerSlackNanoseconds); }
 
 // Until when the batch is worth running: whoever waits longest.
 absl::Duration DeadlineOf(const Batch& batch) {
@@ -155,7 +149,7 @@ BatchScheduler::Turn Batcher::AwaitTurn(const std::stop_token& stop) {
 }
 
 void Batcher::Serve(const std::stop_token& stop) {
-  BecomeBatchWork();
+  WakeExactly();
   while (!stop.stop_requested()) Do(AwaitTurn(stop));
 }
 

@@ -21,9 +21,6 @@ namespace slipway::worker {
 ///
 /// A call whose model needs less time than waking a thread takes, runs on the thread that brings
 /// it where an instance is free and nothing else waits.
-///
-/// The threads are batch work to the operating system: they do not take the core from a thread
-/// that is reading calls, which lets batches fill on a busy machine.
 class Batcher {
  public:
   /// What a model may take to run on its caller's thread.

@@ -8,12 +8,12 @@
 namespace slipway::worker {
 namespace {
 
-constexpr int64_t kMostRows = 128;
-constexpr absl::Duration kLongestRun = absl::Milliseconds(100);
+constexpr int64_t kMostRows = 64;
+constexpr absl::Duration kShortRun = absl::Milliseconds(5);
 // Of so many runs the quickest counts: the machine may be busy.
 constexpr int kTries = 5;
-// A size must be this much better than the best so far to be worth its longer runs.
-constexpr double kGain = 0.95;
+// What counts as "about as little".
+constexpr double kMargin = 1.05;
 
 }  // namespace
 
@@ -21,24 +21,22 @@ absl::StatusOr<MeasuredBatches> MeasureBatches(const LoadedModel& model, const C
   MeasuredBatches measured;
   if (!TakesBatches(model.signature())) return measured;
   ASSIGN_OR_RETURN(const TensorBatch row, ZeroInputs(model.signature()));
-  double best = 0;
+  double least = 0;
   for (int64_t rows = 1; rows <= kMostRows; rows *= 2) {
     const std::vector<const TensorBatch*> calls(static_cast<size_t>(rows), &row);
     ASSIGN_OR_RETURN(const TensorBatch inputs, Gather(calls));
     absl::Duration quickest = absl::InfiniteDuration();
-    for (int i = 0; i < kTries && (i == 0 || quickest < kLongestRun / kTries); ++i) {
+    for (int i = 0; i < kTries && (i == 0 || quickest < kShortRun); ++i) {
       const absl::Duration start = clock.Monotonic();
       RETURN_IF_ERROR(model.Run(inputs, absl::InfiniteFuture()).status());
       quickest = std::min(quickest, clock.Monotonic() - start);
     }
     measured.runs.push_back({rows, quickest});
+    if (quickest > kShortRun) break;
     const double each = absl::ToDoubleMicroseconds(quickest) / static_cast<double>(rows);
-    if (rows == 1 || each < best * kGain) {
-      best = each;
-      measured.best_rows = rows;
-    }
-    // Twice as many that were no better: four times as many will not be either.
-    if (rows >= 4 * measured.best_rows || quickest > kLongestRun) break;
+    if (rows > 1 && each > least * kMargin) break;
+    least = rows == 1 ? each : std::min(least, each);
+    measured.best_rows = rows;
   }
   return measured;
 }

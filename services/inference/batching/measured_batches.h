@@ -19,13 +19,13 @@ struct MeasuredBatches {
   };
   /// By rows, 1 first; none where the model does not take batches.
   std::vector<Run> runs;
-  /// The fewest rows whose time a row is the least, but for a twentieth; 1 where nothing was
-  /// measured.
+  /// The most rows that cost about as little a row as any, in a run that is short: fewer wake-ups
+  /// and fewer reads a row, which these runs do not show. 1 where nothing was measured.
   int64_t best_rows = 1;
 };
 
-/// Runs `model` on zeros in batches of 1, 2, 4, ... rows, which warms it up as well, until more
-/// rows are no gain any more or one run takes longer than a tenth of a second. Errors: the model's.
+/// Runs `model` on zeros in batches of 1, 2, 4, ... rows, which warms it up as well, until a run is
+/// no longer short (5 ms) or more rows cost more a row. Errors: the model's.
 absl::StatusOr<MeasuredBatches> MeasureBatches(const LoadedModel& model, const Clock& clock);
 
 }  // namespace slipway::worker

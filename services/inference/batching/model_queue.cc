@@ -13,6 +13,9 @@ namespace {
 
 // How often a full queue is searched for calls that nobody waits for.
 constexpr absl::Duration kSweepPause = absl::Milliseconds(5);
+// How much longer than the model alone takes the calls ahead are expected to take: there are other
+// models, and the reading and answering. A queue that is half as long keeps the instances as busy.
+constexpr int kCaution = 2;
 // How fast a crowd that has left is forgotten, a run.
 constexpr double kCrowdStays = 0.9;
 
@@ -55,14 +58,13 @@ void ModelQueue::Describe(BatchCall& call) const {
 
 bool ModelQueue::WouldBeLate(const BatchCall& call, absl::Duration now) const {
   if (call.deadline == absl::InfiniteDuration()) return false;
-  int64_t ahead = rows_running_ / 2 + call.rows;
+  int64_t ahead = rows_running_ / 2;
   for (int i = 0; i <= call.priority; ++i) ahead += levels_[static_cast<size_t>(i)].rows;
   const int64_t side_by_side = std::max(1, running_) * policy_.max_rows;
-  const int64_t full = ahead / side_by_side;
-  const int64_t rest = ahead % side_by_side;
-  absl::Duration wait = latency_.Predict(policy_.max_rows, now) * full;
-  if (rest > 0) wait += latency_.Predict(std::min(rest, policy_.max_rows), now);
-  return now + wait > call.deadline;
+  absl::Duration wait = latency_.Predict(policy_.max_rows, now) * (ahead / side_by_side);
+  const int64_t rest = std::min(ahead % side_by_side, policy_.max_rows);
+  if (rest > 0) wait += latency_.Predict(rest, now);
+  return now + kCaution * wait + latency_.Predict(call.rows, now) > call.deadline;
 }
 
 absl::Status ModelQueue::Push(BatchCallPtr& call, absl::Duration now,

@@ -59,6 +59,17 @@ TEST_F(ServiceEdgeTest, RunsTheHandlerForWhoeverCalls) {
   EXPECT_EQ(request_id, "abc-1");
 }
 
+TEST_F(ServiceEdgeTest, OverloadIsToldAFewTimesASecondAndCounted) {
+  constexpr size_t kCalls = 500;
+  Handle([](const CallContext&) { return absl::UnavailableError("busy"); });
+  for (size_t i = 0; i < kCalls; ++i) {
+    EXPECT_TRUE(absl::IsUnavailable(Get({.token = token_}).status));
+  }
+  EXPECT_EQ(Count("GetDeployment", "UNAVAILABLE"), std::to_string(kCalls));
+  EXPECT_GE(LogLines().size(), 10u);
+  EXPECT_LT(LogLines().size(), kCalls / 2);
+}
+
 TEST_F(ServiceEdgeTest, RefusesBeforeTheHandlerRuns) {
   bool ran = false;
   Handle([&](const CallContext&) {
@@ -192,10 +203,13 @@ TEST_F(ServiceEdgeTest, IsRefusedToAServiceThatDeclaresNoCallers) {
 }
 
 TEST_F(ServiceEdgeTest, TakesATableForAProtoThatIsNotOursIfItIsWhole) {
+  const google::protobuf::ServiceDescriptor& service =
+      *inference::ModelInferRequest::descriptor()->file()->FindServiceByName(
+          "GRPCInferenceService");
+  const google::protobuf::MethodDescriptor& infer = *service.FindMethodByName("ModelInfer");
   std::vector<MethodPolicy> policies;
-  for (const char* method :
-       {"ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata"}) {
-    policies.push_back({method, {ServiceId::kGateway}});
+  for (int i = 0; i < service.method_count(); ++i) {
+    if (i != infer.index()) policies.push_back({service.method(i)->name(), {ServiceId::kGateway}});
   }
   const auto create = [&] {
     return ServiceEdge::CreateWithPolicies(kInference, policies, *verifier_, metrics_,
@@ -209,7 +223,7 @@ TEST_F(ServiceEdgeTest, TakesATableForAProtoThatIsNotOursIfItIsWhole) {
   EXPECT_FALSE(create().ok());
   policies.back().callers = {ServiceId::kGateway};
   ASSERT_TRUE(create().ok()) << create().status();
-  EXPECT_EQ((*create())->MethodIndex("ModelInfer"), 5);
+  EXPECT_EQ((*create())->MethodIndex("ModelInfer"), infer.index());
   policies.push_back({"ModelInfr", {ServiceId::kGateway}});
   EXPECT_THAT(std::string(create().status().message()), HasSubstr("ModelInfr is no method"));
 }

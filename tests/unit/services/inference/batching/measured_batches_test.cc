@@ -9,17 +9,21 @@ namespace {
 // Takes `fixed`, and `each` for every row.
 class TimedModel final : public LoadedModel {
  public:
-  TimedModel(const FakeClock& clock, absl::Duration fixed, absl::Duration each, Shape shape)
+  // From `dear_from` rows on a row takes twice as long.
+  TimedModel(const FakeClock& clock, absl::Duration fixed, absl::Duration each, Shape shape,
+             int64_t dear_from = 1000)
       : clock_(clock),
         fixed_(fixed),
         each_(each),
-        signature_{{{"x", DataType::kFp32, shape}}, {}} {}
+        dear_from_(dear_from),
+        signature_{{{"x", DataType::kFp32, std::move(shape)}}, {}} {}
   std::string_view platform() const override { return "timed"; }
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return 0; }
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
     most_rows = std::max(most_rows, inputs[0].shape()[0]);
-    clock_.Advance(fixed_ + each_ * inputs[0].shape()[0]);
+    const int64_t rows = inputs[0].shape()[0];
+    clock_.Advance(fixed_ + each_ * rows * (rows >= dear_from_ ? 2 : 1));
     return TensorBatch{};
   }
   mutable int64_t most_rows = 0;
@@ -28,6 +32,7 @@ class TimedModel final : public LoadedModel {
   const FakeClock& clock_;
   const absl::Duration fixed_;
   const absl::Duration each_;
+  const int64_t dear_from_;
   const Signature signature_;
 };
 
@@ -37,17 +42,20 @@ int64_t BestRows(absl::Duration fixed, absl::Duration each) {
   return MeasureBatches(model, clock)->best_rows;
 }
 
-TEST(MeasuredBatchesTest, ChoosesTheFewestRowsThatAreAboutAsGoodAsAny) {
-  EXPECT_EQ(BestRows(absl::ZeroDuration(), absl::Microseconds(100)), 1);
-  EXPECT_EQ(BestRows(absl::Microseconds(100), absl::Microseconds(100)), 16);
-  EXPECT_EQ(BestRows(absl::Milliseconds(1), absl::Microseconds(1)), 128);
+TEST(MeasuredBatchesTest, ChoosesTheMostRowsThatAreAboutAsGoodAsAnyInAShortRun) {
+  EXPECT_EQ(BestRows(absl::ZeroDuration(), absl::Microseconds(100)), 32);
+  EXPECT_EQ(BestRows(absl::Milliseconds(1), absl::Microseconds(1)), 64);
+  EXPECT_EQ(BestRows(absl::Milliseconds(4), absl::Microseconds(400)), 2);
 }
 
-TEST(MeasuredBatchesTest, GoesOnOnlyAsLongAsThereIsSomethingToGain) {
+TEST(MeasuredBatchesTest, StopsWhereMoreRowsCostMoreARow) {
   const FakeClock clock;
-  const TimedModel model(clock, absl::ZeroDuration(), absl::Microseconds(100), {-1, 2});
-  ASSERT_TRUE(MeasureBatches(model, clock).ok());
-  EXPECT_EQ(model.most_rows, 4);
+  const TimedModel model(clock, absl::ZeroDuration(), absl::Microseconds(1), {-1, 2},
+                         /*dear_from=*/8);
+  const auto measured = MeasureBatches(model, clock);
+  ASSERT_TRUE(measured.ok());
+  EXPECT_EQ(measured->best_rows, 4);
+  EXPECT_EQ(model.most_rows, 8);
 }
 
 TEST(MeasuredBatchesTest, DoesNotRunASlowModelForLong) {
