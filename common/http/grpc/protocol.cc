@@ -23,7 +23,10 @@ std::string_view Trim(std::string_view text) {
 // What follows "application/grpc" in a content-type; nothing for another type.
 std::optional<std::string_view> SubtypeOf(const Headers& headers) {
   std::string_view type = headers.Get("content-type");
-  if (!EqualsIgnoringCase(type.substr(0, kContentType.size()), kContentType)) return std::nullopt;
+  if (type.size() < kContentType.size() ||
+      !EqualsIgnoringCase(type.substr(0, kContentType.size()), kContentType)) {
+    return std::nullopt;
+  }
   type.remove_prefix(kContentType.size());
   type = Trim(type.substr(0, type.find(';')));
   if (!type.empty() && type.front() != '+') return std::nullopt;
