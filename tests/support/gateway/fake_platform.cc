@@ -331,6 +331,20 @@ void FakePlatform::WaitForStream(const std::string& method, bool open) {
 
 // ---- Worker ------------------------------------------------------------------------------------
 
+// Ends when it is cancelled, and holds no thread until then.
+class HeldCall final : public grpc::ServerUnaryReactor {
+ public:
+  explicit HeldCall(std::atomic<int>& cancelled) : cancelled_(cancelled) {}
+  void OnCancel() override {
+    ++cancelled_;
+    Finish(grpc::Status::CANCELLED);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  std::atomic<int>& cancelled_;
+};
+
 class FakeWorker::Service : public inference::GRPCInferenceService::CallbackService {
  public:
   explicit Service(const TestTrust& trust) : verifier_(trust.Verifier(ServiceId::kWorker)) {}
@@ -338,6 +352,7 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
                                        const inference::ModelInferRequest* request,
                                        inference::ModelInferResponse* response) override {
+    if (hold_until_cancelled) return new HeldCall(cancelled);
     auto* reactor = context->DefaultReactor();
     const auto principal = verifier_->Verify(Metadata(*context, kTokenMetadata));
     if (!principal.ok()) {
@@ -395,6 +410,7 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   std::vector<inference::ModelInferRequest> requests;
   std::vector<std::string> request_ids;
   Handler infer;
+  std::atomic<bool> hold_until_cancelled = false;
   std::atomic<int> cancelled = 0;
 
  private:
@@ -440,6 +456,8 @@ void FakeWorker::OnInfer(Handler handler) {
   MutexLock lock(service_->mutex);
   service_->infer = std::move(handler);
 }
+
+void FakeWorker::HoldInferUntilCancelled() { service_->hold_until_cancelled = true; }
 
 std::vector<inference::ModelInferRequest> FakeWorker::requests() const {
   MutexLock lock(service_->mutex);

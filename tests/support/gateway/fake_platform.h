@@ -86,6 +86,8 @@ class FakeWorker {
 
   std::string address() const;
   void OnInfer(Handler handler);
+  /// From now on a call is answered only when it has been cancelled.
+  void HoldInferUntilCancelled();
   std::vector<inference::ModelInferRequest> requests() const;
   /// The request ids that came with them.
   std::vector<std::string> request_ids() const;
