@@ -1,6 +1,8 @@
 #include "services/gateway/grpc/frame.h"
 
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include "services/gateway/error_body.h"
 
@@ -14,6 +16,12 @@ absl::Status ParseMessage(const http::grpc::Message& bytes,
     return absl::InvalidArgumentError("the request is no " + message.GetTypeName());
   }
   return absl::OkStatus();
+}
+
+absl::Cord ToCord(http::grpc::Message message) {
+  const auto held = std::make_shared<const http::grpc::Message>(std::move(message));
+  const std::string_view bytes = held->view();
+  return absl::MakeCordFromExternal({bytes.data(), bytes.size()}, [held] {});
 }
 
 std::string FrameOf(const google::protobuf::MessageLite& message) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/cord.h"
 #include "common/http/grpc/frames.h"
 #include "common/status/status.h"
 #include "google/protobuf/message_lite.h"
@@ -12,6 +13,9 @@ namespace slipway::gateway {
 
 /// Errors: kInvalidArgument.
 absl::Status ParseMessage(const http::grpc::Message& bytes, google::protobuf::MessageLite& message);
+
+/// A message's bytes, not copied: whatever refers to them keeps them.
+absl::Cord ToCord(http::grpc::Message message);
 
 std::string FrameOf(const google::protobuf::MessageLite& message);
 

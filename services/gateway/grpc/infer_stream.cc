@@ -9,7 +9,7 @@
 #include "services/gateway/grpc/answer_frame.h"
 #include "services/gateway/grpc/frame.h"
 #include "services/gateway/grpc/model_head.h"
-#include "services/gateway/grpc/predictions.h"
+#include "services/gateway/oip/model_lookup.h"
 
 namespace slipway::gateway {
 namespace {

@@ -1,6 +1,5 @@
 #include "services/gateway/grpc/inference_door.h"
 
-#include <set>
 #include <utility>
 
 #include "common/log/log.h"
@@ -11,39 +10,10 @@
 #include "services/gateway/grpc/frame.h"
 #include "services/gateway/grpc/infer_stream.h"
 #include "services/gateway/grpc/model_head.h"
-#include "services/gateway/grpc/predictions.h"
 #include "services/gateway/oip/descriptions.h"
+#include "services/gateway/oip/model_lookup.h"
 
 namespace slipway::gateway {
-namespace {
-
-absl::Status NoWorker() {
-  return absl::UnavailableError("no worker is ready with this model; try again");
-}
-
-absl::Status NoCaller() {
-  return absl::PermissionDeniedError("this key's role does not call models");
-}
-
-absl::Status NotTheOperators() {
-  return absl::PermissionDeniedError("the repository is the operator's");
-}
-
-// What the workers answered; an error only where none did.
-template <class Message>
-absl::StatusOr<std::vector<Message>> Parsed(const std::vector<Worker::Outcome>& outcomes) {
-  std::vector<Message> messages;
-  for (const Worker::Outcome& outcome : outcomes) {
-    if (!outcome.status.ok()) continue;
-    if (!messages.emplace_back().ParseFromString(std::string(outcome.answer))) {
-      return absl::InternalError("a worker's answer could not be understood");
-    }
-  }
-  if (messages.empty() && !outcomes.empty()) return outcomes[0].status;
-  return messages;
-}
-
-}  // namespace
 
 // A call on its way through the door.
 struct InferenceDoor::Incoming {
@@ -185,14 +155,11 @@ void InferenceDoor::ModelConfig(const Incoming& in) {
     const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
     if (!endpoint.ok()) return Fail(in, endpoint.status());
     const Target* target = (*endpoint)->Choose(request.version(), 0);
-    const auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
-    if (worker == nullptr) return Fail(in, NoWorker());
-    inference::ModelConfigRequest query;
-    query.set_name((*endpoint)->deployment);
-    query.set_version(target->version);
-    Ask(in, "ModelConfig", {{worker, query.SerializeAsString()}},
+    auto query = ConfigQuery(**endpoint, target);
+    if (!query.ok()) return Fail(in, query.status());
+    Ask(in, "ModelConfig", {*std::move(query)},
         [this, in, name = request.name()](const std::vector<Worker::Outcome>& outcomes) {
-          auto answers = Parsed<inference::ModelConfigResponse>(outcomes);
+          auto answers = ParseAnswers<inference::ModelConfigResponse>(outcomes);
           if (!answers.ok()) return Fail(in, answers.status());
           (*answers)[0].mutable_config()->set_name(name);
           Reply(in, (*answers)[0]);
@@ -203,34 +170,16 @@ void InferenceDoor::ModelConfig(const Incoming& in) {
 void InferenceDoor::ModelStatistics(const Incoming& in) {
   Receive<inference::ModelStatisticsRequest>(in, [this, in](const auto& request) {
     std::vector<WorkerQuery> queries;
-    // Without a name a worker tells of all models that the principal may see.
-    std::set<std::shared_ptr<Worker>> asked;
-    const auto routes = parts_.routes.Get();
     if (request.name().empty()) {
-      for (const auto& [name, endpoint] : routes->endpoints()) {
-        if (endpoint->tenant != in.key->principal.tenant) continue;
-        for (const Target& target : endpoint->targets) {
-          for (const auto& worker : target.workers) {
-            if (asked.insert(worker).second) queries.push_back({worker, ""});
-          }
-        }
-      }
+      queries = StatisticsQueries(*parts_.routes.Get(), in.key->principal.tenant);
     } else {
       const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
       if (!endpoint.ok()) return Fail(in, endpoint.status());
-      for (const Target& target : (*endpoint)->targets) {
-        if (!request.version().empty() && target.version != request.version()) continue;
-        inference::ModelStatisticsRequest query;
-        query.set_name((*endpoint)->deployment);
-        query.set_version(target.version);
-        for (const auto& worker : target.workers) {
-          queries.push_back({worker, query.SerializeAsString()});
-        }
-      }
+      queries = StatisticsQueries(**endpoint, request.version());
     }
     Ask(in, "ModelStatistics", std::move(queries),
         [this, in](const std::vector<Worker::Outcome>& outcomes) {
-          const auto answers = Parsed<inference::ModelStatisticsResponse>(outcomes);
+          const auto answers = ParseAnswers<inference::ModelStatisticsResponse>(outcomes);
           if (!answers.ok()) return Fail(in, answers.status());
           Reply(in, MergeStatistics(*answers));
         });
@@ -250,10 +199,9 @@ void InferenceDoor::RepositoryModelLoad(const Incoming& in) {
     if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
     const auto name = DeploymentName::Parse("model_name", request.model_name());
     if (!name.ok()) return Fail(in, name.status());
-    const auto endpoint = parts_.routes.Get()->Find(name->tenant, name->id);
-    if (endpoint == nullptr) return Fail(in, NoSuchModel(request.model_name(), ""));
-    const Target* target = endpoint->Choose("", 0);
-    if (target == nullptr || target->workers.empty()) return Fail(in, NoWorker());
+    if (const absl::Status loaded = CheckLoaded(parts_.routes, *name); !loaded.ok()) {
+      return Fail(in, loaded);
+    }
     Reply(in, inference::RepositoryModelLoadResponse());
   });
 }
@@ -261,8 +209,7 @@ void InferenceDoor::RepositoryModelLoad(const Incoming& in) {
 void InferenceDoor::RepositoryModelUnload(const Incoming& in) {
   Receive<inference::RepositoryModelUnloadRequest>(in, [this, in](const auto&) {
     if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
-    Fail(in, absl::UnimplementedError(
-                 "a deployment stays loaded as long as it exists: delete it instead"));
+    Fail(in, StaysLoaded());
   });
 }
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "common/http/uri.h"
-#include "common/names/names.h"
 
 namespace slipway::gateway {
 
@@ -45,9 +44,11 @@ std::optional<RepositoryPath> RepositoryPath::Parse(std::string_view path) {
   // Clients send the name's slashes as they are, or encoded.
   const size_t slash = path.rfind('/');
   if (slash == std::string_view::npos) return std::nullopt;
-  auto name = http::PercentDecode(path.substr(0, slash));
-  if (!name.ok() || !DeploymentName::Parse("name", *name).ok()) return std::nullopt;
-  return RepositoryPath{.deployment = *std::move(name),
+  const auto name = http::PercentDecode(path.substr(0, slash));
+  if (!name.ok()) return std::nullopt;
+  auto deployment = DeploymentName::Parse("name", *name);
+  if (!deployment.ok()) return std::nullopt;
+  return RepositoryPath{.deployment = *std::move(deployment),
                         .verb = std::string(path.substr(slash + 1))};
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/names/names.h"
+
 namespace slipway::gateway {
 
 /// "/v2/models/<name>[/versions/<version>][/<verb>]"
@@ -19,7 +21,7 @@ struct ModelPath {
 
 /// "/v2/repository/models/<deployment's full name>/<verb>"
 struct RepositoryPath {
-  std::string deployment;
+  DeploymentName deployment;
   std::string verb;
 
   static std::optional<RepositoryPath> Parse(std::string_view path);

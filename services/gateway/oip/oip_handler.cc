@@ -1,16 +1,14 @@
 #include "services/gateway/oip/oip_handler.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
-#include "common/names/names.h"
-#include "fmt/format.h"
 #include "inference/open_inference.pb.h"
 #include "nlohmann/json.hpp"
 #include "services/gateway/error_body.h"
 #include "services/gateway/oip/descriptions.h"
 #include "services/gateway/oip/message_json.h"
+#include "services/gateway/oip/model_lookup.h"
 #include "services/gateway/oip/prediction.h"
 
 namespace slipway::gateway {
@@ -27,24 +25,6 @@ http::Response JsonAnswer(int status, std::string body) {
 }
 
 absl::Status NothingHere() { return absl::NotFoundError("there is nothing here"); }
-
-absl::Status NoWorker() {
-  return absl::UnavailableError("no worker is ready with this model; try again");
-}
-
-// What the workers answered; an error only where none did.
-template <class Message>
-absl::StatusOr<std::vector<Message>> Parsed(const std::vector<Worker::Outcome>& outcomes) {
-  std::vector<Message> messages;
-  for (const Worker::Outcome& outcome : outcomes) {
-    if (!outcome.status.ok()) continue;
-    if (!messages.emplace_back().ParseFromString(std::string(outcome.answer))) {
-      return absl::InternalError("the worker's answer could not be understood");
-    }
-  }
-  if (messages.empty() && !outcomes.empty()) return outcomes[0].status;
-  return messages;
-}
 
 }  // namespace
 
@@ -119,18 +99,12 @@ void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) 
   RequestMetrics& metrics = infer ? infer_ : metadata_;
   if (infer && !Includes(key->principal.role, Role::kCaller)) {
     parts_.metrics.CountRefusal("role");
-    return Refuse(*exchange, metrics,
-                  absl::PermissionDeniedError("this key's role does not call models"));
+    return Refuse(*exchange, metrics, NoCaller());
   }
-  auto endpoint = parts_.routes.Get()->Find(key->principal.tenant, path.name);
-  const Target* target = endpoint == nullptr ? nullptr : endpoint->Choose(path.version, 0);
-  // Another tenant's model, an absent model and an absent version are told alike.
-  if (endpoint == nullptr || (target == nullptr && !path.version.empty())) {
-    return Refuse(*exchange, metrics,
-                  NotFound(path.version.empty()
-                               ? fmt::format("model {}", path.name)
-                               : fmt::format("model {} version {}", path.name, path.version)));
-  }
+  auto found = FindEndpoint(parts_.routes, *key, path.name, path.version);
+  if (!found.ok()) return Refuse(*exchange, metrics, found.status());
+  std::shared_ptr<const Endpoint> endpoint = *std::move(found);
+  const Target* target = endpoint->Choose(path.version, 0);
   if (infer) {
     if (target == nullptr) return Refuse(*exchange, metrics, NoWorker());
     return Infer(std::move(exchange), std::move(key), std::move(endpoint), *target, path.version);
@@ -181,14 +155,11 @@ void OipHandler::Ask(const Exchange& exchange, const KnownKey& key, std::string_
 
 void OipHandler::SayConfig(Exchange exchange, const KnownKey& key,
                            std::shared_ptr<const Endpoint> endpoint, const Target* target) {
-  const auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
-  if (worker == nullptr) return Refuse(*exchange, metadata_, NoWorker());
-  inference::ModelConfigRequest request;
-  request.set_name(endpoint->deployment);
-  request.set_version(target->version);
-  Ask(exchange, key, "ModelConfig", {{worker, request.SerializeAsString()}},
+  auto query = ConfigQuery(*endpoint, target);
+  if (!query.ok()) return Refuse(*exchange, metadata_, query.status());
+  Ask(exchange, key, "ModelConfig", {*std::move(query)},
       [this, exchange, endpoint](const Outcomes& outcomes) {
-        auto answers = Parsed<inference::ModelConfigResponse>(outcomes);
+        auto answers = ParseAnswers<inference::ModelConfigResponse>(outcomes);
         if (!answers.ok()) return Refuse(*exchange, metadata_, answers.status());
         inference::ModelConfig& config = *(*answers)[0].mutable_config();
         config.set_name(endpoint->name);
@@ -198,35 +169,12 @@ void OipHandler::SayConfig(Exchange exchange, const KnownKey& key,
 
 void OipHandler::SayStatistics(Exchange exchange, const KnownKey& key, const Endpoint* endpoint,
                                const std::string& version) {
-  std::vector<WorkerQuery> queries;
-  // Without a name a worker tells of all models that the principal may see.
-  std::set<std::shared_ptr<Worker>> asked;
-  const auto add = [&](const Endpoint& each) {
-    for (const Target& target : each.targets) {
-      if (!version.empty() && target.version != version) continue;
-      inference::ModelStatisticsRequest request;
-      if (endpoint != nullptr) {
-        request.set_name(each.deployment);
-        request.set_version(target.version);
-      }
-      for (const auto& worker : target.workers) {
-        if (endpoint != nullptr || asked.insert(worker).second) {
-          queries.push_back({worker, request.SerializeAsString()});
-        }
-      }
-    }
-  };
-  const auto routes = parts_.routes.Get();
-  if (endpoint != nullptr) {
-    add(*endpoint);
-  } else {
-    for (const auto& [name, each] : routes->endpoints()) {
-      if (each->tenant == key.principal.tenant) add(*each);
-    }
-  }
+  std::vector<WorkerQuery> queries =
+      endpoint != nullptr ? StatisticsQueries(*endpoint, version)
+                          : StatisticsQueries(*parts_.routes.Get(), key.principal.tenant);
   Ask(exchange, key, "ModelStatistics", std::move(queries),
       [this, exchange](const Outcomes& outcomes) {
-        const auto answers = Parsed<inference::ModelStatisticsResponse>(outcomes);
+        const auto answers = ParseAnswers<inference::ModelStatisticsResponse>(outcomes);
         if (!answers.ok()) return Refuse(*exchange, metadata_, answers.status());
         Answer(*exchange, metadata_, 200, MessageJson(MergeStatistics(*answers)));
       });
@@ -242,8 +190,7 @@ void OipHandler::HandleRepository(const Exchange& exchange, const KnownKey& key)
   if (!Takes(*exchange, "POST")) return;
   if (!Includes(key.principal.role, Role::kOperator)) {
     parts_.metrics.CountRefusal("role");
-    return Refuse(*exchange, metadata_,
-                  absl::PermissionDeniedError("the repository is the operator's"));
+    return Refuse(*exchange, metadata_, NotTheOperators());
   }
   if (index) return SayIndex(exchange);
   SayLoaded(*exchange, *model);
@@ -279,20 +226,9 @@ void OipHandler::SayIndex(Exchange exchange) {
 
 // What is loaded follows from the deployments that are wanted, which the controller keeps.
 void OipHandler::SayLoaded(http::Exchange& exchange, const RepositoryPath& path) {
-  const auto name = DeploymentName::Parse("name", path.deployment);
-  const auto endpoint = parts_.routes.Get()->Find(name->tenant, name->id);
-  if (endpoint == nullptr) {
-    return Refuse(exchange, metadata_, NotFound(fmt::format("model {}", path.deployment)));
-  }
-  if (path.verb == "unload") {
-    return Refuse(exchange, metadata_,
-                  absl::UnimplementedError(
-                      "a deployment stays loaded as long as it exists: delete it instead"));
-  }
-  const Target* target = endpoint->Choose("", 0);
-  if (target == nullptr || target->workers.empty()) {
-    return Refuse(exchange, metadata_, NoWorker());
-  }
+  absl::Status status = CheckLoaded(parts_.routes, path.deployment);
+  if (path.verb == "unload" && !absl::IsNotFound(status)) status = StaysLoaded();
+  if (!status.ok()) return Refuse(exchange, metadata_, status);
   Answer(exchange, metadata_, 200, "{}");
 }
 

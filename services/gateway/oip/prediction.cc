@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "services/gateway/oip/model_lookup.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
@@ -30,7 +31,7 @@ void Prediction::Start(const absl::Cord& request, int64_t input_bytes, absl::Tim
   const uint64_t random = RandomOf(request_id_);
   target_ = endpoint_->Choose(version_, random);
   if (target_ == nullptr || target_->workers.empty()) {
-    return done(absl::UnavailableError("no worker is ready with this model; try again"));
+    return done(NoWorker());
   }
   absl::StatusOr<Recorder::Ticket> ticket = parts_.recorder.Admit();
   if (!ticket.ok()) return done(ticket.status());

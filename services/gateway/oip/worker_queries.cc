@@ -1,7 +1,11 @@
 #include "services/gateway/oip/worker_queries.h"
 
 #include <atomic>
+#include <set>
 #include <utility>
+
+#include "inference/open_inference.pb.h"
+#include "services/gateway/oip/model_lookup.h"
 
 namespace slipway::gateway {
 namespace {
@@ -31,6 +35,44 @@ void AskWorkers(std::string_view method, const Worker::Options& options,
                               }
                             });
   }
+}
+
+absl::StatusOr<WorkerQuery> ConfigQuery(const Endpoint& endpoint, const Target* target) {
+  auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
+  if (worker == nullptr) return NoWorker();
+  inference::ModelConfigRequest request;
+  request.set_name(endpoint.deployment);
+  request.set_version(target->version);
+  return WorkerQuery{std::move(worker), request.SerializeAsString()};
+}
+
+std::vector<WorkerQuery> StatisticsQueries(const Endpoint& endpoint, std::string_view version) {
+  std::vector<WorkerQuery> queries;
+  for (const Target& target : endpoint.targets) {
+    if (!version.empty() && target.version != version) continue;
+    inference::ModelStatisticsRequest request;
+    request.set_name(endpoint.deployment);
+    request.set_version(target.version);
+    for (const auto& worker : target.workers) {
+      queries.push_back({worker, request.SerializeAsString()});
+    }
+  }
+  return queries;
+}
+
+std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, std::string_view tenant) {
+  std::vector<WorkerQuery> queries;
+  // Without a name a worker tells of all models that the principal may see: once is enough.
+  std::set<std::shared_ptr<Worker>> asked;
+  for (const auto& [name, endpoint] : routes.endpoints()) {
+    if (endpoint->tenant != tenant) continue;
+    for (const Target& target : endpoint->targets) {
+      for (const auto& worker : target.workers) {
+        if (asked.insert(worker).second) queries.push_back({worker, ""});
+      }
+    }
+  }
+  return queries;
 }
 
 }  // namespace slipway::gateway

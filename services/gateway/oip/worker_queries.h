@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "common/status/status.h"
+#include "services/gateway/routing/route_table.h"
 #include "services/gateway/routing/worker.h"
 
 namespace slipway::gateway {
@@ -22,6 +24,29 @@ struct WorkerQuery {
 void AskWorkers(std::string_view method, const Worker::Options& options,
                 std::vector<WorkerQuery> queries,
                 absl::AnyInvocable<void(std::vector<Worker::Outcome>)> done);
+
+/// What the workers answered; an error only where none did.
+template <class Message>
+absl::StatusOr<std::vector<Message>> ParseAnswers(const std::vector<Worker::Outcome>& outcomes) {
+  std::vector<Message> messages;
+  for (const Worker::Outcome& outcome : outcomes) {
+    if (!outcome.status.ok()) continue;
+    if (!messages.emplace_back().ParseFromString(std::string(outcome.answer))) {
+      return absl::InternalError("a worker's answer could not be understood");
+    }
+  }
+  if (messages.empty() && !outcomes.empty()) return outcomes[0].status;
+  return messages;
+}
+
+/// ModelConfig of the target, from one of its workers. kUnavailable where there is none; `target`
+/// may be null.
+absl::StatusOr<WorkerQuery> ConfigQuery(const Endpoint& endpoint, const Target* target);
+
+/// ModelStatistics of one endpoint (of one version, or of all where `version` is empty).
+std::vector<WorkerQuery> StatisticsQueries(const Endpoint& endpoint, std::string_view version);
+/// Of all that the tenant has.
+std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, std::string_view tenant);
 
 }  // namespace slipway::gateway
 

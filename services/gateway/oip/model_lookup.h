@@ -1,16 +1,16 @@
-#ifndef SLIPWAY_SERVICES_GATEWAY_GRPC_PREDICTIONS_H_
-#define SLIPWAY_SERVICES_GATEWAY_GRPC_PREDICTIONS_H_
+#ifndef SLIPWAY_SERVICES_GATEWAY_OIP_MODEL_LOOKUP_H_
+#define SLIPWAY_SERVICES_GATEWAY_OIP_MODEL_LOOKUP_H_
 
 #include <memory>
 #include <string_view>
 
-#include "absl/strings/cord.h"
-#include "common/http/grpc/frames.h"
+#include "common/names/names.h"
 #include "common/status/status.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/routing/route_table.h"
 
-// What calls and streams of predictions over gRPC have in common.
+// Which model a caller means, and the refusals that both doors of the inference protocol, REST and
+// gRPC, put in the same words. Any thread.
 namespace slipway::gateway {
 
 /// What the caller names as `model`. Another tenant's model, an absent one and an absent version
@@ -19,11 +19,17 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
                                                              const KnownKey& key,
                                                              std::string_view model,
                                                              std::string_view version);
-absl::Status NoSuchModel(std::string_view model, std::string_view version);
 
-/// A message's bytes, not copied: whatever refers to them keeps them.
-absl::Cord ToCord(http::grpc::Message message);
+/// Has the deployment a worker that is ready with it? kNotFound, kUnavailable.
+absl::Status CheckLoaded(const Routes& routes, const DeploymentName& deployment);
+
+absl::Status NoWorker();
+/// This key's role does not call models.
+absl::Status NoCaller();
+absl::Status NotTheOperators();
+/// Why nothing is unloaded on demand.
+absl::Status StaysLoaded();
 
 }  // namespace slipway::gateway
 
-#endif  // SLIPWAY_SERVICES_GATEWAY_GRPC_PREDICTIONS_H_
+#endif  // SLIPWAY_SERVICES_GATEWAY_OIP_MODEL_LOOKUP_H_
