@@ -47,6 +47,17 @@ class FullDiskTest : public ::testing::Test {
     return fmt::format("/proc/{}/root{}/{}", platform_->pid(), volume_.path().string(), name);
   }
 
+  void SetUp() override {
+    if (::getuid() != 0) GTEST_SKIP() << "mounting a tmpfs takes root";
+    if (!MayMount(volume_.path().string())) GTEST_SKIP() << "this container may not mount a tmpfs";
+    platform_ = std::make_unique<Platform>(Platform::Options{
+        .data_dir = volume_ / "data",
+        .wrapper = {"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
+                    "mount -t tmpfs -o size=192m,mode=0700 tmpfs \"$0\" && exec \"$@\"",
+                    volume_.path().string()}});
+    ASSERT_TRUE(platform_->Start().ok()) << platform_->Logs();
+  }
+
   // Takes all room that is left.
   void Fill() {
     std::ofstream filler(Inside("filler"), std::ios::binary | std::ios::app);
@@ -66,14 +77,6 @@ class FullDiskTest : public ::testing::Test {
 };
 
 TEST_F(FullDiskTest, WritesAreRefusedPredictionsGoOnAndItRecoversByItself) {
-  if (::getuid() != 0) GTEST_SKIP() << "mounting a tmpfs takes root";
-  if (!MayMount(volume_.path().string())) GTEST_SKIP() << "this container may not mount a tmpfs";
-  platform_ = std::make_unique<Platform>(Platform::Options{
-      .data_dir = volume_ / "data",
-      .wrapper = {"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
-                  "mount -t tmpfs -o size=192m,mode=0700 tmpfs \"$0\" && exec \"$@\"",
-                  volume_.path().string()}});
-  ASSERT_TRUE(platform_->Start().ok()) << platform_->Logs();
   const World world(*platform_, "acme");
   ASSERT_TRUE(world.status().ok()) << world.status();
   const auto trained = world.Train("first", PictureSpec(5));
@@ -127,14 +130,6 @@ TEST_F(FullDiskTest, WritesAreRefusedPredictionsGoOnAndItRecoversByItself) {
 }
 
 TEST_F(FullDiskTest, AJobThatTrainsThroughAFullDiskEndsWell) {
-  if (::getuid() != 0) GTEST_SKIP() << "mounting a tmpfs takes root";
-  if (!MayMount(volume_.path().string())) GTEST_SKIP() << "this container may not mount a tmpfs";
-  platform_ = std::make_unique<Platform>(Platform::Options{
-      .data_dir = volume_ / "data",
-      .wrapper = {"/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
-                  "mount -t tmpfs -o size=192m,mode=0700 tmpfs \"$0\" && exec \"$@\"",
-                  volume_.path().string()}});
-  ASSERT_TRUE(platform_->Start().ok()) << platform_->Logs();
   const World world(*platform_, "acme");
   ASSERT_TRUE(world.status().ok()) << world.status();
   ASSERT_TRUE(world.owner()

@@ -352,10 +352,9 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
                                        const inference::ModelInferRequest* request,
                                        inference::ModelInferResponse* response) override {
-    if (hold_until_cancelled) return new HeldCall(cancelled);
-    auto* reactor = context->DefaultReactor();
     const auto principal = verifier_->Verify(Metadata(*context, kTokenMetadata));
     if (!principal.ok()) {
+      auto* reactor = context->DefaultReactor();
       reactor->Finish(ToGrpcStatus(principal.status()));
       return reactor;
     }
@@ -366,6 +365,9 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
       request_ids.push_back(Metadata(*context, kRequestIdMetadata));
       handler = infer;
     }
+    // Before DefaultReactor(): a call has one reactor.
+    if (hold_until_cancelled) return new HeldCall(cancelled);
+    auto* reactor = context->DefaultReactor();
     absl::Status status;
     if (handler) {
       status = handler(*request, *response);

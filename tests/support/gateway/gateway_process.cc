@@ -9,7 +9,7 @@
 #include "common/http/unix_get.h"
 #include "common/time/clock.h"
 #include "nlohmann/json.hpp"
-#include "tests/support/places.h"
+#include "tests/support/launch.h"
 
 namespace slipway::gateway {
 namespace {
@@ -36,15 +36,7 @@ GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust
       "log.file=" + (folder_ / "log.jsonl"),
   };
   settings.insert(settings.end(), options.settings.begin(), options.settings.end());
-  std::vector<std::string> command = options.wrapper;
-  command.push_back(Program("slipway-gateway"));
-  for (const std::string& setting : settings) {
-    command.insert(command.end(), {"--set", setting});
-  }
-  ProcessSpec spec;
-  spec.program = command[0];
-  spec.args.assign(command.begin() + 1, command.end());
-  auto process = launcher.Launch(spec);
+  auto process = LaunchProgram(launcher, "slipway-gateway", settings, options.wrapper);
   if (!process.ok()) {
     std::fprintf(stderr, "slipway-gateway: %s\n", process.status().ToString().c_str());
     std::abort();

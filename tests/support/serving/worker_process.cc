@@ -9,7 +9,7 @@
 #include "common/grpc/client.h"
 #include "common/time/clock.h"
 #include "slipway/worker/v1/worker.grpc.pb.h"
-#include "tests/support/places.h"
+#include "tests/support/launch.h"
 
 namespace slipway {
 namespace {
@@ -31,15 +31,7 @@ WorkerProcess::WorkerProcess(ProcessLauncher& launcher, const TestTrust& trust,
                                        "data_dir=" + (folder_ / "data"),
                                        "log.level=warning"};
   settings.insert(settings.end(), options.settings.begin(), options.settings.end());
-  std::vector<std::string> command = options.wrapper;
-  command.push_back(Program("slipway-worker"));
-  for (const std::string& setting : settings) {
-    command.insert(command.end(), {"--set", setting});
-  }
-  ProcessSpec spec;
-  spec.program = command[0];
-  spec.args.assign(command.begin() + 1, command.end());
-  auto process = launcher.Launch(spec);
+  auto process = LaunchProgram(launcher, "slipway-worker", settings, options.wrapper);
   if (!process.ok()) Die(process.status().ToString());
   process_ = *std::move(process);
 }
