@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
+#include "common/blob/blob_source.h"
 #include "common/grpc/client.h"
 #include "common/time/clock.h"
-#include "services/inference/blob_source.h"
 
 namespace slipway::worker {
 

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/blob/blob_cache.h"
 #include "common/identity/principal.h"
 #include "common/metrics/metrics.h"
 #include "common/names/names.h"
@@ -19,7 +20,6 @@
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
 #include "services/inference/batching/model_queue.h"
-#include "services/inference/blob_cache.h"
 #include "services/inference/model_metrics.h"
 #include "services/inference/model_runtime.h"
 #include "slipway/registry/v1/registry.pb.h"

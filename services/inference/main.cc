@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/admin/admin.h"
+#include "common/blob/blob_cache.h"
 #include "common/config/service_main.h"
 #include "common/config/version.h"
 #include "common/grpc/server.h"
@@ -19,7 +20,6 @@
 #include "common/process/shutdown.h"
 #include "services/inference/auto_runtime.h"
 #include "services/inference/batching/batcher.h"
-#include "services/inference/blob_cache.h"
 #include "services/inference/config.h"
 #include "services/inference/grpc_blob_client.h"
 #include "services/inference/inference_service.h"

@@ -22,6 +22,7 @@ struct TrainingConfig {
   std::string trust_dir = "/var/lib/slipway/trust";
   std::string database = "sqlite:/var/lib/slipway/training/training.db";
   std::string data_dir = "/var/lib/slipway/training";
+  int64_t max_cache_bytes = int64_t{20} << 30;
   std::string trainer_program;
 
   int max_trainers = 1;
@@ -53,6 +54,9 @@ struct TrainingConfig {
     v.Field("trust_dir", trust_dir, "The folder of the services' public keys: gateway.pub, ...");
     v.Field("database", database, "sqlite:/path or postgresql://user@host:port/name");
     v.Field("data_dir", data_dir, "Checkpoints, trainers' logs and downloaded datasets");
+    v.Field("max_cache_bytes", max_cache_bytes,
+            "How much of the disk downloaded datasets may take; the longest unused go first",
+            {.min = 1});
     v.Field("trainer_program", trainer_program,
             "Path of slipway-trainer; empty: the one beside this program");
     v.Field("max_trainers", max_trainers, "How many trainers run at once", {.min = 1, .max = 1000});

@@ -134,6 +134,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> LocalLauncher::Launch(v1::Attempt attem
   const std::string token_file = folder + "/token";
   attempt.set_checkpoint_dir(folder + "/checkpoints");
   attempt.set_cache_dir(options_.data_dir + "/cache");
+  attempt.set_max_cache_bytes(options_.max_cache_bytes);
   attempt.set_registry_address(options_.registry_address);
   attempt.set_training_address(options_.training_address);
   attempt.set_token_file(token_file);

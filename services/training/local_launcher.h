@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_LOCAL_LAUNCHER_H_
 #define SLIPWAY_SERVICES_TRAINING_LOCAL_LAUNCHER_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ struct LocalLauncherOptions {
   std::string program;
   /// Holds jobs/<tenant>/<job>/ (attempt files, tokens, logs, checkpoints) and cache/.
   std::string data_dir;
+  /// Of downloaded datasets in cache/.
+  int64_t max_cache_bytes = int64_t{20} << 30;
   /// What trainers dial.
   std::string registry_address;
   std::string training_address;

@@ -72,6 +72,7 @@ absl::Status Run(const TrainingConfig& config) {
           processes, tokens,
           {.program = program,
            .data_dir = config.data_dir,
+           .max_cache_bytes = config.max_cache_bytes,
            .registry_address =
                config.trainer_registry.empty() ? config.registry : config.trainer_registry,
            .training_address =

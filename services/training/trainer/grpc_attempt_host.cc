@@ -1,12 +1,12 @@
 #include "services/training/trainer/grpc_attempt_host.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <utility>
 #include <vector>
 
+#include "common/blob/blob_cache.h"
 #include "common/crypto/hash.h"
 #include "common/files/files.h"
 #include "common/grpc/client.h"
@@ -21,7 +21,6 @@
 namespace slipway::trainer {
 namespace {
 
-namespace fs = std::filesystem;
 using registry::v1::RegistryService;
 using training::v1::AttemptService;
 
@@ -55,19 +54,47 @@ absl::StatusOr<std::pair<std::string, int64_t>> Measure(const std::string& path)
   return std::pair(hash.FinishHex(), size);
 }
 
+class RegistryBlobs final : public BlobSource {
+ public:
+  RegistryBlobs(const std::shared_ptr<grpc::Channel>& registry, const Clock& clock)
+      : registry_(RegistryService::NewStub(registry)), clock_(clock) {}
+
+  absl::Status Download(const BlobName& name, const std::string& token,
+                        absl::FunctionRef<absl::Status(std::string_view)> sink) override {
+    grpc::ClientContext context;
+    PrepareContext(context, {.token = token, .deadline = clock_.Now() + kTransferTimeout});
+    registry::v1::DownloadBlobRequest request;
+    request.set_name(name.ToString());
+    const auto reader = registry_->DownloadBlob(&context, request);
+    absl::Status taken;
+    for (google::api::HttpBody piece; taken.ok() && reader->Read(&piece);) {
+      taken = sink(piece.data());
+    }
+    if (!taken.ok()) context.TryCancel();
+    const absl::Status finished = FromGrpcStatus(reader->Finish());
+    return taken.ok() ? finished : taken;
+  }
+
+ private:
+  const std::unique_ptr<RegistryService::Stub> registry_;
+  const Clock& clock_;
+};
+
 }  // namespace
 
 class GrpcAttemptHost::Impl {
  public:
   Impl(GrpcAttemptHostOptions options, std::string token, std::string tenant,
        std::shared_ptr<grpc::Channel> registry, std::shared_ptr<grpc::Channel> training,
-       const Clock& clock)
+       std::unique_ptr<RegistryBlobs> blobs, BlobCache cache, const Clock& clock)
       : attempt_(std::move(options.attempt)),
         patience_(options.patience),
         token_(std::move(token)),
         tenant_(std::move(tenant)),
         registry_(RegistryService::NewStub(std::move(registry))),
         training_(AttemptService::NewStub(std::move(training))),
+        blobs_(std::move(blobs)),
+        cache_(std::move(cache)),
         clock_(clock) {}
 
   absl::StatusOr<std::string> FetchFile(const std::string& path) {
@@ -166,45 +193,13 @@ class GrpcAttemptHost::Impl {
 
   absl::StatusOr<std::string> FetchBlob(const registry::v1::File& file) {
     ASSIGN_OR_RETURN(const Digest digest, Digest::Parse("digest", file.digest()));
-    const std::string folder =
-        fmt::format("{}/{}", attempt_.cache_dir(), digest.hex().substr(0, 2));
-    std::string path = fmt::format("{}/{}", folder, digest.hex());
-    // What lies here may have been spoilt since.
-    if (const auto measured = Measure(path); measured.ok() && measured->first == digest.hex()) {
-      return path;
-    }
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (error) return FromErrno(error.value(), "cannot make", folder);
-    RETURN_IF_ERROR(Patiently([&] { return Download(digest, file, path); }));
+    std::string path;
+    RETURN_IF_ERROR(Patiently([&]() -> absl::Status {
+      ASSIGN_OR_RETURN(path, cache_.Fetch({tenant_, digest}, file.size_bytes(), token_,
+                                          /*cancelled=*/[] { return false; }));
+      return absl::OkStatus();
+    }));
     return path;
-  }
-
-  absl::Status Download(const Digest& digest, const registry::v1::File& file,
-                        const std::string& path) {
-    ASSIGN_OR_RETURN(AtomicFile out, AtomicFile::Create(path, 0600));
-    grpc::ClientContext context;
-    Prepare(context, kTransferTimeout);
-    registry::v1::DownloadBlobRequest request;
-    request.set_name(BlobName{tenant_, digest}.ToString());
-    const auto reader = registry_->DownloadBlob(&context, request);
-    Sha256 hash;
-    int64_t received = 0;
-    absl::Status taken;
-    for (google::api::HttpBody piece; taken.ok() && reader->Read(&piece);) {
-      received += std::ssize(piece.data());
-      if (received > file.size_bytes()) break;
-      hash.Update(piece.data());
-      taken = out.Append(piece.data());
-    }
-    if (!taken.ok() || received > file.size_bytes()) context.TryCancel();
-    const absl::Status finished = FromGrpcStatus(reader->Finish());
-    RETURN_IF_ERROR(taken);
-    if (received <= file.size_bytes()) RETURN_IF_ERROR(finished);
-    if (received != file.size_bytes() || hash.FinishHex() != digest.hex()) {
-      return absl::DataLossError(fmt::format("{} did not arrive as its digest says", file.path()));
-    }
-    return out.Commit();
   }
 
   absl::Status Upload(const std::string& digest, const std::string& local_path) {
@@ -236,6 +231,8 @@ class GrpcAttemptHost::Impl {
   const std::string tenant_;
   const std::unique_ptr<RegistryService::Stub> registry_;
   const std::unique_ptr<AttemptService::Stub> training_;
+  const std::unique_ptr<RegistryBlobs> blobs_;
+  BlobCache cache_;
   const Clock& clock_;
   std::vector<training::v1::Event> waiting_;  // not told yet
   absl::Duration report_again_ = -absl::InfiniteDuration();
@@ -257,9 +254,13 @@ absl::StatusOr<std::unique_ptr<GrpcAttemptHost>> GrpcAttemptHost::Create(
   };
   ASSIGN_OR_RETURN(auto registry, open("registry_address", attempt.registry_address()));
   ASSIGN_OR_RETURN(auto training, open("training_address", attempt.training_address()));
-  return std::unique_ptr<GrpcAttemptHost>(
-      new GrpcAttemptHost(std::make_unique<Impl>(std::move(options), std::move(token), job.tenant,
-                                                 std::move(registry), std::move(training), clock)));
+  auto blobs = std::make_unique<RegistryBlobs>(registry, clock);
+  ASSIGN_OR_RETURN(BlobCache cache, BlobCache::Open({.folder = attempt.cache_dir(),
+                                                     .max_bytes = attempt.max_cache_bytes()},
+                                                    *blobs));
+  return std::unique_ptr<GrpcAttemptHost>(new GrpcAttemptHost(
+      std::make_unique<Impl>(std::move(options), std::move(token), job.tenant, std::move(registry),
+                             std::move(training), std::move(blobs), std::move(cache), clock)));
 }
 
 GrpcAttemptHost::GrpcAttemptHost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

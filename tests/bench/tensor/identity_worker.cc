@@ -1,12 +1,12 @@
 #include <atomic>
 #include <cstdio>
 
+#include "common/blob/blob_cache.h"
 #include "common/grpc/server.h"
 #include "common/identity/token.h"
 #include "common/metrics/metrics.h"
 #include "common/process/shutdown.h"
 #include "services/inference/batching/batcher.h"
-#include "services/inference/blob_cache.h"
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
 #include "tests/bench/tensor/relay.h"
@@ -21,10 +21,10 @@ int RunIdentityWorker(const std::string& address, const std::string& trust) {
   const Clock& clock = Clock::Real();
   const TempDir dir;
   Metrics metrics("worker");
-  worker::FakeBlobSource blobs;
+  FakeBlobSource blobs;
   worker::IdentityRuntime runtime;
   auto verifier = TokenVerifier::Create(trust, ServiceId::kWorker, clock);
-  auto cache = worker::BlobCache::Open({.folder = dir / "blobs"}, blobs);
+  auto cache = BlobCache::Open({.folder = dir / "blobs"}, blobs);
   if (!verifier.ok() || !cache.ok()) return 1;
   worker::LoadedModels models(*cache, runtime, metrics);
   worker::Batcher batcher({.instances = 1}, clock);

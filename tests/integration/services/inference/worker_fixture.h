@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/blob/blob_cache.h"
 #include "common/grpc/server.h"
 #include "common/metrics/metrics.h"
 #include "gtest/gtest.h"
 #include "inference/open_inference.grpc.pb.h"
 #include "services/inference/batching/batcher.h"
-#include "services/inference/blob_cache.h"
 #include "services/inference/grpc_blob_client.h"
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"

@@ -13,9 +13,9 @@
 #include "common/crypto/hash.h"
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
-#include "services/inference/blob_source.h"
 #include "services/inference/model_runtime.h"
 #include "slipway/registry/v1/registry.pb.h"
+#include "tests/support/fake_blob_source.h"
 
 namespace slipway::worker {
 
@@ -102,54 +102,6 @@ class FakeRuntime final : public ModelRuntime {
   Gate run_gate;
   int runs = 0;
   std::weak_ptr<const LoadedModel> newest;
-};
-
-/// Blobs in memory.
-class FakeBlobSource final : public BlobSource {
- public:
-  /// Its digest.
-  std::string Add(const std::string& bytes) {
-    const std::string digest = "sha256:" + Sha256Hex(bytes);
-    MutexLock lock(mutex_);
-    blobs_[digest] = bytes;
-    return digest;
-  }
-  /// From now on the blob arrives so.
-  void Spoil(const std::string& digest, const std::string& bytes) {
-    MutexLock lock(mutex_);
-    blobs_[digest] = bytes;
-  }
-  int downloads() const {
-    MutexLock lock(mutex_);
-    return downloads_;
-  }
-  std::string last_token() const {
-    MutexLock lock(mutex_);
-    return last_token_;
-  }
-
-  absl::Status Download(const BlobName& name, const std::string& token,
-                        absl::FunctionRef<absl::Status(std::string_view)> sink) override {
-    std::string bytes;
-    {
-      MutexLock lock(mutex_);
-      ++downloads_;
-      last_token_ = token;
-      const auto blob = blobs_.find(name.digest.ToString());
-      if (blob == blobs_.end()) return NotFound(name.ToString());
-      bytes = blob->second;
-    }
-    // In two pieces, as a stream has them.
-    const size_t half = bytes.size() / 2;
-    RETURN_IF_ERROR(sink(std::string_view(bytes).substr(0, half)));
-    return sink(std::string_view(bytes).substr(half));
-  }
-
- private:
-  mutable Mutex mutex_;
-  std::map<std::string, std::string> blobs_ GUARDED_BY(mutex_);
-  int downloads_ GUARDED_BY(mutex_) = 0;
-  std::string last_token_ GUARDED_BY(mutex_);
 };
 
 /// A version of `tenant`'s model "cnn" whose one file is `bias`.

@@ -1,25 +1,26 @@
-#ifndef SLIPWAY_SERVICES_INFERENCE_BLOB_CACHE_H_
-#define SLIPWAY_SERVICES_INFERENCE_BLOB_CACHE_H_
+#ifndef SLIPWAY_COMMON_BLOB_BLOB_CACHE_H_
+#define SLIPWAY_COMMON_BLOB_BLOB_CACHE_H_
 
 #include <cstdint>
 #include <functional>
 #include <string>
 
+#include "common/blob/blob_source.h"
 #include "common/names/names.h"
 #include "common/status/status.h"
-#include "services/inference/blob_source.h"
 
-namespace slipway::worker {
+namespace slipway {
 
-/// Blobs on this machine's disk, by digest: <folder>/<first 2 hex>/<hex>. Workers of one machine
+/// Blobs on this machine's disk, by digest: <folder>/<first 2 hex>/<hex>. Processes of one machine
 /// share a folder, and a blob is downloaded once for all of them. A file appears whole and
 /// checked, or not at all. Any thread, any number of processes.
 class BlobCache {
  public:
   struct Options {
     std::string folder;
-    /// What is longest unused goes when the cache grows past this. A file that is still mapped
-    /// stays readable for whoever mapped it.
+    /// What is longest unused goes when the cache grows past this, but nothing that was fetched
+    /// within the last hour: who fetched it may be about to open it. A file that is open or mapped
+    /// stays readable for whoever has it so.
     int64_t max_bytes = int64_t{20} << 30;
   };
 
@@ -43,13 +44,13 @@ class BlobCache {
   bool Check(const std::string& path, const Digest& digest, int64_t size_bytes) const;
   absl::Status Download(const BlobName& name, int64_t size_bytes, const std::string& token,
                         const std::string& path, const std::function<bool()>& cancelled);
-  /// Removes the longest unused files but `keep`.
-  void Trim(const std::string& keep) const;
+  /// Removes the longest unused files while there is too much.
+  void Trim() const;
 
   Options options_;
   BlobSource* source_;
 };
 
-}  // namespace slipway::worker
+}  // namespace slipway
 
-#endif  // SLIPWAY_SERVICES_INFERENCE_BLOB_CACHE_H_
+#endif  // SLIPWAY_COMMON_BLOB_BLOB_CACHE_H_

@@ -1,4 +1,4 @@
-#include "services/inference/blob_cache.h"
+#include "common/blob/blob_cache.h"
 
 #include <filesystem>
 #include <fstream>
@@ -8,10 +8,10 @@
 #include "common/files/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/fake_blob_source.h"
 #include "tests/support/temp_dir.h"
-#include "tests/unit/services/inference/fakes.h"
 
-namespace slipway::worker {
+namespace slipway {
 namespace {
 
 namespace fs = std::filesystem;
@@ -124,8 +124,8 @@ TEST_F(BlobCacheTest, TheLongestUnusedGoesWhenItGrowsTooLarge) {
   const std::string path_a = *cache.Fetch(NameOf(a), 10, "", Never);
   const std::string path_b = *cache.Fetch(NameOf(b), 10, "", Never);
   const auto now = fs::last_write_time(path_b);
-  fs::last_write_time(path_a, now - std::chrono::hours(2));
-  fs::last_write_time(path_b, now - std::chrono::hours(1));
+  fs::last_write_time(path_a, now - std::chrono::hours(4));
+  fs::last_write_time(path_b, now - std::chrono::hours(3));
   // Using it makes it the younger one.
   ASSERT_TRUE(cache.Fetch(NameOf(a), 10, "", Never).ok());
   ASSERT_TRUE(cache.Fetch(NameOf(c), 10, "", Never).ok());
@@ -134,12 +134,16 @@ TEST_F(BlobCacheTest, TheLongestUnusedGoesWhenItGrowsTooLarge) {
   EXPECT_EQ(CountFiles(), 2);
 }
 
-TEST_F(BlobCacheTest, ABlobLargerThanTheCacheIsKeptWhileItIsWanted) {
+TEST_F(BlobCacheTest, WhatWasJustFetchedStaysThoughItIsTooMuch) {
   BlobCache cache = Open(/*max_bytes=*/1);
-  const std::string digest = source_.Add("weights");
-  const auto path = cache.Fetch(NameOf(digest), 7, "", Never);
-  ASSERT_TRUE(path.ok());
-  EXPECT_TRUE(fs::exists(*path));
+  std::vector<std::string> paths;
+  for (const char* bytes : {"images", "labels", "ids"}) {
+    const std::string digest = source_.Add(bytes);
+    const auto path = cache.Fetch(NameOf(digest), std::ssize(std::string(bytes)), "", Never);
+    ASSERT_TRUE(path.ok()) << path.status();
+    paths.push_back(*path);
+  }
+  for (const std::string& path : paths) EXPECT_TRUE(fs::exists(path)) << path;
 }
 
 TEST_F(BlobCacheTest, RemovesWhatAKilledProcessLeftLongAgo) {
@@ -155,4 +159,4 @@ TEST_F(BlobCacheTest, RemovesWhatAKilledProcessLeftLongAgo) {
 }
 
 }  // namespace
-}  // namespace slipway::worker
+}  // namespace slipway

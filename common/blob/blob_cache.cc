@@ -1,4 +1,4 @@
-#include "services/inference/blob_cache.h"
+#include "common/blob/blob_cache.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -18,7 +18,7 @@
 #include "common/log/log.h"
 #include "fmt/format.h"
 
-namespace slipway::worker {
+namespace slipway {
 namespace {
 
 namespace fs = std::filesystem;
@@ -26,6 +26,8 @@ namespace fs = std::filesystem;
 constexpr size_t kPieceBytes = size_t{1} << 20;
 // A temporary file of this age was left by a process that was killed.
 constexpr std::chrono::hours kAbandonedAfter{24};
+// Whoever fetched a file has opened it by then.
+constexpr std::chrono::hours kInUseFor{1};
 
 // Held while one of this machine's processes downloads a blob whose digest starts alike; the
 // kernel lets go when its holder dies.
@@ -90,7 +92,7 @@ absl::StatusOr<std::string> BlobCache::Fetch(const BlobName& name, int64_t size_
   ASSIGN_OR_RETURN(const DownloadLock lock, DownloadLock::Take(folder + "/.lock"));
   if (!Check(path, name.digest, size_bytes)) {
     RETURN_IF_ERROR(Download(name, size_bytes, token, path, cancelled));
-    Trim(path);
+    Trim();
   }
   return path;
 }
@@ -126,7 +128,7 @@ absl::Status BlobCache::Download(const BlobName& name, int64_t size_bytes, const
   Sha256 hash;
   int64_t received = 0;
   RETURN_IF_ERROR(source_->Download(name, token, [&](std::string_view piece) -> absl::Status {
-    if (cancelled()) return absl::CancelledError("the load was given up");
+    if (cancelled()) return absl::CancelledError("the download was given up");
     received += static_cast<int64_t>(piece.size());
     if (received > size_bytes) {
       return absl::DataLossError(
@@ -146,12 +148,13 @@ absl::Status BlobCache::Download(const BlobName& name, int64_t size_bytes, const
   return file.Commit();
 }
 
-void BlobCache::Trim(const std::string& keep) const {
+void BlobCache::Trim() const {
   struct Entry {
     fs::file_time_type used;
     fs::path path;
     int64_t bytes;
   };
+  const auto newest_unused = fs::file_time_type::clock::now() - kInUseFor;
   std::vector<Entry> entries;
   int64_t total = 0;
   std::error_code error;
@@ -165,10 +168,9 @@ void BlobCache::Trim(const std::string& keep) const {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.used < b.used; });
   for (const Entry& entry : entries) {
-    if (total <= options_.max_bytes) return;
-    if (entry.path == fs::path(keep)) continue;
+    if (total <= options_.max_bytes || entry.used > newest_unused) return;
     if (fs::remove(entry.path, error)) total -= entry.bytes;
   }
 }
 
-}  // namespace slipway::worker
+}  // namespace slipway

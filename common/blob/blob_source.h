@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_INFERENCE_BLOB_SOURCE_H_
-#define SLIPWAY_SERVICES_INFERENCE_BLOB_SOURCE_H_
+#ifndef SLIPWAY_COMMON_BLOB_BLOB_SOURCE_H_
+#define SLIPWAY_COMMON_BLOB_BLOB_SOURCE_H_
 
 #include <string>
 #include <string_view>
@@ -8,7 +8,7 @@
 #include "common/names/names.h"
 #include "common/status/status.h"
 
-namespace slipway::worker {
+namespace slipway {
 
 /// Where blobs come from: the registry. Any thread.
 class BlobSource {
@@ -22,6 +22,6 @@ class BlobSource {
                                 absl::FunctionRef<absl::Status(std::string_view)> sink) = 0;
 };
 
-}  // namespace slipway::worker
+}  // namespace slipway
 
-#endif  // SLIPWAY_SERVICES_INFERENCE_BLOB_SOURCE_H_
+#endif  // SLIPWAY_COMMON_BLOB_BLOB_SOURCE_H_
