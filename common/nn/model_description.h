@@ -18,6 +18,9 @@ namespace slipway::nn {
 /// The files of a servable artifact of format "slipway".
 inline constexpr std::string_view kDescriptionFile = "architecture.json";
 inline constexpr std::string_view kWeightsFile = "model.safetensors";
+/// Beside them, where the trainer could write them: the same as ONNX, and some rows of each input.
+inline constexpr std::string_view kOnnxFile = "model.onnx";
+inline constexpr std::string_view kSamplesFile = "samples.safetensors";
 inline constexpr std::string_view kArtifactFormat = "slipway";
 
 enum class Task {

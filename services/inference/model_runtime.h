@@ -64,9 +64,6 @@ class LoadedModel {
 /// was loaded from them lives.
 using ModelFiles = std::map<std::string, std::string>;
 
-/// The file of an artifact with recorded inputs, by name, some rows of each.
-inline constexpr std::string_view kSamplesFile = "samples.safetensors";
-
 /// How a deployment wants its model to be run.
 struct RuntimeSettings {
   enum class Runtime { kAuto, kTorch, kOpenVino };

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 
+#include "common/nn/model_description.h"
 #include "common/tensor/safetensors.h"
 #include "fmt/format.h"
 
@@ -54,24 +55,24 @@ absl::Status Compare(const Tensor& expected, const Tensor& actual, PrecisionChec
 }  // namespace
 
 absl::StatusOr<TensorBatch> ReadSamples(const ModelSource& source, const Signature& signature) {
-  const auto file = source.files.find(std::string(kSamplesFile));
+  const auto file = source.files.find(std::string(nn::kSamplesFile));
   if (file == source.files.end()) {
     return absl::FailedPreconditionError(
         fmt::format("a lower precision is compared with float32 on recorded inputs, and the "
                     "version has none: add {} with rows of each input",
-                    kSamplesFile));
+                    nn::kSamplesFile));
   }
   const auto samples = SafetensorsFile::Open(file->second, SafetensorsFile::Access::kRead);
-  if (!samples.ok()) return Annotate(samples.status(), kSamplesFile);
+  if (!samples.ok()) return Annotate(samples.status(), nn::kSamplesFile);
   TensorBatch batch;
   for (const TensorSpec& input : signature.inputs) {
     const Tensor* tensor = samples->Find(input.name);
     if (tensor == nullptr) {
       return absl::InvalidArgumentError(
-          fmt::format("{}: has no input \"{}\"", kSamplesFile, input.name));
+          fmt::format("{}: has no input \"{}\"", nn::kSamplesFile, input.name));
     }
     const absl::Status fits = tensor->CheckAgainst(input, input.name);
-    if (!fits.ok()) return Annotate(fits, kSamplesFile);
+    if (!fits.ok()) return Annotate(fits, nn::kSamplesFile);
     batch.push_back(*tensor);
   }
   return batch;

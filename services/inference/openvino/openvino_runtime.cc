@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/files/files.h"
 #include "common/nn/model_description.h"
 #include "common/onnx/export.h"
 #include "fmt/format.h"
@@ -16,6 +17,9 @@
 
 namespace slipway::worker {
 namespace {
+
+// What a file of Protobuf can hold.
+constexpr uint64_t kMaxOnnxBytes = uint64_t{2} << 30;
 
 // A format whose files a frontend of OpenVINO reads.
 struct Format {
@@ -76,11 +80,19 @@ class OpenVinoRuntime final : public ModelRuntime {
 
   Loaded LoadOwn(const ModelSource& source) {
     ASSIGN_OR_RETURN(SlipwayArtifact artifact, SlipwayArtifact::Open(source));
-    const auto exported = onnx::ExportOnnx(artifact.network, artifact.weights.tensors());
+    const auto exported = Exported(artifact, source);
     if (!exported.ok()) return Annotate(exported.status(), nn::kWeightsFile);
     // Ours to have written right: what goes wrong here is no caller's fault.
     return Make([&] { return core_.read_model(*exported, ov::Tensor()); },
                 std::move(artifact.signature), source, absl::StatusCode::kUnimplemented);
+  }
+
+  // As the trainer wrote it beside the weights, or written now.
+  static absl::StatusOr<std::string> Exported(const SlipwayArtifact& artifact,
+                                              const ModelSource& source) {
+    const auto file = source.files.find(std::string(nn::kOnnxFile));
+    if (file != source.files.end()) return ReadFile(file->second, kMaxOnnxBytes);
+    return onnx::ExportOnnx(artifact.network, artifact.weights.tensors());
   }
 
   Loaded LoadForeign(const Format& format, const ModelSource& source) {

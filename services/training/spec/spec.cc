@@ -28,6 +28,8 @@ constexpr int kMaxBatchSize = 1 << 20;
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxKeptCheckpoints = 1000;
 constexpr int kDefaultKeptCheckpoints = 2;
+constexpr int kDefaultRecordedSamples = 32;
+constexpr int kMaxRecordedSamples = 1024;
 constexpr int kMaxLabels = 100'000;
 constexpr size_t kMaxLabelBytes = 256;
 constexpr size_t kMaxColumnBytes = 1024;
@@ -232,6 +234,8 @@ constexpr Gate kGates[] = {
 
 void CheckEvaluation(const v1::EvaluationSpec& evaluation, std::optional<TargetKind> targets,
                      Problems& problems) {
+  problems.CheckRange("spec.evaluation.recorded_samples", evaluation.recorded_samples(), 0,
+                      kMaxRecordedSamples);
   // A proto map has no order; errors have one.
   std::map<std::string, double> thresholds(evaluation.at_least().begin(),
                                            evaluation.at_least().end());
@@ -280,6 +284,9 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   if (spec.job.resources().device().empty()) spec.job.mutable_resources()->set_device("cpu");
   if (spec.job.checkpoint().keep() == 0) {
     spec.job.mutable_checkpoint()->set_keep(kDefaultKeptCheckpoints);
+  }
+  if (!spec.job.evaluation().has_recorded_samples()) {
+    spec.job.mutable_evaluation()->set_recorded_samples(kDefaultRecordedSamples);
   }
 
   Problems problems;

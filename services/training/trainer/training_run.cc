@@ -6,6 +6,8 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "common/fields/json.h"
 #include "common/files/files.h"
 #include "common/nn/model_description.h"
+#include "common/onnx/export.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 #include "services/training/trainer/checkpoint_store.h"
@@ -126,6 +129,8 @@ class Run {
   absl::StatusOr<Score> Evaluate(const Examples& examples, const std::vector<int64_t>& rows);
   absl::Status CheckGates(const std::map<std::string, double>& metrics) const;
   absl::Status HandIn(const Score& score);
+  absl::Status WriteModel(const std::string& folder, std::vector<std::string_view>& files);
+  absl::Status WriteSamples(const std::string& path);
 
   int64_t seed() const { return spec_.job.training().seed(); }
   bool stopped() const { return outcome_.has_value(); }
@@ -392,20 +397,54 @@ absl::Status Run::CheckGates(const std::map<std::string, double>& metrics) const
   return absl::OkStatus();
 }
 
-absl::Status Run::HandIn(const Score& score) {
+// The artifact's files; adds their names to `files`.
+absl::Status Run::WriteModel(const std::string& folder, std::vector<std::string_view>& files) {
+  const auto path = [&](std::string_view name) {
+    files.push_back(name);
+    return fmt::format("{}/{}", folder, name);
+  };
   ASSIGN_OR_RETURN(const std::vector<Tensor> weights, learner_->SaveModel());
-  const std::string folder = options_.checkpoint_dir;
-  const std::string description_path = fmt::format("{}/{}", folder, nn::kDescriptionFile);
-  const std::string weights_path = fmt::format("{}/{}", folder, nn::kWeightsFile);
-  RETURN_IF_ERROR(WriteFileAtomically(description_path, description_.Print()));
-  RETURN_IF_ERROR(WriteSafetensors(weights_path, weights, {{"format", "pt"}}));
+  RETURN_IF_ERROR(WriteFileAtomically(path(nn::kDescriptionFile), description_.Print()));
+  RETURN_IF_ERROR(WriteSafetensors(path(nn::kWeightsFile), weights, {{"format", "pt"}}));
+  ASSIGN_OR_RETURN(const nn::Network network, description_.BuildNetwork("spec"));
+  const absl::StatusOr<std::string> onnx = onnx::ExportOnnx(network, weights);
+  if (onnx.ok()) {
+    RETURN_IF_ERROR(WriteFileAtomically(path(nn::kOnnxFile), *onnx));
+  } else if (absl::IsUnimplemented(onnx.status())) {
+    Tell("warning", fmt::format("the version has no {}: {}", nn::kOnnxFile,
+                                std::string(onnx.status().message())));
+  } else {
+    return onnx.status();
+  }
+  if (spec_.job.evaluation().recorded_samples() > 0) {
+    RETURN_IF_ERROR(WriteSamples(path(nn::kSamplesFile)));
+  }
+  return absl::OkStatus();
+}
 
+absl::Status Run::WriteSamples(const std::string& path) {
+  const int64_t count =
+      std::min<int64_t>(spec_.job.evaluation().recorded_samples(), std::ssize(data_.test_rows));
+  Gather(*data_.test, data_.test_rows, 0, count, batch_);
+  std::vector<int64_t> shape = data_.test->input.shape.dims();
+  shape[0] = count;
+  ASSIGN_OR_RETURN(
+      const Tensor tensor,
+      Tensor::Make(description_.input.name, description_.input.dtype, Shape(std::move(shape)),
+                   Buffer::Own(std::string(batch_.inputs.data(), batch_.inputs.size())),
+                   "samples"));
+  return WriteSafetensors(path, std::span(&tensor, 1), {});
+}
+
+absl::Status Run::HandIn(const Score& score) {
+  const std::string& folder = options_.checkpoint_dir;
+  std::vector<std::string_view> files;
+  RETURN_IF_ERROR(WriteModel(folder, files));
   training::v1::CompleteAttemptRequest result;
   result.mutable_artifact()->set_format(std::string(nn::kArtifactFormat));
-  for (const auto& [name, path] : {std::pair(nn::kDescriptionFile, description_path),
-                                   std::pair(nn::kWeightsFile, weights_path)}) {
+  for (const std::string_view name : files) {
     ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
-                     host_.StoreFile(std::string(name), path));
+                     host_.StoreFile(std::string(name), fmt::format("{}/{}", folder, name)));
   }
   const auto fill = [](const TensorSpec& spec, registry::v1::TensorSpec* out) {
     out->set_name(spec.name);

@@ -21,6 +21,7 @@
 #include "nlohmann/json.hpp"
 #include "onnx/onnx.pb.h"
 #include "services/inference/openvino/staged_files.h"
+#include "services/inference/signature.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "tests/support/places.h"
 #include "tests/support/serving/test_artifact.h"
@@ -429,6 +430,26 @@ TEST_F(OpenVinoRuntimeTest, AnswersOutliveTheModelAndTheNextCall) {
   const auto expected = SmallMlpAnswer(artifact, row);
   const auto actual = ValuesOf<float>(first[0]);
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5);
+}
+
+TEST_F(OpenVinoRuntimeTest, TakesTheOnnxFileThatTheTrainerWroteBesideTheWeights) {
+  const TestArtifact ours = SmallMlp(1);
+  const TestArtifact theirs = SmallMlp(2);
+  ModelSource source = Write(ours);
+  const auto description = nn::ModelDescription::Parse(theirs.description, "").value();
+  const auto weights = SafetensorsFile::Parse(Buffer::Borrow(theirs.weights), "weights").value();
+  const std::string path = dir_ / "model.onnx";
+  ASSERT_TRUE(
+      WriteFileAtomically(
+          path, onnx::ExportOnnx(description.BuildNetwork("").value(), weights.tensors()).value())
+          .ok());
+  source.files["model.onnx"] = path;
+  const Model model = runtime_->Load(source).value();
+  const Model expected = runtime_->Load(Write(theirs)).value();
+  TensorBatch inputs = ZeroInputs(model->signature()).value();
+  const TensorBatch answers = model->Run(inputs, absl::InfiniteFuture()).value();
+  EXPECT_EQ(answers[0].data().view(),
+            expected->Run(inputs, absl::InfiniteFuture()).value()[0].data().view());
 }
 
 // ---- ONNX with its weights beside it.

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/nn/model_description.h"
 #include "common/tensor/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -82,7 +83,7 @@ class ReadSamplesTest : public ::testing::Test {
   ModelSource Write(const std::vector<Tensor>& tensors) {
     const std::string path = dir_ / "samples";
     EXPECT_TRUE(WriteSafetensors(path, tensors).ok());
-    return {.format = "onnx", .files = {{std::string(kSamplesFile), path}}};
+    return {.format = "onnx", .files = {{std::string(nn::kSamplesFile), path}}};
   }
   const TempDir dir_;
   const Signature signature_ = {{{"b", DataType::kFp32, {-1, 2}}, {"a", DataType::kFp32, {-1, 1}}},

@@ -182,6 +182,8 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/training/clip_norm", -1, "spec.training.clip_norm: must be between 0 and"},
       {"/checkpoint/every_steps", -1, "spec.checkpoint.every_steps: must be between 0 and"},
       {"/checkpoint/keep", -1, "spec.checkpoint.keep: must be between 0 and"},
+      {"/evaluation/recorded_samples", 2000,
+       "spec.evaluation.recorded_samples: must be between 0 and 1024, got 2000"},
       {"/resources/pool", "No Pool", "spec.resources.pool: "},
       {"/resources/threads", -1, "spec.resources.threads: must be between 0 and"},
       {"/resources/threads", 5000, "spec.resources.threads: must be between 0 and"},

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/files/files.h"
+#include "common/nn/network.h"
 #include "services/training/trainer/attempt_host.h"
 #include "services/training/trainer/learner.h"
 
@@ -73,7 +74,8 @@ class FakeLearner final : public Learner {
     int64_t classes = 3;
     int64_t* steps_taken = nullptr;
   };
-  explicit FakeLearner(const Script& script) : script_(script) {}
+  FakeLearner(nn::Network network, const Script& script)
+      : network_(std::move(network)), script_(script) {}
 
   absl::StatusOr<StepResult> Train(const Batch& batch, int64_t step, double rate) override {
     if (script_.steps_taken != nullptr) ++*script_.steps_taken;
@@ -99,7 +101,20 @@ class FakeLearner final : public Learner {
     return judgement;
   }
 
-  absl::StatusOr<std::vector<Tensor>> SaveModel() override { return SaveState(); }
+  // The network's parameters, each full of the hash.
+  absl::StatusOr<std::vector<Tensor>> SaveModel() override {
+    std::vector<Tensor> weights;
+    for (const nn::Parameter& parameter : network_.parameters()) {
+      std::string bytes(static_cast<size_t>(parameter.shape.Product()) * sizeof(float), '\0');
+      for (size_t i = 0; i < bytes.size(); ++i) {
+        bytes[i] = static_cast<char>(hash_ >> (8 * (i % sizeof(hash_))));
+      }
+      ASSIGN_OR_RETURN(weights.emplace_back(),
+                       Tensor::Make(parameter.name, DataType::kFp32, parameter.shape,
+                                    Buffer::Own(std::move(bytes)), parameter.name));
+    }
+    return weights;
+  }
   absl::StatusOr<std::vector<Tensor>> SaveState() override {
     std::string bytes(reinterpret_cast<const char*>(&hash_), sizeof(hash_));
     ASSIGN_OR_RETURN(Tensor tensor, Tensor::Make("hash", DataType::kUint64, {1},
@@ -118,6 +133,7 @@ class FakeLearner final : public Learner {
     }
   }
 
+  const nn::Network network_;
   const Script script_;
   uint64_t hash_ = 0xcbf29ce484222325;
 };

@@ -62,8 +62,8 @@ class TrainingRunTest : public ::testing::Test {
     steps_taken_ = 0;
     return RunTraining(
         options, host,
-        [&](nn::Network) -> absl::StatusOr<std::unique_ptr<Learner>> {
-          return std::make_unique<FakeLearner>(script_);
+        [&](nn::Network network) -> absl::StatusOr<std::unique_ptr<Learner>> {
+          return std::make_unique<FakeLearner>(std::move(network), script_);
         },
         clock_);
   }
@@ -94,7 +94,10 @@ TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
   EXPECT_EQ(steps_taken_, kSteps);
   ASSERT_TRUE(host.result.has_value());
   EXPECT_EQ(host.result->artifact().format(), "slipway");
-  EXPECT_EQ(host.result->artifact().files_size(), 2);
+  std::vector<std::string> files;
+  for (const auto& file : host.result->artifact().files()) files.push_back(file.path());
+  EXPECT_THAT(files, ::testing::ElementsAre("architecture.json", "model.safetensors", "model.onnx",
+                                            "samples.safetensors"));
   EXPECT_EQ(host.result->signature().inputs(0).name(), "image");
   EXPECT_EQ(host.result->signature().inputs(0).datatype(), "UINT8");
   EXPECT_EQ(host.result->signature().outputs(0).name(), "probabilities");
@@ -106,6 +109,18 @@ TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
   const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
   ASSERT_TRUE(description.ok()) << description.status();
   EXPECT_TRUE(SafetensorsFile::Parse(Buffer::Own(host.stored.at("model.safetensors")), "m").ok());
+  const auto samples =
+      SafetensorsFile::Parse(Buffer::Own(host.stored.at("samples.safetensors")), "samples");
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  ASSERT_NE(samples->Find("image"), nullptr);
+  EXPECT_EQ(samples->Find("image")->dtype(), DataType::kUint8);
+}
+
+TEST_F(TrainingRunTest, RecordsNoRowsWhereTheSpecWantsNone) {
+  job_.mutable_evaluation()->set_recorded_samples(0);
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_TRUE(Attempt(host).ok());
+  EXPECT_FALSE(host.stored.contains("samples.safetensors"));
 }
 
 TEST_F(TrainingRunTest, ReportsPhasesProgressAndCheckpoints) {
