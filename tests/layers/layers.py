@@ -34,10 +34,14 @@ LIBRARIES = [
             "use common/onnx/export.h"),
     Library("cpprestsdk", r"(cpprest|pplx)/", ["common/http/client/*"],
             "call common/http/client/client.h"),
-    Library("Beast and nghttp2", r"boost/beast\b|nghttp2/", ["common/http/server/*"],
+    Library("Beast and nghttp2", r"boost/beast\b|nghttp2/",
+            # The channel is the client's side of HTTP/2 (docs/adr/0007).
+            ["common/http/server/*", "common/http/channel/*"],
             "use common/http/server/server.h"),
     # cpprestsdk's TLS settings are an Asio context.
-    Library("Asio", r"boost/asio\b", ["common/http/server/*", "common/http/client/*"],
+    Library("Asio", r"boost/asio\b",
+            ["common/http/io/*", "common/http/server/*", "common/http/channel/*",
+             "common/http/client/*"],
             "use common/http/server/server.h"),
     Library("SOCI and databases' own clients", r"soci/|sqlite3\.h|libpq-fe\.h|postgresql/",
             ["common/sql/*"], "use common/sql/database.h"),
@@ -46,7 +50,7 @@ LIBRARIES = [
              # The trainer's client of two services at once, behind its seam AttemptHost.
              "services/training/trainer/grpc_attempt_host.cc"],
             "only edges (*_service, *_client, the gateway's relay) speak gRPC"),
-    Library("OpenSSL", r"openssl/", ["common/crypto/*", "common/http/server/*"],
+    Library("OpenSSL", r"openssl/", ["common/crypto/*", "common/http/io/*"],
             "use common/crypto"),
     Library("prometheus-cpp's registry", r"prometheus/(registry|exposer|collectable|text_serializer)",
             ["common/metrics/*"], "make metrics by common/metrics/metrics.h"),

@@ -66,7 +66,7 @@ void Arrival::OnReadable(const boost::system::error_code& error) {
 template <typename Protocol>
 void Arrival::Become() {
   gone_ = true;
-  const std::shared_ptr<IoLoop> loop = opened_.loop;
+  const std::shared_ptr<ServerLoop> loop = opened_.loop;
   const auto connection = std::make_shared<Protocol>(std::move(opened_));
   loop->Add(connection);
   connection->Start();

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "common/http/server/connection.h"
-#include "common/http/server/io_loop.h"
+#include "common/http/server/server_loop.h"
 
 namespace slipway::http {
 

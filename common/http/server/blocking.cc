@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/http/server/io_loop.h"
+#include "common/http/io/io_loop.h"
 #include "common/http/server/server.h"
 #include "common/sync/mutex.h"
 
@@ -34,7 +34,7 @@ class Box {
 };
 
 void CheckMayBlock() {
-  if (!IoLoop::OnIoThread()) return;
+  if (IoLoop::Current() == nullptr) return;
   std::fputs("slipway::http: a blocking call on an I/O thread would wait for itself\n", stderr);
   std::abort();
 }

@@ -6,16 +6,16 @@
 #include <memory>
 #include <string>
 
+#include "common/http/io/transport.h"
 #include "common/http/server/input_buffer.h"
-#include "common/http/server/transport.h"
 
 namespace slipway::http {
 
-class IoLoop;
+class ServerLoop;
 
 /// What a connection begins with.
 struct NewConnection {
-  std::shared_ptr<IoLoop> loop;
+  std::shared_ptr<ServerLoop> loop;
   Transport transport;
   std::string peer;   ///< Admitted by ConnectionCounts; whoever holds it releases it.
   InputBuffer input;  ///< What came already.
@@ -23,7 +23,7 @@ struct NewConnection {
 };
 
 /// A connection as its I/O loop sees it, whatever protocol is spoken on it. The loop owns it from
-/// IoLoop::Add to IoLoop::Remove, and calls it on its thread only.
+/// ServerLoop::Add to ServerLoop::Remove, and calls it on its thread only.
 class Connection {
  public:
   virtual ~Connection() = default;
@@ -45,7 +45,7 @@ class Connection {
   virtual int Abort() = 0;
 
  private:
-  friend class IoLoop;
+  friend class ServerLoop;
   std::list<std::shared_ptr<Connection>>::iterator place_;  // in the loop's list
 };
 

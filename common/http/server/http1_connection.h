@@ -9,14 +9,14 @@
 
 #include <boost/system/error_code.hpp>
 
+#include "common/http/io/output_queue.h"
 #include "common/http/server/connection.h"
 #include "common/http/server/input_buffer.h"
-#include "common/http/server/io_loop.h"
-#include "common/http/server/output_queue.h"
 #include "common/http/server/progress_watch.h"
 #include "common/http/server/request_body.h"
 #include "common/http/server/request_parser.h"
 #include "common/http/server/server.h"
+#include "common/http/server/server_loop.h"
 #include "common/sync/mutex.h"
 
 namespace slipway::http {
@@ -140,7 +140,7 @@ class Http1Connection final : public Connection,
   Response Render(int status, std::string_view code, std::string_view message) const
       REQUIRES(mutex_);
 
-  const std::shared_ptr<IoLoop> loop_;
+  const std::shared_ptr<ServerLoop> loop_;
   ServerCore& core_;
   const std::string peer_;
 

@@ -10,12 +10,12 @@
 
 #include <boost/system/error_code.hpp>
 
+#include "common/http/io/output_queue.h"
 #include "common/http/server/connection.h"
 #include "common/http/server/http2_session.h"
-#include "common/http/server/io_loop.h"
-#include "common/http/server/output_queue.h"
 #include "common/http/server/progress_watch.h"
 #include "common/http/server/server.h"
+#include "common/http/server/server_loop.h"
 #include "common/sync/mutex.h"
 
 namespace slipway::http {
@@ -125,7 +125,7 @@ class Http2Connection final : public Connection,
   /// Leaves the peer without the rest of what was begun.
   void Cut() REQUIRES(mutex_);
 
-  const std::shared_ptr<IoLoop> loop_;
+  const std::shared_ptr<ServerLoop> loop_;
   ServerCore& core_;
   const std::string peer_;
 

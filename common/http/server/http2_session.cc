@@ -467,10 +467,11 @@ void Http2Session::Pack(Stream& stream, size_t bytes) {
   while (bytes > 0) {
     Stream::Piece& piece = stream.pieces_[stream.at_];
     const size_t here = std::min(bytes, piece.bytes->size() - stream.offset_);
+    const auto bytes_here = std::string_view(*piece.bytes).substr(stream.offset_, here);
     if (here <= kSmallPiece) {
-      output_.Append(std::string_view(*piece.bytes).substr(stream.offset_, here));
+      output_.Append(bytes_here);
     } else {
-      output_.Add(piece.bytes, stream.offset_, here);
+      output_.Add(piece.bytes, bytes_here);
     }
     bytes -= here;
     stream.offset_ += here;

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/http/io/output_queue.h"
 #include "common/http/server/http2_frame_meter.h"
-#include "common/http/server/output_queue.h"
 #include "common/http/server/request_parser.h"
 #include "common/http/server/server.h"
 

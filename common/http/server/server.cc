@@ -9,13 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "common/http/io/io_threads.h"
+#include "common/http/io/tls.h"
 #include "common/http/server/arrival.h"
-#include "common/http/server/io_loop.h"
 #include "common/http/server/listener.h"
 #include "common/http/server/request_id.h"
 #include "common/http/server/response_writer.h"
 #include "common/http/server/server_core.h"
-#include "common/http/server/tls.h"
+#include "common/http/server/server_loop.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 
@@ -50,20 +51,25 @@ absl::Status CheckOptions(const ServerOptions& options) {
 
 class RealServer final : public Server {
  public:
-  RealServer(std::shared_ptr<ServerCore> core, std::vector<std::shared_ptr<IoLoop>> loops,
-             std::unique_ptr<Listener> listener, std::unique_ptr<Tls> tls)
-      : core_(std::move(core)),
+  RealServer(std::unique_ptr<IoThreads> own_threads, std::shared_ptr<ServerCore> core,
+             std::vector<std::shared_ptr<ServerLoop>> loops, std::unique_ptr<Listener> listener,
+             std::unique_ptr<Tls> tls)
+      : own_threads_(std::move(own_threads)),
+        core_(std::move(core)),
         loops_(std::move(loops)),
         listener_(std::move(listener)),
         tls_(std::move(tls)) {}
 
   ~RealServer() override {
     Drain(absl::ZeroDuration(), absl::ZeroDuration());
-    for (const std::shared_ptr<IoLoop>& loop : loops_) loop->Stop();
+    OnEachLoop([](ServerLoop& loop) {
+      loop.Stop();
+      return 0;
+    });
+    own_threads_.reset();
   }
 
   void Start() {
-    for (const std::shared_ptr<IoLoop>& loop : loops_) loop->Start();
     loops_[0]->Post([this] {
       listener_->Start([this](int descriptor, int family, std::string peer) {
         Accept(descriptor, family, std::move(peer));
@@ -93,19 +99,19 @@ class RealServer final : public Server {
     const Clock& clock = *core_->options.clock;
     const absl::Duration end = clock.Monotonic() + deadline;
     core_->draining = true;
-    OnEachLoop([this](IoLoop& loop) {
+    OnEachLoop([this](ServerLoop& loop) {
       if (&loop == loops_[0].get()) listener_->Close();
       loop.AnnounceEnd();
       return 0;
     });
     if (core_->connections.WaitForNone(clock, std::min(idle_grace, deadline))) return 0;
     core_->close_idle = true;
-    OnEachLoop([](IoLoop& loop) {
+    OnEachLoop([](ServerLoop& loop) {
       loop.CloseIdle();
       return 0;
     });
     if (core_->connections.WaitForNone(clock, end - clock.Monotonic())) return 0;
-    return OnEachLoop([](IoLoop& loop) { return loop.Abort(); });
+    return OnEachLoop([](ServerLoop& loop) { return loop.Abort(); });
   }
 
  private:
@@ -123,7 +129,7 @@ class RealServer final : public Server {
       MutexLock lock(gathering->mutex);
       gathering->left = loops_.size();
     }
-    for (const std::shared_ptr<IoLoop>& loop : loops_) {
+    for (const std::shared_ptr<ServerLoop>& loop : loops_) {
       loop->Post([call, gathering, loop] {
         const int result = call(*loop);
         MutexLock lock(gathering->mutex);
@@ -149,7 +155,7 @@ class RealServer final : public Server {
       // A peer whose machine died is noticed in the end, even where nothing is being sent.
       ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     }
-    const std::shared_ptr<IoLoop>& loop = loops_[next_loop_++ % loops_.size()];
+    const std::shared_ptr<ServerLoop>& loop = loops_[next_loop_++ % loops_.size()];
     StreamSocket socket(loop->context().get_executor());
     boost::system::error_code error;
     socket.assign(boost::asio::generic::stream_protocol(family, 0), descriptor, error);
@@ -213,8 +219,9 @@ class RealServer final : public Server {
     ::close(descriptor);
   }
 
+  std::unique_ptr<IoThreads> own_threads_;  // null where they are shared
   const std::shared_ptr<ServerCore> core_;
-  const std::vector<std::shared_ptr<IoLoop>> loops_;
+  const std::vector<std::shared_ptr<ServerLoop>> loops_;
   const std::unique_ptr<Listener> listener_;
   // Of the first loop's thread.
   const std::unique_ptr<Tls> tls_;  // null without TLS
@@ -277,12 +284,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Han
     ASSIGN_OR_RETURN(tls, Tls::Load(options.tls_certificate_file, options.tls_key_file));
   }
   const auto core = std::make_shared<ServerCore>(std::move(options), handler);
-  std::vector<std::shared_ptr<IoLoop>> loops;
-  for (int i = 0; i < core->options.threads; ++i) loops.push_back(std::make_shared<IoLoop>(core));
+  std::unique_ptr<IoThreads> own_threads;
+  IoThreads* threads = core->options.io_threads;
+  if (threads == nullptr) {
+    own_threads = std::make_unique<IoThreads>(core->options.threads);
+    threads = own_threads.get();
+  }
+  std::vector<std::shared_ptr<ServerLoop>> loops;
+  for (const std::shared_ptr<IoLoop>& io : threads->loops()) {
+    loops.push_back(std::make_shared<ServerLoop>(core, io));
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener,
                    Listener::Bind(loops[0]->context(), core->options.address));
-  auto server =
-      std::make_unique<RealServer>(core, std::move(loops), std::move(listener), std::move(tls));
+  auto server = std::make_unique<RealServer>(std::move(own_threads), core, std::move(loops),
+                                             std::move(listener), std::move(tls));
   server->Start();
   return server;
 }

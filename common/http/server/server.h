@@ -22,6 +22,8 @@
 
 namespace slipway::http {
 
+class IoThreads;
+
 /// What a request says before its body.
 struct RequestHead {
   std::string method;  ///< As sent; methods are case-sensitive.
@@ -179,6 +181,8 @@ struct ServerOptions {
   /// says who may connect; a stale socket is replaced, a live one refused).
   std::string address = "127.0.0.1:0";
   int threads = 1;  ///< I/O threads. A connection stays with one.
+  /// Shared with others and outliving the server, instead of `threads` of its own.
+  IoThreads* io_threads = nullptr;
 
   /// PEM files of the certificate chain and its key: the listener then speaks TLS (1.2 and later),
   /// with HTTP/2 and HTTP/1.1 by ALPN. They are read again for new connections once they have

@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_COMMON_HTTP_SERVER_OUTPUT_QUEUE_H_
-#define SLIPWAY_COMMON_HTTP_SERVER_OUTPUT_QUEUE_H_
+#ifndef SLIPWAY_COMMON_HTTP_IO_OUTPUT_QUEUE_H_
+#define SLIPWAY_COMMON_HTTP_IO_OUTPUT_QUEUE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -8,14 +8,17 @@
 #include <string_view>
 #include <vector>
 
-#include "common/http/server/server.h"
-#include "common/http/server/transport.h"
+#include "absl/functional/any_invocable.h"
+#include "common/http/io/transport.h"
+#include "common/status/status.h"
 
 namespace slipway::http {
 
 /// Bytes on their way to a peer, in strings that are sent together. One thread at a time.
 class OutputQueue {
  public:
+  using DoneCallback = absl::AnyInvocable<void(absl::Status)>;
+
   enum class Result {
     kAllSent,
     kFull,   ///< The socket takes no more for now.
@@ -23,21 +26,21 @@ class OutputQueue {
   };
 
   void Add(std::string bytes);
-  /// The same for a part of a string that others hold too.
-  void Add(std::shared_ptr<const std::string> owner, size_t offset, size_t size);
+  /// The same for bytes that lie elsewhere, and live as long as `owner`.
+  void Add(std::shared_ptr<const void> owner, std::string_view bytes);
   /// Copies `bytes` behind what was copied before: for many small ones.
   void Append(std::string_view bytes);
 
   /// `done` is due once all that was added so far is sent.
-  void Mark(Exchange::DoneCallback done) { marks_.push_back({added_, std::move(done)}); }
+  void Mark(DoneCallback done) { marks_.push_back({added_, std::move(done)}); }
 
   /// Sends what the peer takes, without waiting: several strings with one system call.
   Result Send(Transport& transport);
 
   /// Marks that are due, in their order; they are taken out.
-  std::vector<Exchange::DoneCallback> TakeDue();
+  std::vector<DoneCallback> TakeDue();
   /// All marks, due or not.
-  std::vector<Exchange::DoneCallback> TakeAll();
+  std::vector<DoneCallback> TakeAll();
 
   /// Forgets what is not sent. Marks stay.
   void Clear();
@@ -52,16 +55,15 @@ class OutputQueue {
  private:
   struct MarkAt {
     uint64_t end;  // in bytes since the beginning
-    Exchange::DoneCallback done;
+    DoneCallback done;
   };
 
   struct Segment {
     std::string own = {};
-    std::shared_ptr<const std::string> shared = nullptr;  // instead
-    size_t offset = 0;                                    // in the shared one
-    size_t size = 0;
+    std::shared_ptr<const void> owner = nullptr;  // of bytes that lie elsewhere
+    std::string_view elsewhere = {};
 
-    const char* data() const { return shared == nullptr ? own.data() : shared->data() + offset; }
+    std::string_view view() const { return owner == nullptr ? std::string_view(own) : elsewhere; }
   };
 
   std::vector<Segment> segments_;
@@ -75,4 +77,4 @@ class OutputQueue {
 
 }  // namespace slipway::http
 
-#endif  // SLIPWAY_COMMON_HTTP_SERVER_OUTPUT_QUEUE_H_
+#endif  // SLIPWAY_COMMON_HTTP_IO_OUTPUT_QUEUE_H_

@@ -1,9 +1,10 @@
-#ifndef SLIPWAY_COMMON_HTTP_SERVER_TRANSPORT_H_
-#define SLIPWAY_COMMON_HTTP_SERVER_TRANSPORT_H_
+#ifndef SLIPWAY_COMMON_HTTP_IO_TRANSPORT_H_
+#define SLIPWAY_COMMON_HTTP_IO_TRANSPORT_H_
 
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <string_view>
 #include <utility>
 
 #include <boost/asio/basic_stream_socket.hpp>
@@ -11,7 +12,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
-#include "common/http/server/tls.h"
+#include "common/http/io/ssl.h"
 
 namespace slipway::http {
 
@@ -37,6 +38,9 @@ class Transport {
 
   /// Goes on with TLS's handshake; kOk when it is done, and without TLS.
   Result Handshake();
+
+  /// What ALPN agreed on (RFC 7301) in the handshake; empty for nothing.
+  std::string_view protocol() const;
 
   /// With kOk, `got` > 0 bytes came.
   Result Read(char* space, size_t size, size_t& got);
@@ -83,4 +87,4 @@ class Transport {
 
 }  // namespace slipway::http
 
-#endif  // SLIPWAY_COMMON_HTTP_SERVER_TRANSPORT_H_
+#endif  // SLIPWAY_COMMON_HTTP_IO_TRANSPORT_H_

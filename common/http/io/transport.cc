@@ -1,4 +1,4 @@
-#include "common/http/server/transport.h"
+#include "common/http/io/transport.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -23,6 +23,13 @@ Transport::Result Transport::Handshake() {
   const int result = SSL_do_handshake(ssl_.get());
   read_waits_to_write_ = result != 1 && SSL_want_write(ssl_.get());
   return result == 1 ? Result::kOk : Failed(result);
+}
+
+std::string_view Transport::protocol() const {
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  if (ssl_ != nullptr) SSL_get0_alpn_selected(ssl_.get(), &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
 }
 
 // Why a call of OpenSSL's did not succeed.

@@ -1,24 +1,13 @@
-#ifndef SLIPWAY_COMMON_HTTP_SERVER_TLS_H_
-#define SLIPWAY_COMMON_HTTP_SERVER_TLS_H_
+#ifndef SLIPWAY_COMMON_HTTP_IO_TLS_H_
+#define SLIPWAY_COMMON_HTTP_IO_TLS_H_
 
-#include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
+#include "common/http/io/ssl.h"
 #include "common/status/status.h"
 
-// OpenSSL's, so that its headers stay in tls.cc and transport.cc.
-struct ssl_st;
-struct ssl_ctx_st;
-
 namespace slipway::http {
-
-struct FreeSsl {
-  void operator()(ssl_st* ssl) const;
-  void operator()(ssl_ctx_st* context) const;
-};
-using SslPtr = std::unique_ptr<ssl_st, FreeSsl>;
 
 /// The server's certificate with its key: TLS 1.2 and later, HTTP/2 and HTTP/1.1 by ALPN. Both
 /// files are read again when they have changed; connections keep what they began with. One thread
@@ -38,24 +27,16 @@ class Tls {
   absl::StatusOr<bool> Refresh();
 
  private:
-  // What tells one version of a file from the next.
-  struct Version {
-    uint64_t device = 0, inode = 0, size = 0;
-    int64_t changed_ns = 0;
-    bool operator==(const Version& other) const = default;
-  };
-
   Tls(std::string certificate_file, std::string key_file);
-  static Version VersionOf(const std::string& file);
   absl::Status Read();
 
   const std::string certificate_file_;
   const std::string key_file_;
-  Version certificate_version_;
-  Version key_version_;
-  std::unique_ptr<ssl_ctx_st, FreeSsl> context_;
+  FileVersion certificate_version_;
+  FileVersion key_version_;
+  SslContextPtr context_;
 };
 
 }  // namespace slipway::http
 
-#endif  // SLIPWAY_COMMON_HTTP_SERVER_TLS_H_
+#endif  // SLIPWAY_COMMON_HTTP_IO_TLS_H_

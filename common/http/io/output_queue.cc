@@ -1,4 +1,4 @@
-#include "common/http/server/output_queue.h"
+#include "common/http/io/output_queue.h"
 
 #include <sys/uio.h>
 
@@ -19,24 +19,23 @@ void OutputQueue::Add(std::string bytes) {
   if (size == 0) return;
   added_ += size;
   size_ += size;
-  segments_.push_back({.own = std::move(bytes), .size = size});
+  segments_.push_back({.own = std::move(bytes)});
 }
 
-void OutputQueue::Add(std::shared_ptr<const std::string> owner, size_t offset, size_t size) {
-  if (size == 0) return;
-  added_ += size;
-  size_ += size;
-  segments_.push_back({.shared = std::move(owner), .offset = offset, .size = size});
+void OutputQueue::Add(std::shared_ptr<const void> owner, std::string_view bytes) {
+  if (bytes.empty()) return;
+  added_ += bytes.size();
+  size_ += bytes.size();
+  segments_.push_back({.owner = std::move(owner), .elsewhere = bytes});
 }
 
 void OutputQueue::Append(std::string_view bytes) {
   if (bytes.empty()) return;
-  if (empty() || segments_.back().shared != nullptr ||
-      segments_.back().size + bytes.size() > kMaxJoined) {
+  if (empty() || segments_.back().owner != nullptr ||
+      segments_.back().own.size() + bytes.size() > kMaxJoined) {
     segments_.emplace_back();
   }
   segments_.back().own.append(bytes);
-  segments_.back().size += bytes.size();
   added_ += bytes.size();
   size_ += bytes.size();
 }
@@ -46,9 +45,8 @@ OutputQueue::Result OutputQueue::Send(Transport& transport) {
     iovec vectors[kMaxVectors];
     const size_t count = std::min(kMaxVectors, segments_.size() - at_);
     for (size_t i = 0; i < count; ++i) {
-      const Segment& segment = segments_[at_ + i];
-      const size_t offset = i == 0 ? offset_ : 0;
-      vectors[i] = {const_cast<char*>(segment.data()) + offset, segment.size - offset};
+      const std::string_view bytes = segments_[at_ + i].view().substr(i == 0 ? offset_ : 0);
+      vectors[i] = {const_cast<char*>(bytes.data()), bytes.size()};
     }
     size_t sent = 0;
     switch (transport.Write(vectors, count, sent)) {
@@ -64,10 +62,11 @@ OutputQueue::Result OutputQueue::Send(Transport& transport) {
     size_ -= sent;
     for (size_t left = sent; left > 0;) {
       Segment& segment = segments_[at_];
-      const size_t here = std::min(left, segment.size - offset_);
+      const size_t size = segment.view().size();
+      const size_t here = std::min(left, size - offset_);
       left -= here;
       offset_ += here;
-      if (offset_ == segment.size) {
+      if (offset_ == size) {
         segment = Segment();  // a large one goes as soon as it is sent
         ++at_;
         offset_ = 0;
@@ -79,8 +78,8 @@ OutputQueue::Result OutputQueue::Send(Transport& transport) {
   return Result::kAllSent;
 }
 
-std::vector<Exchange::DoneCallback> OutputQueue::TakeDue() {
-  std::vector<Exchange::DoneCallback> due;
+std::vector<OutputQueue::DoneCallback> OutputQueue::TakeDue() {
+  std::vector<DoneCallback> due;
   for (MarkAt& mark : marks_) {
     if (mark.end > sent_) break;
     due.push_back(std::move(mark.done));
@@ -89,8 +88,8 @@ std::vector<Exchange::DoneCallback> OutputQueue::TakeDue() {
   return due;
 }
 
-std::vector<Exchange::DoneCallback> OutputQueue::TakeAll() {
-  std::vector<Exchange::DoneCallback> all;
+std::vector<OutputQueue::DoneCallback> OutputQueue::TakeAll() {
+  std::vector<DoneCallback> all;
   for (MarkAt& mark : marks_) all.push_back(std::move(mark.done));
   marks_.clear();
   return all;
