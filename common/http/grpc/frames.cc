@@ -1,20 +1,22 @@
 #include "common/http/grpc/frames.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
 
 namespace slipway::http::grpc {
 namespace {
 
-struct FrameHeader {
+struct Header {
   bool compressed = false;
   uint64_t size = 0;
 };
 
 // `bytes` holds a header at least.
-absl::StatusOr<FrameHeader> ReadHeader(std::string_view bytes, Coding coding,
-                                       uint64_t max_message_bytes) {
+absl::StatusOr<Header> ReadHeader(std::string_view bytes, Coding coding,
+                                  uint64_t max_message_bytes) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
-  FrameHeader header;
+  Header header;
   if (byte(0) > 1) {
     return absl::InvalidArgumentError(
         fmt::format("a message's first byte must be 0 or 1, got {}", byte(0)));
@@ -54,7 +56,7 @@ void FrameReader::Append(std::string piece) {
 absl::StatusOr<std::optional<Message>> FrameReader::Next() {
   const std::string_view rest = std::string_view(bytes_).substr(read_);
   if (rest.size() < kFrameHeaderBytes) return std::nullopt;
-  ASSIGN_OR_RETURN(const FrameHeader header, ReadHeader(rest, coding_, max_message_bytes_));
+  ASSIGN_OR_RETURN(const Header header, ReadHeader(rest, coding_, max_message_bytes_));
   const size_t frame = kFrameHeaderBytes + static_cast<size_t>(header.size);
   if (rest.size() < frame) return std::nullopt;
   std::string bytes;
@@ -77,7 +79,7 @@ absl::Status FrameReader::End() const {
 absl::StatusOr<Message> OnlyMessage(std::string body, Coding coding, uint64_t max_message_bytes) {
   if (body.empty()) return absl::InvalidArgumentError("the body holds no message");
   if (body.size() < kFrameHeaderBytes) return CutShort();
-  ASSIGN_OR_RETURN(const FrameHeader header, ReadHeader(body, coding, max_message_bytes));
+  ASSIGN_OR_RETURN(const Header header, ReadHeader(body, coding, max_message_bytes));
   const size_t frame = kFrameHeaderBytes + static_cast<size_t>(header.size);
   if (body.size() < frame) return CutShort();
   if (body.size() > frame) {
@@ -94,10 +96,17 @@ std::string BeginFrame(size_t message_bytes) {
   return frame;
 }
 
+std::array<char, kFrameHeaderBytes> FrameHeader(size_t message_bytes) {
+  std::array<char, kFrameHeaderBytes> header = {};
+  for (size_t i = 0; i < 4; ++i) {
+    header[1 + i] = static_cast<char>((message_bytes >> (24 - 8 * i)) & 0xff);
+  }
+  return header;
+}
+
 void EndFrame(std::string& frame) {
-  const size_t size = frame.size() - kFrameHeaderBytes;
-  frame[0] = 0;
-  for (size_t i = 0; i < 4; ++i) frame[1 + i] = static_cast<char>((size >> (24 - 8 * i)) & 0xff);
+  const auto header = FrameHeader(frame.size() - kFrameHeaderBytes);
+  std::copy(header.begin(), header.end(), frame.begin());
 }
 
 }  // namespace slipway::http::grpc

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_COMMON_HTTP_GRPC_FRAMES_H_
 #define SLIPWAY_COMMON_HTTP_GRPC_FRAMES_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -58,6 +59,9 @@ class FrameReader {
 /// The only message of a whole body. Errors: as FrameReader; kInvalidArgument where there is none
 /// or more than one.
 absl::StatusOr<Message> OnlyMessage(std::string body, Coding coding, uint64_t max_message_bytes);
+
+/// What stands before a message that is not compressed.
+std::array<char, kFrameHeaderBytes> FrameHeader(size_t message_bytes);
 
 /// A frame is written in place: begun, its message appended to it, then ended.
 std::string BeginFrame(size_t message_bytes);
