@@ -13,6 +13,7 @@
 #include "common/crypto/ed25519.h"
 #include "common/files/files.h"
 #include "common/grpc/client.h"
+#include "common/http/io/io_threads.h"
 #include "common/http/server/server.h"
 #include "common/identity/token.h"
 #include "common/log/log.h"
@@ -31,8 +32,8 @@
 #include "services/gateway/identity/sql_identity_store.h"
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/relay/api_handler.h"
-#include "services/gateway/routing/grpc_worker_client.h"
 #include "services/gateway/routing/route_watcher_client.h"
+#include "services/gateway/routing/worker_directory.h"
 #include "services/gateway/schema.h"
 #include "services/gateway/usage/ledger_feed.h"
 #include "services/gateway/usage/outbox_feed.h"
@@ -89,7 +90,7 @@ absl::Status CheckTrust(const GatewayConfig& config, const Ed25519PrivateKey& ke
 class Gateway::Impl : public http::Handler {
  public:
   Impl(const GatewayConfig& config, Metrics& metrics, const Clock& clock)
-      : config_(config), clock_(clock), metrics_(metrics) {}
+      : config_(config), clock_(clock), metrics_(metrics), io_threads_(config.io_threads) {}
 
   ~Impl() override {
     {
@@ -197,7 +198,7 @@ class Gateway::Impl : public http::Handler {
       backends_->Add(name, *channel);
       channels_[name] = *std::move(channel);
     }
-    workers_ = std::make_unique<WorkerDirectory>(config_.tls, config_.io_threads);
+    workers_ = std::make_unique<WorkerDirectory>(config_.tls, io_threads_);
     watcher_ = std::make_unique<RouteWatcher>(
         channels_["controller"],
         [this] { return tokens_->Issue(Principal(), ServiceId::kController); },
@@ -266,7 +267,7 @@ class Gateway::Impl : public http::Handler {
   absl::Status Listen() {
     http::ServerOptions options;
     options.address = config_.listen;
-    options.threads = config_.io_threads;
+    options.io_threads = &io_threads_;
     options.tls_certificate_file = config_.listen_tls.certificate_file;
     options.tls_key_file = config_.listen_tls.key_file;
     options.on_certificate = [](const absl::Status& status) {
@@ -381,6 +382,7 @@ class Gateway::Impl : public http::Handler {
   std::atomic<bool> draining_ = false;
 
   // In the order of their making; they end in reverse, the listener first.
+  http::IoThreads io_threads_;
   std::unique_ptr<sql::Database> database_;
   std::unique_ptr<SqlIdentityStore> store_;
   std::unique_ptr<KeyTable> table_;

@@ -54,8 +54,8 @@ void Prediction::Ask(const Worker* except, uint64_t random) {
   message.Append(ModelFields(endpoint_->deployment, target_->version));
   worker_->in_flight().fetch_add(1, std::memory_order_relaxed);
   std::shared_ptr<WorkerCall> call = worker_->Call(
-      "ModelInfer", {.token = *token, .request_id = request_id_, .deadline = deadline_}, message,
-      [self = shared_from_this()](Worker::Outcome outcome) {
+      "ModelInfer", {.token = *token, .request_id = request_id_, .deadline = deadline_},
+      std::move(message), [self = shared_from_this()](Worker::Outcome outcome) {
         self->OnOutcome(std::move(outcome));
       });
   MutexLock lock(mutex_);

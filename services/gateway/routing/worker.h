@@ -47,10 +47,10 @@ class Worker {
   const std::string& address() const { return address_; }
 
   /// Calls `method` ("ModelInfer") of the worker's Open Inference Protocol service with a
-  /// serialized request, whose pieces are sent from where they are. `done` runs once, on another
-  /// thread, where it must not block.
+  /// serialized request, whose pieces are sent from where they are. `done` runs once, on an I/O
+  /// thread, never inside this, and must not block.
   virtual std::shared_ptr<WorkerCall> Call(std::string_view method, const Options& options,
-                                           const absl::Cord& request, Done done) = 0;
+                                           absl::Cord request, Done done) = 0;
 
   /// False while it is known not to answer.
   virtual bool reachable() const = 0;
