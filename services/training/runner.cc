@@ -128,7 +128,7 @@ void Runner::TakeNews() {
   }
   for (auto& [name, end] : ended) {
     const auto trainer = trainers_.find(name);
-    if (trainer == trainers_.end() || trainer->second.attempt != end.attempt) continue;
+    if (trainer == trainers_.end()) continue;
     end.ran = end.ended - trainer->second.started;
     Log(Severity::kInfo, "trainer_ended",
         {{"job", name.ToString()}, {"attempt", end.attempt}, {"reason", end.end.reason}});

@@ -9,7 +9,6 @@
 #include <fstream>
 #include <string>
 
-#include "common/time/clock.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -140,9 +139,15 @@ TEST_F(FullDiskTest, AJobThatTrainsThroughAFullDiskEndsWell) {
     return std::stoll(job.value("progress", json::object()).value("step", "0"));
   };
   ASSERT_TRUE(Eventually([&] { return step() > 0; }));
+  // Which a service counts from the first time on.
+  const auto refused = [&] {
+    const Answer metrics = Caller(platform_->metrics_address(), "").Get("/metrics");
+    return metrics.body.find("code=\"RESOURCE_EXHAUSTED\"") != std::string::npos;
+  };
+  ASSERT_FALSE(refused());
   Fill();
-  // Long enough to meet the full disk in reports, checkpoints or the result.
-  Clock::Real().SleepFor(absl::Seconds(5));
+  // In its reports or with its result.
+  ASSERT_TRUE(Eventually(refused)) << "the job never met the full disk";
   Empty();
   const auto job = world.WaitForJob("long");
   ASSERT_TRUE(job.ok()) << job.status();

@@ -25,8 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr absl::Duration kLookAgain = absl::Milliseconds(25);
-
 // A file descriptor that is closed.
 class Fd {
  public:
@@ -97,16 +95,6 @@ std::string Target(const std::string& path, const Query& query) {
 }
 
 }  // namespace
-
-bool Eventually(const std::function<bool()>& condition, absl::Duration limit) {
-  const Clock& clock = Clock::Real();
-  const absl::Duration end = clock.Monotonic() + limit;
-  while (!condition()) {
-    if (clock.Monotonic() > end) return false;
-    clock.SleepFor(kLookAgain);
-  }
-  return true;
-}
 
 bool WaitUntilGone(int64_t pid, absl::Duration limit) {
   const Fd fd(OpenPidFd(pid));

@@ -2,7 +2,6 @@
 #define SLIPWAY_TESTS_E2E_PLATFORM_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include "common/process/local_process_launcher.h"
 #include "common/status/status.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 
 // A whole platform of real processes, and calls to it from outside, as its users see it.
@@ -21,9 +21,6 @@ namespace slipway::e2e {
 
 /// How long anything may take before a test gives it up.
 inline constexpr absl::Duration kPatience = absl::Minutes(3);
-
-/// Looks again and again until `condition` is true; false when it is not within `limit`.
-bool Eventually(const std::function<bool()>& condition, absl::Duration limit = kPatience);
 
 /// An answer of any status; 0 where none came, with the reason as `body`.
 struct Answer {

@@ -2,12 +2,12 @@
 #define SLIPWAY_TESTS_INTEGRATION_GATEWAY_GATEWAY_FIXTURE_H_
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "common/files/files.h"
 #include "common/metrics/metrics.h"
 #include "common/time/clock.h"
@@ -17,7 +17,9 @@
 #include "nlohmann/json.hpp"
 #include "services/gateway/gateway.h"
 #include "tests/integration/http/raw_peer.h"
+#include "tests/support/eventually.h"
 #include "tests/support/gateway/fake_platform.h"
+#include "tests/support/system_calls.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
 
@@ -62,13 +64,8 @@ class GatewayTest : public ::testing::Test {
     WaitFor([&] { return gateway_->ready(); }, "the gateway to be ready");
   }
 
-  /// Looks every millisecond; fails the test after 20 s.
-  static void WaitFor(const std::function<bool()>& condition, const char* what) {
-    for (int i = 0; i < 20'000; ++i) {
-      if (condition()) return;
-      Clock::Real().SleepFor(absl::Milliseconds(1));
-    }
-    FAIL() << "waited in vain for " << what;
+  static void WaitFor(absl::FunctionRef<bool()> condition, const char* what) {
+    ASSERT_TRUE(Eventually(condition)) << "waited in vain for " << what;
   }
 
   static std::string Render(const std::string& method, const std::string& target,
@@ -143,6 +140,11 @@ class GatewayTest : public ::testing::Test {
                  json::parse(answer.body)["versions"].size() == versions.size();
         },
         "the route");
+  }
+
+  /// Whether a call puts a record into the journal.
+  static bool WritesRow(const SystemCalls::Call& call) {
+    return call.operation == "write" && call.path.find("/journal/segment-") != std::string::npos;
   }
 
   static std::string InferBody() {

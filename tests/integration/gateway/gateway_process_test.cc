@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/integration/http/raw_peer.h"
+#include "tests/support/eventually.h"
 #include "tests/support/gateway/fake_platform.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
@@ -63,11 +64,6 @@ class GatewayProcessTest : public ::testing::Test {
     return peer.Ask(Render(method, target, key, body));
   }
 
-  // Looks again and again; never in vain for longer than the test may take.
-  static void Await(const std::function<bool()>& condition) {
-    while (!condition()) Clock::Real().SleepFor(absl::Milliseconds(1));
-  }
-
   const TempDir folder_;
   const TestTrust trust_;
   LocalProcessLauncher launcher_;
@@ -82,7 +78,7 @@ TEST_F(GatewayProcessTest, SigtermLetsCallsUnderWayEndAndTakesNoMore) {
   std::atomic<bool> leave = false;
   worker_.OnInfer([&](const auto& request, auto& response) {
     ++entered;
-    Await([&] { return leave.load(); });
+    leave.wait(false);
     EchoTensors(request, response);
     return absl::OkStatus();
   });
@@ -93,13 +89,14 @@ TEST_F(GatewayProcessTest, SigtermLetsCallsUnderWayEndAndTakesNoMore) {
   http::RawPeer second(gateway_.address());
   first.Send(infer);
   second.Send(infer);
-  Await([&] { return entered == 2; });
+  ASSERT_TRUE(Eventually([&] { return entered == 2; }));
 
   ASSERT_TRUE(gateway_.process().Signal(SIGTERM).ok());
-  Await([&] { return !http::RawPeer::CanConnect(gateway_.address()); });
+  ASSERT_TRUE(Eventually([&] { return !http::RawPeer::CanConnect(gateway_.address()); }));
   // It waits for them, however long they take.
   EXPECT_FALSE(gateway_.process().Wait(absl::Milliseconds(300)).ok());
   leave = true;
+  leave.notify_all();
   for (http::RawPeer* peer : {&first, &second}) {
     const auto answer = peer->Read();
     EXPECT_EQ(answer.status, 200) << answer.body;

@@ -3,6 +3,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -265,6 +266,22 @@ TEST_F(GrpcDoorTest, EachAnsweredPredictionHasOneRow) {
   EXPECT_EQ(records[0]["resource"], "tenants/acme/deployments/digits");
   EXPECT_EQ(records[0]["computeMicros"], "123");
   EXPECT_EQ(records[0]["httpCode"], 200);
+}
+
+TEST_F(GrpcDoorTest, TheRowIsWrittenBeforeTheAnswer) {
+  const auto request = Request("digits", 16);
+  inference::ModelInferResponse response;
+  const SystemCalls recorded;
+  ASSERT_TRUE(Infer(request, response).ok());
+  const auto calls = recorded.calls();
+  const auto row = std::find_if(calls.begin(), calls.end(), WritesRow);
+  // The tensor goes to the gateway, to the worker, back to the gateway and at last to the caller.
+  const auto answer = std::find_if(calls.rbegin(), calls.rend(), [&](const auto& call) {
+    return call.operation == "send" &&
+           call.bytes.find(request.raw_input_contents(0)) != std::string::npos;
+  });
+  ASSERT_TRUE(row != calls.end() && answer != calls.rend());
+  EXPECT_LT(row - calls.begin(), answer.base() - calls.begin() - 1);
 }
 
 TEST_F(GrpcDoorTest, AnErrorNamesTheFieldAndTheRequest) {

@@ -7,8 +7,8 @@
 
 #include "common/files/files.h"
 #include "common/http/unix_get.h"
-#include "common/time/clock.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/eventually.h"
 #include "tests/support/launch.h"
 
 namespace slipway::gateway {
@@ -53,14 +53,13 @@ GatewayProcess::~GatewayProcess() {
 std::string GatewayProcess::Log() const { return ReadFile(folder_ / "log.jsonl").value_or(""); }
 
 void GatewayProcess::WaitUntilReady() {
-  const Clock& clock = Clock::Real();
-  const absl::Duration end = clock.Monotonic() + kPatience;
-  while (!http::UnixGet(folder_ / "admin.sock", "/readyz", kPatience) || !FindPort()) {
-    if (clock.Monotonic() > end || process_->Wait(absl::ZeroDuration()).ok()) {
-      std::fprintf(stderr, "slipway-gateway did not start:\n%s\n", Log().c_str());
-      std::abort();
-    }
-    clock.SleepFor(absl::Milliseconds(5));
+  const auto ready = [&] {
+    return http::UnixGet(folder_ / "admin.sock", "/readyz", kPatience) && FindPort();
+  };
+  const auto ended = [&] { return process_->Wait(absl::ZeroDuration()).ok(); };
+  if (!Eventually([&] { return ready() || ended(); }, kPatience) || ended()) {
+    std::fprintf(stderr, "slipway-gateway did not start:\n%s\n", Log().c_str());
+    std::abort();
   }
   operator_key_ = ReadFile(folder_ / "admin-key").value_or("");
 }

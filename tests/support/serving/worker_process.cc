@@ -7,8 +7,8 @@
 #include <cstdlib>
 
 #include "common/grpc/client.h"
-#include "common/time/clock.h"
 #include "slipway/worker/v1/worker.grpc.pb.h"
+#include "tests/support/eventually.h"
 #include "tests/support/launch.h"
 
 namespace slipway {
@@ -56,16 +56,16 @@ void WorkerProcess::Load(const std::string& name, const TestArtifact& artifact) 
   const std::string token = trust_.Token(controller, ServiceId::kWorker);
   const auto stub =
       worker::v1::WorkerService::NewStub(*OpenChannel({.address = address_, .tls = {}}));
-  for (;;) {
+  worker::v1::LoadedModel model;
+  const auto loaded = [&] {
     grpc::ClientContext context;
     PrepareContext(context, {.token = token, .wait_for_ready = true});
-    worker::v1::LoadedModel model;
     const grpc::Status status = stub->LoadModel(&context, request, &model);
     if (!status.ok()) Die("LoadModel: " + status.error_message());
-    if (model.state() == worker::v1::LoadedModel::READY) return;
-    if (model.state() != worker::v1::LoadedModel::LOADING) Die("LoadModel: " + model.error());
-    Clock::Real().SleepFor(absl::Milliseconds(20));
-  }
+    return model.state() != worker::v1::LoadedModel::LOADING;
+  };
+  if (!Eventually(loaded)) Die("LoadModel: it takes too long");
+  if (model.state() != worker::v1::LoadedModel::READY) Die("LoadModel: " + model.error());
 }
 
 }  // namespace slipway

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/sync/mutex.h"
@@ -20,6 +21,12 @@ class FakeJobStore final : public JobStore {
   void FailWrites(absl::Status status) {
     MutexLock lock(mutex_);
     write_error_ = std::move(status);
+  }
+
+  /// The next change is kept, and yet its caller hears kUnavailable: the connection broke.
+  void LoseNextAnswer() {
+    MutexLock lock(mutex_);
+    lose_answer_ = true;
   }
 
   absl::StatusOr<Job> Insert(const Job& job, const Effects& effects,
@@ -79,6 +86,7 @@ class FakeJobStore final : public JobStore {
     RETURN_IF_ERROR(write_error_);
     kept->second = job;
     Keep(name, effects);
+    if (std::exchange(lose_answer_, false)) return absl::UnavailableError("the answer was lost");
     return job;
   }
 
@@ -129,6 +137,7 @@ class FakeJobStore final : public JobStore {
 
   Mutex mutex_;
   absl::Status write_error_ GUARDED_BY(mutex_);
+  bool lose_answer_ GUARDED_BY(mutex_) = false;
   int64_t orders_ GUARDED_BY(mutex_) = 0;
   std::map<JobName, Job> jobs_ GUARDED_BY(mutex_);
   std::map<JobName, std::vector<v1::Event>> events_ GUARDED_BY(mutex_);

@@ -2,8 +2,10 @@
 #define SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_MODEL_REGISTRY_H_
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/sync/mutex.h"
@@ -33,6 +35,12 @@ class FakeModelRegistry final : public ModelRegistry {
     failures_.emplace_back(std::move(status), made);
   }
 
+  /// Runs before the next GetDataset answers: what else happens meanwhile.
+  void MeanwhileOnGetDataset(std::function<void()> action) {
+    MutexLock lock(mutex_);
+    meanwhile_ = std::move(action);
+  }
+
   /// While it is down, every call fails with kUnavailable.
   void SetDown(bool down) {
     MutexLock lock(mutex_);
@@ -51,6 +59,12 @@ class FakeModelRegistry final : public ModelRegistry {
 
   absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who, const DatasetName& name,
                                                    absl::Time) override {
+    std::function<void()> meanwhile;
+    {
+      MutexLock lock(mutex_);
+      meanwhile.swap(meanwhile_);
+    }
+    if (meanwhile) meanwhile();
     MutexLock lock(mutex_);
     if (down_) return absl::UnavailableError("the registry is down");
     const auto dataset = datasets_.find(name.ToString());
@@ -91,6 +105,7 @@ class FakeModelRegistry final : public ModelRegistry {
  private:
   mutable Mutex mutex_;
   bool down_ GUARDED_BY(mutex_) = false;
+  std::function<void()> meanwhile_ GUARDED_BY(mutex_);
   std::map<std::string, registry::v1::Dataset> datasets_ GUARDED_BY(mutex_);
   std::deque<std::pair<absl::Status, bool>> failures_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> by_request_ GUARDED_BY(mutex_);

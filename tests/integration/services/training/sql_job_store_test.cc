@@ -199,6 +199,27 @@ TEST_P(SqlJobStoreTest, ARequestIdAnswersTheJobThatItMade) {
   EXPECT_TRUE(Insert(Make("acme", "fourth")).ok());
 }
 
+// The same ids, also those of requests: each tenant has its own.
+TEST_P(SqlJobStoreTest, TwoTenantsShareNothing) {
+  const JobName ours{"acme", "first"};
+  const JobName theirs{"rival", "first"};
+  ASSERT_TRUE(Insert(Make("acme", "first", "r-1")).ok());
+  const auto inserted = Insert(Make("rival", "first", "r-1"));
+  ASSERT_TRUE(inserted.ok()) << inserted.status();
+  EXPECT_EQ(inserted->name, theirs);
+  for (const JobName& name : {ours, theirs}) {
+    EXPECT_EQ(store_->Get(name)->name, name);
+    EXPECT_EQ((*store_->FindByRequestId(name.tenant, "r-1"))->name, name);
+    ASSERT_EQ(store_->List(name.tenant, INT64_MAX, 10)->size(), 1u);
+    EXPECT_EQ(store_->List(name.tenant, INT64_MAX, 10)->front().name, name);
+  }
+  ASSERT_TRUE(Start(theirs).ok());
+  EXPECT_EQ(store_->Get(ours)->state, TrainingJob::QUEUED);
+  EXPECT_EQ(store_->Get(theirs)->state, TrainingJob::RUNNING);
+  EXPECT_EQ(store_->ListEvents(ours, 0, 10)->size(), 1u);
+  EXPECT_EQ(store_->ListEvents(theirs, 0, 10)->size(), 2u);
+}
+
 TEST_P(SqlJobStoreTest, ConcurrentRepetitionsMakeOneJob) {
   constexpr int kCallers = 8;
   std::vector<std::string> made(kCallers);

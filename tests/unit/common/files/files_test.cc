@@ -6,11 +6,20 @@
 #include <iterator>
 #include <string>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/system_calls.h"
 #include "tests/support/temp_dir.h"
 
 namespace slipway {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using Call = SystemCalls::Call;
 
 size_t CountFiles(const TempDir& folder) {
   return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder.path()),
@@ -28,6 +37,20 @@ TEST(AtomicFileTest, AppearsOnlyWhenCommitted) {
   ASSERT_TRUE(file->Commit().ok());
   EXPECT_EQ(ReadFile(path).value(), "half and half");
   EXPECT_EQ(CountFiles(folder), 1u);
+}
+
+// What a power cut leaves at any moment is the old file or the new one, whole.
+TEST(AtomicFileTest, SyncsTheBytesThenTakesTheNameThenSyncsTheFolder) {
+  const TempDir folder;
+  const SystemCalls calls;
+  ASSERT_TRUE(WriteFileAtomically(folder / "model.bin", "bytes").ok());
+  const auto is = [](const char* operation, const auto& path) {
+    return AllOf(Field("operation", &Call::operation, operation), Field("path", &Call::path, path));
+  };
+  EXPECT_THAT(calls.calls(), ElementsAre(is("write", HasSubstr("/.model.bin.")),
+                                         is("sync", HasSubstr("/.model.bin.")),
+                                         is("rename", EndsWith("/model.bin")),
+                                         is("sync", EndsWith(folder.path().filename().string()))));
 }
 
 TEST(AtomicFileTest, LeavesTheOldFileAndNoRestWhenItIsDropped) {

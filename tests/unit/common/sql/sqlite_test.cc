@@ -7,6 +7,7 @@
 
 #include "common/sql/database.h"
 #include "fmt/format.h"
+#include "tests/support/system_calls.h"
 #include "tests/support/temp_dir.h"
 
 namespace slipway::sql {
@@ -56,6 +57,24 @@ TEST_F(SqliteTest, EveryConnectionSyncsFullyInWalAndHoldsForeignKeys) {
   };
   EXPECT_TRUE(database->Write(check).ok());
   EXPECT_TRUE(database->Read(check).ok());
+}
+
+// What services acknowledge rests on this.
+TEST_F(SqliteTest, ACommitIsOnTheDiskWhenWriteReturns) {
+  const auto database = Open();
+  const auto run = [&](const char* statement) {
+    return database->Write([&](Transaction& tx) { return tx.Execute(statement).status(); });
+  };
+  ASSERT_TRUE(run("CREATE TABLE t (a BIGINT)").ok());
+  const SystemCalls calls;
+  ASSERT_TRUE(run("INSERT INTO t (a) VALUES (1)").ok());
+  std::vector<std::string> log;  // what was done to the write-ahead log
+  for (const SystemCalls::Call& call : calls.calls()) {
+    if (call.path.ends_with("/test.db-wal")) log.push_back(call.operation);
+  }
+  ASSERT_FALSE(log.empty());
+  EXPECT_EQ(log.front(), "write");
+  EXPECT_EQ(log.back(), "sync");
 }
 
 TEST_F(SqliteTest, MakesAFileThatOnlyItsOwnerReads) {

@@ -208,6 +208,18 @@ TEST(JobTest, ACancelledJobTakesNoResult) {
   EXPECT_TRUE(absl::IsAborted(AcceptResult(job, {}, kT0, effects)));
 }
 
+// Nothing follows the event that ends a job, either.
+TEST(JobTest, CancellingAgainTellsNothing) {
+  for (Job job : {Queued(), InAttempt()}) {
+    Effects first;
+    ASSERT_TRUE(RequestCancel(job, kT0, first).ok());
+    EXPECT_EQ(first.events.size(), 1u);
+    Effects again;
+    ASSERT_TRUE(RequestCancel(job, kT0, again).ok());
+    EXPECT_TRUE(again.events.empty());
+  }
+}
+
 // ---- Trying again. ----
 
 TEST(JobTest, FailsAfterAsManyAttemptsAsThePolicyAllows) {

@@ -295,6 +295,20 @@ TEST_F(RunnerTest, AfterARestartAJobGoesOnWithItsNextAttempt) {
   EXPECT_EQ(Finished().state(), TrainingJob::SUCCEEDED);
 }
 
+// The database has the attempt, the runner does not know it. The end that it knows is the one
+// before's.
+TEST_F(RunnerTest, AnAttemptWhoseBeginWasNotAnsweredIsFollowedByAnotherAndCountsForNothing) {
+  Submit("first");
+  launcher().WaitForLaunch(kFirst, 1);
+  ASSERT_TRUE(training().Fail(Trainer(kFirst), {"acme", "first"}, 1, "lost a peer", true).ok());
+  launcher().End(kFirst, 1, kKilled);
+  store_.LoseNextAnswer();
+  Advance(absl::Seconds(2));
+  launcher().WaitForLaunch(kFirst, 3);
+  EXPECT_EQ(WaitForState(TrainingJob::QUEUED, 3), "the training service was restarted");
+  EXPECT_EQ(store_.Get({"acme", "first"})->failures, 1);
+}
+
 TEST_F(RunnerTest, AfterARestartAResultThatWasHandedInIsRegistered) {
   Submit("first");
   launcher().WaitForLaunch(kFirst, 1);

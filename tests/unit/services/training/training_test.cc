@@ -142,6 +142,14 @@ TEST_F(TrainingTest, AnotherRequestUnderAUsedRequestIdIsRefused) {
   }
 }
 
+TEST_F(TrainingTest, AnotherRequestUnderARequestIdThatIsUsedMeanwhileIsRefused) {
+  registry_.MeanwhileOnGetDataset(
+      [&] { ASSERT_TRUE(Submit(ExampleRequest("acme", "other", "r-1")).ok()); });
+  const auto status = Submit(ExampleRequest("acme", "", "r-1")).status();
+  EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+  EXPECT_EQ(store_.ListUnfinished()->size(), 1u);
+}
+
 TEST_F(TrainingTest, ARequestIdIsATenantsOwn) {
   ASSERT_TRUE(Submit(ExampleRequest("acme", "mine", "r-1")).ok());
   const auto theirs = training_.Submit(rival_, ExampleRequest("rival", "ours", "r-1"), kNoDeadline);
@@ -265,6 +273,36 @@ TEST_F(TrainingTest, AnotherTenantsJobAnswersAsIfItDidNotExist) {
   EXPECT_TRUE(absl::IsNotFound(training_.List(rival_, {"acme"}, 0, "").status()));
 }
 
+TEST_F(TrainingTest, AnotherTenantsDatasetAnswersAsIfItDidNotExist) {
+  const std::vector<std::string> files(std::begin(kExampleFiles), std::end(kExampleFiles));
+  registry_.AddDataset("tenants/rival/datasets/theirs", files);
+  const auto refusal = [&](const std::string& dataset) {
+    auto request = ExampleRequest("acme");
+    request.mutable_training_job()->mutable_spec()->set_dataset(dataset);
+    return Submit(request).status();
+  };
+  EXPECT_THAT(std::string(refusal("theirs").message()),
+              StartsWith("spec.dataset: tenants/acme/datasets/theirs was not found"));
+  // By its id and by its whole name: the very answer, but for the name that was asked for.
+  for (const std::string folder : {"", "tenants/rival/datasets/"}) {
+    std::string absent = refusal(folder + "absent").ToString();
+    for (size_t at; (at = absent.find("absent")) != std::string::npos;) {
+      absent.replace(at, 6, "theirs");
+    }
+    EXPECT_EQ(refusal(folder + "theirs").ToString(), absent);
+  }
+  EXPECT_THAT(*store_.ListUnfinished(), IsEmpty());
+}
+
+// Not the operator's own, and not just any: the tenant's that it makes the job for.
+TEST_F(TrainingTest, AnOperatorsJobTrainsOnItsTenantsDataset) {
+  Principal someone = Someone("");
+  someone.role = Role::kOperator;
+  const auto job = training_.Submit(someone, ExampleRequest("acme", "first"), kNoDeadline);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(store_.Get({"acme", "first"})->dataset.name(), "tenants/acme/datasets/digits");
+}
+
 TEST_F(TrainingTest, ATrainerSpeaksForItsOwnJobOnly) {
   const JobName mine = Submitted("mine");
   const JobName other = Submitted("other");
@@ -273,6 +311,10 @@ TEST_F(TrainingTest, ATrainerSpeaksForItsOwnJobOnly) {
   EXPECT_TRUE(absl::IsNotFound(training_.Report(trainer, mine, 1, {}).status()));
   EXPECT_TRUE(absl::IsNotFound(training_.Complete(trainer, mine, 1, {})));
   EXPECT_TRUE(absl::IsNotFound(training_.Fail(trainer, mine, 1, "", false)));
+  // Nor for its like at another tenant, whatever its token is limited to.
+  Principal rival = Someone("rival");
+  rival.caller = ServiceId::kTrainer;
+  EXPECT_TRUE(absl::IsNotFound(training_.Report(rival, mine, 1, {}).status()));
   EXPECT_EQ(StateOf(mine), TrainingJob::RUNNING);
 }
 
@@ -346,6 +388,9 @@ TEST_F(TrainingTest, ATrainerOfAnOldAttemptIsToldToStopAndNotHeard) {
   EXPECT_EQ(StateOf(name), TrainingJob::RUNNING);
   EXPECT_FALSE(*training_.Report(TrainerOf(name), name, 2, events));
   EXPECT_EQ(store_.Get(name)->progress.step(), 99);
+  // Not even that its result is taken already: that was another attempt's.
+  ASSERT_TRUE(training_.Complete(TrainerOf(name), name, 2, {}).ok());
+  EXPECT_TRUE(absl::IsAborted(training_.Complete(TrainerOf(name), name, 1, {})));
 }
 
 TEST_F(TrainingTest, AResultHandedInTwiceIsTakenOnce) {

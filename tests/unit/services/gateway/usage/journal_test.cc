@@ -11,6 +11,8 @@
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/eventually.h"
+#include "tests/support/system_calls.h"
 #include "tests/support/temp_dir.h"
 
 namespace slipway::gateway {
@@ -83,6 +85,28 @@ TEST_F(JournalTest, ARecordIsWithTheKernelWhenAppendReturns) {
   const auto found = Journal::Open({.folder = copy, .segment_bytes = kSegment, .segments = 4});
   ASSERT_TRUE(found.ok());
   EXPECT_THAT(ReadAll(**found), ElementsAre("kept"));
+}
+
+// Which a power cut then cannot take back.
+TEST_F(JournalTest, EachRecordIsSyncedByItself) {
+  const auto journal = Open();
+  const SystemCalls calls;
+  for (int written = 1; written <= 3; ++written) {
+    ASSERT_TRUE(Write(*journal, "record").ok());
+    EXPECT_TRUE(Eventually([&] { return calls.Count("sync", "/segment-000") == written; }));
+  }
+}
+
+TEST_F(JournalTest, SyncWaitsForNoInterval) {
+  JournalOptions options = Options();
+  options.sync_interval = absl::Hours(1);
+  const auto journal = Journal::Open(options).value();
+  const SystemCalls calls;
+  ASSERT_TRUE(Write(*journal, "synced at once, since none was before").ok());
+  EXPECT_TRUE(Eventually([&] { return calls.Count("sync", "/segment-000") == 1; }));
+  ASSERT_TRUE(Write(*journal, "an hour later").ok());
+  ASSERT_TRUE(journal->Sync().ok());
+  EXPECT_EQ(calls.Count("sync", "/segment-000"), 2);
 }
 
 // The segment ends at every byte, followed by zeros or by what was on the disk before: what was

@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
+#include "tests/support/system_calls.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/services/training/trainer/data_files.h"
 
@@ -70,6 +71,23 @@ TEST_F(CheckpointStoreTest, KeepsTheNewestOnes) {
   CheckpointStore store = Open(2);
   for (int64_t step = 1; step <= 5; ++step) Write(store, step);
   EXPECT_THAT(Files(), ElementsAre(HasSubstr("-000000000004-"), HasSubstr("-000000000005-")));
+}
+
+// A power cut at any moment leaves a whole checkpoint: the one before goes only when the new one is
+// on the disk under its name.
+TEST_F(CheckpointStoreTest, RemovesACheckpointOnlyWhenTheNextOneIsOnTheDisk) {
+  CheckpointStore store = Open(1);
+  Write(store, 1);
+  const SystemCalls calls;
+  Write(store, 2);
+  std::vector<std::string> order;
+  for (const SystemCalls::Call& call : calls.calls()) {
+    const std::string name = std::filesystem::path(call.path).filename().string();
+    const std::string step = call.operation + " " + name.substr(0, name.find("-0000"));
+    if (order.empty() || order.back() != step) order.push_back(step);
+  }
+  EXPECT_THAT(order, ElementsAre("write .checkpoint", "sync .checkpoint", "rename checkpoint",
+                                 "sync ck", "remove checkpoint"));
 }
 
 TEST_F(CheckpointStoreTest, PassesOverAnyDamage) {
