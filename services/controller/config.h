@@ -20,7 +20,7 @@ struct PoolConfig {
   std::string name = "default";
   std::string kind = "cpu";
   int workers = 1;
-  int threads = 1;
+  int threads = 0;
   std::vector<std::string> addresses;
 
   template <class V>
@@ -29,7 +29,8 @@ struct PoolConfig {
     v.Choice("kind", kind, {"cpu", "gpu"}, "What its workers run models on");
     v.Field("workers", workers, "How many worker processes this controller starts and keeps",
             {.min = 0, .max = 1000});
-    v.Field("threads", threads, "Threads of one model's one call", {.min = 1, .max = 1024});
+    v.Field("threads", threads, "Threads of one run of a model; 0: each worker measures",
+            {.min = 0, .max = 1024});
     v.Field("addresses", addresses,
             "Workers that somebody else keeps running (a StatefulSet); none is started then");
   }

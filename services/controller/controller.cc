@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/runtime_settings/runtime_settings.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "prometheus/counter.h"
@@ -18,16 +19,6 @@ constexpr size_t kMaxRequestIdBytes = 128;
 constexpr char kDefaultPool[] = "default";
 
 using slipway::worker::v1::RuntimeSettings;
-
-absl::Status CheckRuntime(const RuntimeSettings& runtime) {
-  if (!RuntimeSettings::Runtime_IsValid(runtime.runtime())) {
-    return InvalidField("deployment.runtime.runtime", "is none that there is");
-  }
-  if (!RuntimeSettings::Precision_IsValid(runtime.precision())) {
-    return InvalidField("deployment.runtime.precision", "is none that there is");
-  }
-  return absl::OkStatus();
-}
 
 std::vector<PoolSize> SizesOf(const std::vector<WorkerPool*>& pools) {
   std::vector<PoolSize> sizes;
@@ -111,7 +102,7 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
   const int replicas = request.replicas == 0 ? 1 : request.replicas;
   RETURN_IF_ERROR(CheckPool(pool, replicas));
   const RuntimeSettings runtime = request.runtime.value_or(RuntimeSettings());
-  RETURN_IF_ERROR(CheckRuntime(runtime));
+  RETURN_IF_ERROR(CheckRuntimeSettings(runtime, "deployment.runtime"));
 
   ASSIGN_OR_RETURN(std::optional<Deployment> made, FindMade(name, request_id));
   if (made) return View(*made);

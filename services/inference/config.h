@@ -51,9 +51,11 @@ struct WorkerConfig {
   std::string data_dir = "/var/lib/slipway/worker";
   int64_t max_cache_bytes = int64_t{20} << 30;
   std::string device = "cpu";
-  int threads = 1;
+  int threads = 0;
   int instances = 0;
   int loaders = 2;
+  int64_t max_model_bytes = 0;
+  absl::Duration max_model_idle = absl::ZeroDuration();
   int64_t max_queue = 1024;
   BatchingConfig batching;
   std::vector<TenantWeight> tenant_weights;
@@ -75,12 +77,20 @@ struct WorkerConfig {
     v.Field("max_cache_bytes", max_cache_bytes,
             "What is longest unused goes when these files grow past this", {.min = 0});
     v.Field("device", device, "What models run on: cpu, cuda or cuda:1");
-    v.Field("threads", threads, "Threads of one call in a model", {.min = 1, .max = 1024});
+    v.Field("threads", threads,
+            "Threads of one run; 0: as many as there are cores, divided by instances, and with "
+            "instances 0, too, what is measured to be best when the worker starts",
+            {.min = 0, .max = 1024});
     v.Field("instances", instances,
-            "How many calls run in models at once; 0: as many as there are cores, divided by "
-            "threads",
+            "How many runs there are at once; 0: as many as there are cores, divided by threads",
             {.min = 0, .max = 1024});
     v.Field("loaders", loaders, "How many models load at once", {.min = 1, .max = 64});
+    v.Field("max_model_bytes", max_model_bytes,
+            "Of the device's memory for all models' weights; those that were called longest ago "
+            "leave it to make room, and come back with their next call; 0: no bound",
+            {.min = 0});
+    v.Field("max_model_idle", max_model_idle,
+            "A model that nobody has called for so long leaves memory, too; 0: none does", {});
     v.Field(
         "max_queue", max_queue,
         "How many calls may wait for a model, where its deployment does not say; further ones are "

@@ -371,7 +371,7 @@ absl::Status EncodeResponse(const inference::ModelInferRequest& request, const S
       RETURN_IF_ERROR(EncodeOutput(tensor, choice, memory, response));
       continue;
     }
-    const Shape& declared = model.model->signature().outputs[choice.place].shape;
+    const Shape& declared = model.signature.outputs[choice.place].shape;
     const bool batched = declared.rank() > 0 && declared[0] == Shape::kAny;
     const auto classes = TopClasses(tensor, batched, choice.top_count, model.labels);
     if (!classes.ok()) {

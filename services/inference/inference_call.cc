@@ -9,7 +9,7 @@ absl::Status InferenceCall::Prepare(const LoadedModels& models) {
   const inference::ModelInferRequest& message = request_.message;
   ASSIGN_OR_RETURN(model_,
                    models.Find(request_.principal, message.model_name(), message.model_version()));
-  const Signature& signature = model_->model->signature();
+  const Signature& signature = model_->signature;
   ASSIGN_OR_RETURN(inputs_, DecodeInputs(message, signature, memory()));
   ASSIGN_OR_RETURN(choices_, ChooseOutputs(message, signature));
   arrived = clock_.Monotonic();
@@ -41,6 +41,12 @@ absl::Status InferenceCall::Encode(const CallAnswer& answer) {
                                 .output = answer.times.output + clock_.Monotonic() - start},
                                clock_.Now());
   return absl::OkStatus();
+}
+
+void InferenceCall::Submit(std::unique_ptr<InferenceCall> call, Batcher& batcher,
+                           LoadedModels& models) {
+  const ModelHandle model = call->model_;
+  if (!batcher.Submit(*model->queue, std::move(call))) models.LoadAgain(model);
 }
 
 void InferenceCall::Finish(absl::StatusOr<CallAnswer> answer) {

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_INFERENCE_INFERENCE_CALL_H_
 #define SLIPWAY_SERVICES_INFERENCE_INFERENCE_CALL_H_
 
+#include <memory>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -8,7 +9,7 @@
 #include "common/status/status.h"
 #include "common/time/clock.h"
 #include "inference/open_inference.pb.h"
-#include "services/inference/batching/batch_call.h"
+#include "services/inference/batching/batcher.h"
 #include "services/inference/infer_codec.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/shared_memory.h"
@@ -34,8 +35,8 @@ struct InferenceRequest {
   inference::ModelInferResponse& response;
 };
 
-/// One inference, from its admission to its answer: Prepare(), then to the Batcher, or Finish()
-/// with what is wrong. One thread at a time.
+/// One inference, from its admission to its answer: Prepare(), then Submit(), or Finish() with
+/// what is wrong. One thread at a time.
 class InferenceCall final : public BatchCall {
  public:
   /// `memory` may be null; all outlive the call.
@@ -48,8 +49,8 @@ class InferenceCall final : public BatchCall {
   /// which the caller has no use for the answer) are the protocol's.
   absl::Status Prepare(const LoadedModels& models);
 
-  /// The model's; once the call is prepared.
-  ModelQueue& queue() { return *model_->queue; }
+  /// Has a prepared call run, and its model loaded where that is not in memory.
+  static void Submit(std::unique_ptr<InferenceCall> call, Batcher& batcher, LoadedModels& models);
 
   bool Abandoned() const override { return caller_.Gone(); }
   const TensorBatch& inputs() const override { return inputs_; }

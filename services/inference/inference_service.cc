@@ -252,8 +252,7 @@ class InferenceService::Impl final : public inference::GRPCInferenceService::Cal
       call->Finish(status);
       return;
     }
-    ModelQueue& queue = call->queue();
-    batcher_.Submit(queue, std::move(call));
+    InferenceCall::Submit(std::move(call), batcher_, models_);
   }
 
   static absl::Status NotLoading() {

@@ -1,8 +1,10 @@
 #include "services/inference/loaded_models.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <charconv>
-#include <set>
+#include <chrono>
 #include <utility>
 
 #include "common/log/log.h"
@@ -27,8 +29,10 @@ struct LoadedModels::Job {
   Signature signature;
   std::vector<std::string> labels;
   std::string token;
-  RuntimeSettings settings;
-  BatchPolicy batching;
+  ModelSettings settings;
+  // Of memory: what its files have, until it was loaded once. Only the loader that has the job
+  // looks.
+  int64_t bytes = 0;
   std::atomic<bool> cancelled = false;
 };
 
@@ -43,6 +47,14 @@ absl::Status CheckPath(std::string_view field, const std::string& path) {
   return plain ? absl::OkStatus() : InvalidField(field, "must be a relative path without . and ..");
 }
 
+// How often a load that waits for models that are in use looks again.
+constexpr std::chrono::milliseconds kRoomPause{2};
+constexpr int kLoaderNiceness = 5;
+
+// This thread's work waits for that of models that answer calls. No promise: where it is refused
+// those are slower while a model loads.
+void GiveWay() { ::setpriority(PRIO_PROCESS, 0, kLoaderNiceness); }
+
 absl::Status WarmUp(const LoadedModel& model) {
   ASSIGN_OR_RETURN(const TensorBatch inputs, ZeroInputs(model.signature()));
   for (int i = 0; i < LoadedModels::kWarmUpRuns; ++i) {
@@ -54,14 +66,15 @@ absl::Status WarmUp(const LoadedModel& model) {
 
 }  // namespace
 
-LoadedModels::LoadedModels(BlobCache& cache, ModelRuntime& runtime, Metrics& metrics, int loaders,
-                           BatchPolicy batching, const Clock& clock)
+LoadedModels::LoadedModels(BlobCache& cache, ModelRuntime& runtime, Batcher& batcher,
+                           Metrics& metrics, Options options, const Clock& clock)
     : cache_(cache),
       runtime_(runtime),
+      batcher_(batcher),
       metrics_(metrics),
-      batching_(std::move(batching)),
+      options_(std::move(options)),
       clock_(clock) {
-  for (int i = 0; i < loaders; ++i) {
+  for (int i = 0; i < options_.loaders; ++i) {
     loaders_.emplace_back([this](const std::stop_token& stop) { RunLoader(stop); });
   }
 }
@@ -80,8 +93,8 @@ LoadedModels::~LoadedModels() {
 
 absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
                                                const slipway::registry::v1::ModelVersion& version,
-                                               std::string token, RuntimeSettings settings,
-                                               std::optional<BatchPolicy> batching) {
+                                               std::string token,
+                                               std::optional<ModelSettings> settings) {
   auto job = std::make_shared<Job>();
   ASSIGN_OR_RETURN(job->key.deployment, DeploymentName::Parse("deployment", deployment));
   ASSIGN_OR_RETURN(job->key.version, VersionName::Parse("model_version.name", version.name()));
@@ -99,16 +112,17 @@ absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
     ASSIGN_OR_RETURN(Digest digest, Digest::Parse(field + ".digest", file.digest()));
     if (file.size_bytes() < 0) return InvalidField(field + ".size_bytes", "must be >= 0");
     job->files.push_back({file.path(), {tenant, std::move(digest)}, file.size_bytes()});
+    job->bytes += file.size_bytes();
   }
   job->token = std::move(token);
-  job->settings = settings;
-  job->batching = std::move(batching).value_or(batching_);
+  job->settings = std::move(settings).value_or(ModelSettings{.batching = options_.batching});
 
   MutexLock lock(mutex_);
   Entry& entry = entries_[job->key];
-  if (entry.job != nullptr || entry.served != nullptr) return entry.report;
+  if (entry.loading || entry.served != nullptr) return entry.report;
   entry.report = {.deployment = job->key.deployment, .version = job->key.version};
   entry.job = job;
+  entry.loading = true;
   Publish(job->key.deployment, nullptr);
   queue_.push_back(std::move(job));
   queued_.Signal();
@@ -121,25 +135,49 @@ absl::Status LoadedModels::Unload(std::string_view deployment, std::string_view 
   ASSIGN_OR_RETURN(key.version, VersionName::Parse("model_version", version));
   // Freed after the lock is given back.
   ModelHandle last;
-  MutexLock lock(mutex_);
-  const auto entry = entries_.find(key);
-  if (entry == entries_.end()) return absl::OkStatus();
-  if (entry->second.job != nullptr) entry->second.job->cancelled = true;
-  last = std::move(entry->second.served);
-  entries_.erase(entry);
-  if (last != nullptr) {
-    leaving_[key] = last;
-    last->metrics.SetLoadedBytes(0);
+  {
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(key);
+    if (entry == entries_.end()) return absl::OkStatus();
+    if (entry->second.job != nullptr) entry->second.job->cancelled = true;
+    last = std::move(entry->second.served);
+    if (last != nullptr) {
+      leaving_[key] = {last, entry->second.report.memory_bytes};
+      last->metrics.SetLoadedBytes(0);
+    }
+    entries_.erase(entry);
+    Publish(key.deployment, nullptr);
   }
-  Publish(key.deployment, nullptr);
+  if (last != nullptr) RefuseWaiting(*last);
   Log(Severity::kInfo, "model_unloaded", {{"deployment", deployment}, {"model_version", version}});
   return absl::OkStatus();
+}
+
+void LoadedModels::RefuseWaiting(const ServedModel& model) {
+  if (batcher_.has_model(*model.queue)) return;
+  batcher_.Clear(*model.queue,
+                 absl::UnavailableError(fmt::format("{} was unloaded", model.deployment_name)));
+}
+
+void LoadedModels::LoadAgain(const ModelHandle& model) {
+  {
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find({model->deployment, model->version});
+    if (entry != entries_.end() && entry->second.served == model) {
+      if (entry->second.loading || batcher_.has_model(*model->queue)) return;
+      entry->second.loading = true;
+      queue_.push_back(entry->second.job);
+      queued_.Signal();
+      return;
+    }
+  }
+  RefuseWaiting(*model);
 }
 
 std::vector<ModelReport> LoadedModels::List() {
   std::vector<ModelReport> reports;
   MutexLock lock(mutex_);
-  std::erase_if(leaving_, [](const auto& model) { return model.second.expired(); });
+  std::erase_if(leaving_, [](const auto& model) { return model.second.model.expired(); });
   for (const auto& [key, entry] : entries_) reports.push_back(entry.report);
   for (const auto& [key, model] : leaving_) {
     if (entries_.contains(key)) continue;
@@ -201,17 +239,42 @@ absl::Status LoadedModels::NotReady(std::string_view deployment, std::string_vie
 }
 
 void LoadedModels::RunLoader(const std::stop_token& stop) {
-  for (;;) {
-    std::shared_ptr<Job> job;
-    {
-      MutexLock lock(mutex_);
-      while (queue_.empty() && !stop.stop_requested()) queued_.Wait(mutex_);
-      if (stop.stop_requested()) return;
-      job = std::move(queue_.front());
-      queue_.pop_front();
+  GiveWay();
+  while (!stop.stop_requested()) {
+    const std::shared_ptr<Job> job = AwaitJob(stop);
+    if (job == nullptr) {
+      EvictIdle();
+    } else if (!job->cancelled) {
+      Run(job);
     }
-    if (job->cancelled) continue;
-    Finish(job, Make(*job));
+  }
+}
+
+std::shared_ptr<LoadedModels::Job> LoadedModels::AwaitJob(const std::stop_token& stop) {
+  MutexLock lock(mutex_);
+  if (queue_.empty() && !stop.stop_requested()) {
+    queued_.WaitFor(mutex_, absl::ToChronoNanoseconds(options_.max_idle / 4));
+  }
+  if (queue_.empty() || stop.stop_requested()) return nullptr;
+  std::shared_ptr<Job> job = std::move(queue_.front());
+  queue_.pop_front();
+  return job;
+}
+
+void LoadedModels::Run(const std::shared_ptr<Job>& job) {
+  ModelHandle served;
+  {
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(job->key);
+    if (entry != entries_.end() && entry->second.job == job) served = entry->second.served;
+  }
+  absl::StatusOr<LoadedModelPtr> model = LoadFiles(*job);
+  if (served != nullptr) {
+    FinishAgain(job, *served, std::move(model));
+  } else if (model.ok()) {
+    FinishFirst(job, Serve(*job, *std::move(model)));
+  } else {
+    FinishFirst(job, model.status());
   }
 }
 
@@ -226,17 +289,24 @@ absl::StatusOr<ModelFiles> LoadedModels::FetchFiles(const Job& job) {
   return files;
 }
 
-absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
+absl::StatusOr<LoadedModels::LoadedModelPtr> LoadedModels::LoadFiles(Job& job) {
   ASSIGN_OR_RETURN(const ModelFiles files, FetchFiles(job));
-  ASSIGN_OR_RETURN(std::shared_ptr<const LoadedModel> model,
-                   runtime_.Load({job.format, files, job.settings}));
+  RETURN_IF_ERROR(MakeRoom(job));
+  ASSIGN_OR_RETURN(LoadedModelPtr model, runtime_.Load({job.format, files, job.settings.runtime}));
   if (job.cancelled) return absl::CancelledError("the load was given up");
   RETURN_IF_ERROR(CheckSameSignature(job.signature, model->signature()));
   if (const absl::Status warm = WarmUp(*model); !warm.ok()) return Annotate(warm, "warm-up");
+  job.bytes = model->memory_bytes();
+  RETURN_IF_ERROR(MakeRoom(job));
+  return model;
+}
+
+absl::StatusOr<ModelHandle> LoadedModels::Serve(const Job& job, LoadedModelPtr model) {
   const std::string deployment = job.key.deployment.ToString();
   const std::string version = job.key.version.ToString();
   std::string platform(model->platform());
-  ASSIGN_OR_RETURN(std::unique_ptr<ModelQueue> queue, MakeQueue(job, model));
+  Signature signature = model->signature();
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelQueue> queue, MakeQueue(job, std::move(model)));
   auto served = std::make_shared<ServedModel>(
       ServedModel{.deployment = job.key.deployment,
                   .version = job.key.version,
@@ -244,22 +314,32 @@ absl::StatusOr<ModelHandle> LoadedModels::Make(const Job& job) {
                   .version_name = version,
                   .version_number = std::to_string(job.key.version.number),
                   .platform = std::move(platform),
+                  .parallelism = ParallelismOf(job.settings.batching),
                   .labels = job.labels,
-                  .model = model,
+                  .signature = std::move(signature),
                   .queue = std::move(queue),
                   .metrics = ModelMetrics(metrics_, deployment, version)});
   return served;
 }
 
-absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(
-    const Job& job, std::shared_ptr<const LoadedModel> model) {
-  BatchPolicy policy = job.batching;
+Parallelism LoadedModels::ParallelismOf(const BatchPolicy& policy) const {
+  Parallelism parallelism = options_.parallelism;
+  if (policy.max_instances > 0) {
+    parallelism.instances = std::min(parallelism.instances, policy.max_instances);
+  }
+  return parallelism;
+}
+
+absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(const Job& job,
+                                                                    LoadedModelPtr model) {
+  BatchPolicy policy = job.settings.batching;
   MeasuredBatches measured;
   if (policy.max_rows == 0) {
     ASSIGN_OR_RETURN(measured, MeasureBatches(*model, clock_));
     policy.max_rows = measured.best_rows;
   }
-  auto queue = std::make_unique<ModelQueue>(policy, job.key.deployment.tenant, std::move(model));
+  auto queue = std::make_unique<ModelQueue>(policy, job.key.deployment.tenant, std::move(model),
+                                            clock_.Monotonic());
   for (const MeasuredBatches::Run& run : measured.runs) {
     Log(Severity::kInfo, "model_measured",
         {{"deployment", job.key.deployment.ToString()},
@@ -272,9 +352,7 @@ absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(
   return queue;
 }
 
-void LoadedModels::Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made) {
-  const std::string deployment = job->key.deployment.ToString();
-  const std::string version = job->key.version.ToString();
+void LoadedModels::FinishFirst(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made) {
   MutexLock lock(mutex_);
   // Goes before the lock does: once others can see the model, this thread holds no handle that
   // would keep it alive past its unloading.
@@ -282,25 +360,142 @@ void LoadedModels::Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelH
   const auto entry = entries_.find(job->key);
   // Unloaded, or loaded anew, in the meantime.
   if (entry == entries_.end() || entry->second.job != job) return;
-  entry->second.job = nullptr;
+  entry->second.loading = false;
+  entry->second.reserved_bytes = 0;
+  if (!result.ok()) return Fail(entry->second, result.status());
+  const ServedModel& served = **result;
+  const LoadedModel& model = *served.queue->model();
   ModelReport& report = entry->second.report;
-  if (!result.ok()) {
-    report.state = State::kFailed;
-    report.error = std::string(result.status().message());
-    Log(Severity::kWarning, "model_load_failed",
-        {{"deployment", deployment}, {"model_version", version}, {"error", result.status()}});
-    return;
-  }
   report.state = State::kReady;
-  report.memory_bytes = (*result)->model->memory_bytes();
-  report.signature = (*result)->model->signature();
-  report.platform = (*result)->platform;
-  report.precision_check = (*result)->model->precision_check();
-  (*result)->metrics.SetLoadedBytes(report.memory_bytes);
+  report.signature = served.signature;
+  report.platform = served.platform;
+  report.precision_check = model.precision_check();
+  report.max_rows = served.queue->policy().max_rows;
+  report.parallelism = served.parallelism;
   entry->second.served = *result;
+  CountIn(entry->second, model.memory_bytes());
   Publish(job->key.deployment, *result);
+}
+
+void LoadedModels::FinishAgain(const std::shared_ptr<Job>& job, const ServedModel& served,
+                               absl::StatusOr<LoadedModelPtr> model) {
+  absl::Status failed = model.status();
+  {
+    MutexLock lock(mutex_);
+    const auto found = entries_.find(job->key);
+    if (found == entries_.end() || found->second.job != job) {
+      failed = absl::CancelledError("it was unloaded");
+    } else {
+      Entry& entry = found->second;
+      entry.loading = false;
+      entry.reserved_bytes = 0;
+      if (model.ok()) {
+        CountIn(entry, (*model)->memory_bytes());
+        served.metrics.CountReload();
+        return batcher_.SetModel(*served.queue, *std::move(model));
+      }
+      // Where there was no room it stays as it was, and its next call tries again.
+      if (!absl::IsResourceExhausted(failed)) Fail(entry, failed);
+    }
+  }
+  batcher_.Clear(*served.queue, absl::UnavailableError(fmt::format(
+                                    "{} could not be loaded again: {}", served.version_name,
+                                    std::string(failed.message()))));
+}
+
+void LoadedModels::CountIn(Entry& entry, int64_t bytes) {
+  entry.report.memory_bytes = bytes;
+  entry.served->metrics.SetLoadedBytes(bytes);
   Log(Severity::kInfo, "model_loaded",
-      {{"deployment", deployment}, {"model_version", version}, {"bytes", report.memory_bytes}});
+      {{"deployment", entry.served->deployment_name},
+       {"model_version", entry.served->version_name},
+       {"bytes", bytes}});
+}
+
+void LoadedModels::Fail(Entry& entry, const absl::Status& why) {
+  entry.report.state = State::kFailed;
+  entry.report.error = std::string(why.message());
+  entry.served = nullptr;
+  Publish(entry.report.deployment, nullptr);
+  Log(Severity::kWarning, "model_load_failed",
+      {{"deployment", entry.report.deployment.ToString()},
+       {"model_version", entry.report.version.ToString()},
+       {"error", why}});
+}
+
+absl::Status LoadedModels::MakeRoom(const Job& job) {
+  if (options_.max_bytes == 0) return absl::OkStatus();
+  const absl::Duration give_up = clock_.Monotonic() + options_.patience;
+  for (;;) {
+    // Freed after the lock is given back.
+    LoadedModelPtr evicted;
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(job.key);
+    if (job.cancelled || entry == entries_.end() || entry->second.job.get() != &job) {
+      return absl::CancelledError("the load was given up");
+    }
+    entry->second.reserved_bytes = 0;
+    const Memory memory = CountMemory();
+    if (memory.used + job.bytes <= options_.max_bytes) {
+      entry->second.reserved_bytes = job.bytes;
+      return absl::OkStatus();
+    }
+    if (memory.pinned + job.bytes > options_.max_bytes) {
+      return absl::ResourceExhaustedError(
+          fmt::format("it takes {} bytes, and pinned models {} of the {} that models may take here",
+                      job.bytes, memory.pinned, options_.max_bytes));
+    }
+    evicted = EvictOne(absl::InfiniteDuration());
+    if (evicted != nullptr) continue;
+    // No call tells when it was its model's last, since each would pay for that.
+    if (clock_.Monotonic() >= give_up) {
+      return absl::ResourceExhaustedError("the models that are in memory are all in use");
+    }
+    room_.WaitFor(mutex_, kRoomPause);
+  }
+}
+
+LoadedModels::Memory LoadedModels::CountMemory() const {
+  Memory memory;
+  for (const auto& [key, entry] : entries_) {
+    memory.used += entry.report.memory_bytes + entry.reserved_bytes;
+    if (entry.job->settings.pinned) memory.pinned += entry.report.memory_bytes;
+  }
+  for (const auto& [key, leaving] : leaving_) {
+    if (!leaving.model.expired()) memory.used += leaving.bytes;
+  }
+  return memory;
+}
+
+LoadedModels::LoadedModelPtr LoadedModels::EvictOne(absl::Duration before) {
+  std::vector<std::pair<absl::Duration, Entry*>> candidates;
+  for (auto& [key, entry] : entries_) {
+    if (entry.served == nullptr || entry.job->settings.pinned) continue;
+    const absl::Duration last_used = batcher_.last_used(*entry.served->queue);
+    if (last_used < before) candidates.emplace_back(last_used, &entry);
+  }
+  std::sort(candidates.begin(), candidates.end());
+  for (const auto& [last_used, entry] : candidates) {
+    LoadedModelPtr model = batcher_.TakeModel(*entry->served->queue);
+    if (model == nullptr) continue;
+    entry->report.memory_bytes = 0;
+    entry->served->metrics.SetLoadedBytes(0);
+    Log(Severity::kInfo, "model_left_memory",
+        {{"deployment", entry->served->deployment_name},
+         {"model_version", entry->served->version_name}});
+    return model;
+  }
+  return nullptr;
+}
+
+void LoadedModels::EvictIdle() {
+  if (options_.max_idle == absl::InfiniteDuration()) return;
+  LoadedModelPtr evicted;
+  do {
+    evicted = nullptr;
+    MutexLock lock(mutex_);
+    evicted = EvictOne(clock_.Monotonic() - options_.max_idle);
+  } while (evicted != nullptr);
 }
 
 void LoadedModels::Publish(const DeploymentName& deployment, const ModelHandle& newest) {

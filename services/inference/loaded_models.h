@@ -19,14 +19,16 @@
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
-#include "services/inference/batching/model_queue.h"
+#include "services/inference/batching/batcher.h"
 #include "services/inference/model_metrics.h"
 #include "services/inference/model_runtime.h"
+#include "services/inference/model_settings.h"
+#include "services/inference/parallelism.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::worker {
 
-/// A model that answers calls. Immutable but for its queue and its metrics.
+/// A model that answers calls, in memory or not. Immutable but for its queue and its metrics.
 struct ServedModel {
   DeploymentName deployment;
   VersionName version;
@@ -35,15 +37,16 @@ struct ServedModel {
   std::string version_name;
   std::string version_number;
   std::string platform;
+  Parallelism parallelism;
   /// Of the classes that it tells apart, by index; may be empty.
   std::vector<std::string> labels;
-  std::shared_ptr<const LoadedModel> model;
-  // Its calls; the Batcher's.
-  std::unique_ptr<ModelQueue> queue = nullptr;
+  Signature signature;
+  // Its calls; the Batcher's. It holds the model while that is in memory.
+  std::unique_ptr<ModelQueue> queue;
   ModelMetrics metrics;
 };
 
-/// Keeps a model alive during a request: an unloaded one dies with its last handle.
+/// Keeps a model alive during a request: one that was taken away dies with its last handle.
 using ModelHandle = std::shared_ptr<const ServedModel>;
 
 /// One version for one deployment, as it is reported.
@@ -54,40 +57,65 @@ struct ModelReport {
   State state = State::kLoading;
   /// Why the load failed.
   std::string error = "";
+  /// 0 while it is not in memory, also where it is ready.
   int64_t memory_bytes = 0;
   // What is known of it while it is ready.
   Signature signature = {};
   std::string platform = "";
   std::optional<PrecisionCheck> precision_check = std::nullopt;
+  /// Rows of one run, as they were said or measured.
+  int64_t max_rows = 0;
+  Parallelism parallelism = {};
 };
 
 /// The models of this worker. Loads run on threads of its own: files into the cache, digests
 /// checked, model made, signature compared with the registry's, warmed up; only then is the model
-/// swapped in. A load that fails leaves everything else as it was. Any thread.
+/// swapped in. A load that fails leaves everything else as it was.
+///
+/// Models leave memory to make room for others within Options::max_bytes, those first that were
+/// called longest ago, and stay ready: the next call waits in its queue, within its deadline, while
+/// the model is loaded again. No model leaves while calls wait for it or run in it, or where its
+/// deployment pins it. Any thread.
 class LoadedModels {
  public:
   /// How often a model runs before it answers calls: first runs are slower.
   static constexpr int kWarmUpRuns = 3;
 
-  /// All outlive this object. `loaders` is how many models load at once, `batching` what holds
-  /// where a deployment does not say.
-  LoadedModels(BlobCache& cache, ModelRuntime& runtime, Metrics& metrics, int loaders = 2,
-               BatchPolicy batching = {}, const Clock& clock = Clock::Real());
+  struct Options {
+    /// How many models load at once.
+    int loaders = 2;
+    /// What holds where a deployment does not say.
+    BatchPolicy batching = {};
+    /// What the runtime was made for.
+    Parallelism parallelism = {};
+    /// Of memory for all models; 0: no bound.
+    int64_t max_bytes = 0;
+    /// A model that was not called for so long leaves memory.
+    absl::Duration max_idle = absl::InfiniteDuration();
+    /// How long a load waits for room while all other models are in use.
+    absl::Duration patience = absl::Seconds(10);
+  };
+  /// All outlive this object.
+  LoadedModels(BlobCache& cache, ModelRuntime& runtime, Batcher& batcher, Metrics& metrics,
+               Options options, const Clock& clock = Clock::Real());
   /// Gives loads up that still run.
   ~LoadedModels();
 
   /// Begins to load `version` for `deployment` and returns what is reported of it. One that loads
   /// or is ready already stays as it is; one that had failed is tried again. `settings` say how it
-  /// runs.
+  /// runs; without them Options do.
   /// Errors: InvalidField (deployment, model_version...): names, paths or digests that are none,
   /// or a version of another tenant.
   absl::StatusOr<ModelReport> Load(std::string_view deployment,
                                    const slipway::registry::v1::ModelVersion& version,
-                                   std::string token, RuntimeSettings settings = {},
-                                   std::optional<BatchPolicy> batching = std::nullopt);
+                                   std::string token,
+                                   std::optional<ModelSettings> settings = std::nullopt);
+
+  /// Has a model loaded again that calls wait for.
+  void LoadAgain(const ModelHandle& model);
 
   /// What holds where a deployment says nothing.
-  const BatchPolicy& batching() const { return batching_; }
+  const BatchPolicy& batching() const { return options_.batching; }
 
   /// Takes it away from new calls at once; it is freed with the last call that has it. A load that
   /// still runs is given up. OK where there is no such model.
@@ -119,7 +147,15 @@ class LoadedModels {
   struct Entry {
     ModelReport report;
     ModelHandle served;        // while ready
-    std::shared_ptr<Job> job;  // while loading
+    std::shared_ptr<Job> job;  // what it is loaded by, again and again
+    bool loading = false;
+    // Set aside for the load that is under way.
+    int64_t reserved_bytes = 0;
+  };
+  // Unloaded, and perhaps still in use.
+  struct Leaving {
+    std::weak_ptr<const ServedModel> model;
+    int64_t bytes = 0;
   };
   // What calls look up; by deployment's full name, for each that has an entry.
   struct Served {
@@ -132,12 +168,39 @@ class LoadedModels {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
 
+  using LoadedModelPtr = std::shared_ptr<const LoadedModel>;
+  struct Memory {
+    int64_t used = 0;  // by models, also those that leave, and what is set aside
+    int64_t pinned = 0;
+  };
+
   void RunLoader(const std::stop_token& stop);
-  absl::StatusOr<ModelHandle> Make(const Job& job);
+  /// Null where there is nothing to load for a while.
+  std::shared_ptr<Job> AwaitJob(const std::stop_token& stop);
+  void Run(const std::shared_ptr<Job>& job);
   absl::StatusOr<ModelFiles> FetchFiles(const Job& job);
-  absl::StatusOr<std::unique_ptr<ModelQueue>> MakeQueue(const Job& job,
-                                                        std::shared_ptr<const LoadedModel> model);
-  void Finish(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made);
+  /// Into memory, and warmed up.
+  absl::StatusOr<LoadedModelPtr> LoadFiles(Job& job);
+  absl::StatusOr<ModelHandle> Serve(const Job& job, LoadedModelPtr model);
+  Parallelism ParallelismOf(const BatchPolicy& policy) const;
+  absl::StatusOr<std::unique_ptr<ModelQueue>> MakeQueue(const Job& job, LoadedModelPtr model);
+  void FinishFirst(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made);
+  void FinishAgain(const std::shared_ptr<Job>& job, const ServedModel& served,
+                   absl::StatusOr<LoadedModelPtr> model);
+  void Fail(Entry& entry, const absl::Status& why) REQUIRES(mutex_);
+  /// Ends the calls of a model that was taken away while it was not in memory.
+  void RefuseWaiting(const ServedModel& model);
+
+  /// Sets the job's bytes aside, taking other models out of memory. Errors: kResourceExhausted,
+  /// kCancelled.
+  absl::Status MakeRoom(const Job& job);
+  Memory CountMemory() const REQUIRES(mutex_);
+  void CountIn(Entry& entry, int64_t bytes) REQUIRES(mutex_);
+  /// Takes the model out of memory that was used longest ago, of those that nobody uses and that
+  /// were last used before `before`; null where there is none. To be freed under no lock.
+  LoadedModelPtr EvictOne(absl::Duration before) REQUIRES(mutex_);
+  void EvictIdle();
+
   /// Rebuilds what calls look up of one deployment; `newest`, where it is not null, comes last.
   void Publish(const DeploymentName& deployment, const ModelHandle& newest) REQUIRES(mutex_);
   /// Why Find() has nothing to give.
@@ -146,16 +209,18 @@ class LoadedModels {
 
   BlobCache& cache_;
   ModelRuntime& runtime_;
+  Batcher& batcher_;
   Metrics& metrics_;
-  const BatchPolicy batching_;
+  const Options options_;
   const Clock& clock_;
 
   mutable Mutex mutex_;
   CondVar queued_;
+  // Memory may have become free.
+  CondVar room_;
   std::deque<std::shared_ptr<Job>> queue_ GUARDED_BY(mutex_);
   std::map<Key, Entry> entries_ GUARDED_BY(mutex_);
-  // Unloaded, and perhaps still in use.
-  std::map<Key, std::weak_ptr<const ServedModel>> leaving_ GUARDED_BY(mutex_);
+  std::map<Key, Leaving> leaving_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, Served, TextHash, std::equal_to<>> served_ GUARDED_BY(mutex_);
 
   std::vector<std::jthread> loaders_;

@@ -25,6 +25,7 @@
 #include "services/inference/inference_service.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/openvino/openvino_runtime.h"
+#include "services/inference/parallelism.h"
 #include "services/inference/shared_memory.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "services/inference/worker_service.h"
@@ -32,12 +33,48 @@
 namespace slipway::worker {
 namespace {
 
-int InstancesOf(const WorkerConfig& config) {
-  if (config.instances > 0) return config.instances;
+int CoreCount() {
   // Those that this process may run on, which a container or taskset may have cut.
   cpu_set_t cores;
-  const int count = ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-  return std::max(1, count / config.threads);
+  return ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
+
+absl::StatusOr<std::unique_ptr<ModelRuntime>> OpenVinoFor(const WorkerConfig& config,
+                                                          const Parallelism& parallelism) {
+  return MakeOpenVinoRuntime({.instances = parallelism.instances,
+                              .threads = parallelism.threads,
+                              .staging_dir = config.data_dir + "/staging"});
+}
+
+absl::StatusOr<Parallelism> MeasureHere(const WorkerConfig& config, int cores, const Clock& clock) {
+  ASSIGN_OR_RETURN(
+      const MeasuredParallelism measured,
+      MeasureParallelism(
+          cores, [&](const Parallelism& parallelism) { return OpenVinoFor(config, parallelism); },
+          config.data_dir + "/reference", clock));
+  for (const auto& [parallelism, rows_a_second] : measured.candidates) {
+    Log(Severity::kInfo, "parallelism_measured",
+        {{"instances", parallelism.instances},
+         {"threads", parallelism.threads},
+         {"rows_a_second", rows_a_second}});
+  }
+  return measured.best;
+}
+
+// As it is set; measured where nothing is said and there is a choice.
+absl::StatusOr<Parallelism> ChooseParallelism(const WorkerConfig& config, const Clock& clock) {
+  const int cores = CoreCount();
+  Parallelism chosen = {.instances = config.instances, .threads = config.threads};
+  if (chosen.instances == 0 && chosen.threads == 0 && config.device == "cpu" && cores > 1) {
+    ASSIGN_OR_RETURN(chosen, MeasureHere(config, cores, clock));
+  }
+  if (chosen.threads == 0) {
+    chosen.threads = chosen.instances == 0 ? 1 : std::max(1, cores / chosen.instances);
+  }
+  if (chosen.instances == 0) chosen.instances = std::max(1, cores / chosen.threads);
+  Log(Severity::kInfo, "parallelism_chosen",
+      {{"instances", chosen.instances}, {"threads", chosen.threads}, {"cores", cores}});
+  return chosen;
 }
 
 // The threads that are started from now on give way to those that run models: what comes while a
@@ -60,24 +97,29 @@ absl::Status Run(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(BlobCache cache, BlobCache::Open({.folder = config.data_dir + "/blobs",
                                                      .max_bytes = config.max_cache_bytes},
                                                     *registry));
-  const int instances = InstancesOf(config);
+  ASSIGN_OR_RETURN(const Parallelism parallelism, ChooseParallelism(config, clock));
   ASSIGN_OR_RETURN(auto torch,
-                   MakeTorchRuntime({.device = config.device, .threads = config.threads}));
-  ASSIGN_OR_RETURN(auto openvino,
-                   MakeOpenVinoRuntime({.instances = instances,
-                                        .threads = config.threads,
-                                        .staging_dir = config.data_dir + "/staging"}));
+                   MakeTorchRuntime({.device = config.device, .threads = parallelism.threads}));
+  ASSIGN_OR_RETURN(auto openvino, OpenVinoFor(config, parallelism));
   AutoRuntime runtime(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
   BatchPolicy batching = {.max_rows = config.batching.max_rows,
                           .max_delay = config.batching.max_delay};
   batching.queues[0].max_calls = static_cast<size_t>(config.max_queue);
-  LoadedModels models(cache, runtime, metrics, config.loaders, batching);
   std::map<std::string, double> weights;
   for (const TenantWeight& tenant : config.tenant_weights) weights[tenant.tenant] = tenant.weight;
-  Batcher batcher({.instances = instances, .weights = std::move(weights)}, clock);
+  Batcher batcher({.instances = parallelism.instances, .weights = std::move(weights)}, clock);
 
   LetModelsGoFirst();
 
+  LoadedModels models(
+      cache, runtime, batcher, metrics,
+      {.loaders = config.loaders,
+       .batching = batching,
+       .parallelism = parallelism,
+       .max_bytes = config.max_model_bytes,
+       .max_idle = config.max_model_idle == absl::ZeroDuration() ? absl::InfiniteDuration()
+                                                                 : config.max_model_idle},
+      clock);
   SharedMemory memory;
   std::atomic<bool> ready = false;
   ASSIGN_OR_RETURN(

@@ -62,6 +62,36 @@ void SetDuration(const TimeSum& sum, inference::StatisticDuration& out) {
   out.set_ns(Unsigned(absl::ToInt64Nanoseconds(sum.time)));
 }
 
+inference::ModelQueuePolicy ToProto(const QueuePolicy& queue) {
+  inference::ModelQueuePolicy out;
+  if (queue.action == QueuePolicy::Action::kDelay) {
+    out.set_timeout_action(inference::ModelQueuePolicy::DELAY);
+  }
+  if (queue.timeout != absl::InfiniteDuration()) {
+    out.set_default_timeout_microseconds(Unsigned(absl::ToInt64Microseconds(queue.timeout)));
+  }
+  out.set_allow_timeout_override(true);
+  out.set_max_queue_size(static_cast<uint32_t>(queue.max_calls));
+  return out;
+}
+
+// Where it differs from Triton: a call may bring more rows than a run has.
+void EncodeBatching(const BatchPolicy& policy, inference::ModelConfig& config) {
+  (*config.mutable_parameters())["max_rows"].set_string_value(std::to_string(policy.max_rows));
+  inference::ModelDynamicBatching& batching = *config.mutable_dynamic_batching();
+  for (const int64_t rows : policy.preferred_rows) {
+    batching.add_preferred_batch_size(static_cast<int32_t>(rows));
+  }
+  batching.set_max_queue_delay_microseconds(Unsigned(absl::ToInt64Microseconds(policy.max_delay)));
+  *batching.mutable_default_queue_policy() = ToProto(policy.queues[0]);
+  if (policy.queues.size() == 1) return;
+  batching.set_priority_levels(policy.queues.size());
+  batching.set_default_priority_level(Unsigned(policy.default_priority + 1));
+  for (size_t i = 0; i < policy.queues.size(); ++i) {
+    (*batching.mutable_priority_queue_policy())[i + 1] = ToProto(policy.queues[i]);
+  }
+}
+
 }  // namespace
 
 void EncodeMetadata(const ServedModel& model, inference::ModelMetadataResponse& response) {
@@ -73,19 +103,24 @@ void EncodeMetadata(const ServedModel& model, inference::ModelMetadataResponse& 
     out.set_datatype(std::string(DataTypeName(spec.dtype)));
     out.mutable_shape()->Add(spec.shape.dims().begin(), spec.shape.dims().end());
   };
-  const Signature& signature = model.model->signature();
+  const Signature& signature = model.signature;
   for (const TensorSpec& spec : signature.inputs) add(spec, *response.add_inputs());
   for (const TensorSpec& spec : signature.outputs) add(spec, *response.add_outputs());
 }
 
 void EncodeConfig(const ServedModel& model, inference::ModelConfig& config) {
-  const Signature& signature = model.model->signature();
+  const Signature& signature = model.signature;
   const bool batched = std::all_of(signature.inputs.begin(), signature.inputs.end(), IsBatched) &&
                        std::all_of(signature.outputs.begin(), signature.outputs.end(), IsBatched);
   config.set_name(model.deployment_name);
   config.set_platform(model.platform);
   config.set_backend(model.platform);
   config.set_max_batch_size(batched ? kNoBatchLimit : 0);
+  inference::ModelInstanceGroup& instances = *config.add_instance_group();
+  instances.set_count(model.parallelism.instances);
+  (*config.mutable_parameters())["threads"].set_string_value(
+      std::to_string(model.parallelism.threads));
+  if (batched) EncodeBatching(model.queue->policy(), config);
   for (const TensorSpec& spec : signature.inputs) AddTensor(spec, batched, *config.add_input());
   for (const TensorSpec& spec : signature.outputs) AddTensor(spec, batched, *config.add_output());
   // One request, one response; load generators look for it.
@@ -117,7 +152,7 @@ void EncodeStatistics(const ServedModel& model, inference::ModelStatistics& out)
   }
   inference::MemoryUsage& memory = *out.add_memory_usage();
   memory.set_type("CPU");
-  memory.set_byte_size(Unsigned(model.model->memory_bytes()));
+  memory.set_byte_size(Unsigned(model.metrics.LoadedBytes()));
 }
 
 void EncodeIndex(const ModelReport& report, inference::RepositoryIndexResponse::ModelIndex& index) {
@@ -126,6 +161,7 @@ void EncodeIndex(const ModelReport& report, inference::RepositoryIndexResponse::
   switch (report.state) {
     case ModelReport::State::kReady:
       index.set_state("READY");
+      if (report.memory_bytes == 0) index.set_reason("not in memory: its next call loads it");
       break;
     case ModelReport::State::kLoading:
       index.set_state("LOADING");

@@ -19,7 +19,10 @@ ModelMetrics::ModelMetrics(Metrics& metrics, const std::string& deployment,
                                        Metrics::LatencyBuckets(),
                                        {{"deployment", deployment}, {"model_version", version}})),
       loaded_bytes_(metrics.Gauge("model_loaded_bytes", "Memory of a model's weights",
-                                  {{"deployment", deployment}, {"model_version", version}})) {}
+                                  {{"deployment", deployment}, {"model_version", version}})),
+      reloads_(metrics.Counter("model_reloads_total",
+                               "Loads of a model that had left memory, for a call",
+                               {{"deployment", deployment}, {"model_version", version}})) {}
 
 void ModelMetrics::RecordRun(int64_t rows, const RunTimes& times) const {
   MutexLock lock(totals_->mutex);
@@ -60,5 +63,9 @@ ModelStatistics ModelMetrics::Statistics() const {
 void ModelMetrics::SetLoadedBytes(int64_t bytes) const {
   loaded_bytes_.Set(static_cast<double>(bytes));
 }
+
+int64_t ModelMetrics::LoadedBytes() const { return static_cast<int64_t>(loaded_bytes_.Value()); }
+
+void ModelMetrics::CountReload() const { reloads_.Increment(); }
 
 }  // namespace slipway::worker

@@ -28,7 +28,8 @@ struct CallTimes {
 ///   slipway_worker_model_failures_total    those that did not answer
 ///   slipway_worker_model_queue_seconds     from the check of its tensors until a slot was free
 ///   slipway_worker_model_infer_seconds     in the model
-///   slipway_worker_model_loaded_bytes      what its weights take; 0 once it is unloaded
+///   slipway_worker_model_loaded_bytes      what its weights take; 0 while it is not in memory
+///   slipway_worker_model_reloads_total     how often a call had to bring it back there
 ///
 /// and the same again as statistics, in the form that the protocol's clients ask for. Any thread.
 class ModelMetrics {
@@ -41,6 +42,9 @@ class ModelMetrics {
   /// `took`: since its admission.
   void RecordFailure(absl::Duration took) const;
   void SetLoadedBytes(int64_t bytes) const;
+  int64_t LoadedBytes() const;
+  /// It had left memory, and a call has brought it back.
+  void CountReload() const;
 
   ModelStatistics Statistics() const;
 
@@ -54,6 +58,7 @@ class ModelMetrics {
   prometheus::Histogram& queue_seconds_;
   prometheus::Histogram& infer_seconds_;
   prometheus::Gauge& loaded_bytes_;
+  prometheus::Counter& reloads_;
   std::unique_ptr<Totals> totals_ = std::make_unique<Totals>();
 };
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "services/inference/batching_settings.h"
+#include "services/inference/model_settings.h"
 #include "slipway/worker/v1/worker.grpc.pb.h"
 
 namespace slipway::worker {
@@ -41,40 +41,14 @@ void Fill(const ModelReport& report, v1::ModelFacts& facts) {
   Fill(report.signature.inputs, *facts.mutable_signature()->mutable_inputs());
   Fill(report.signature.outputs, *facts.mutable_signature()->mutable_outputs());
   facts.set_platform(report.platform);
+  facts.set_instances(report.parallelism.instances);
+  facts.set_threads(report.parallelism.threads);
+  facts.set_max_rows(report.max_rows);
   if (!report.precision_check) return;
   v1::PrecisionCheck& check = *facts.mutable_precision_check();
   check.set_samples(report.precision_check->samples);
   check.set_largest_difference(report.precision_check->largest_difference);
   check.set_changed_labels(report.precision_check->changed_labels);
-}
-
-// A number that a newer controller may know is refused, not taken for another one.
-absl::StatusOr<RuntimeSettings> FromProto(const v1::RuntimeSettings& settings) {
-  RuntimeSettings out;
-  switch (settings.runtime()) {
-    case v1::RuntimeSettings::AUTO:
-      out.runtime = RuntimeSettings::Runtime::kAuto;
-      break;
-    case v1::RuntimeSettings::TORCH:
-      out.runtime = RuntimeSettings::Runtime::kTorch;
-      break;
-    case v1::RuntimeSettings::OPENVINO:
-      out.runtime = RuntimeSettings::Runtime::kOpenVino;
-      break;
-    default:
-      return InvalidField("runtime.runtime", "is none that this worker knows");
-  }
-  switch (settings.precision()) {
-    case v1::RuntimeSettings::FLOAT32:
-      out.precision = RuntimeSettings::Precision::kFloat32;
-      break;
-    case v1::RuntimeSettings::BFLOAT16:
-      out.precision = RuntimeSettings::Precision::kBfloat16;
-      break;
-    default:
-      return InvalidField("runtime.precision", "is none that this worker knows");
-  }
-  return out;
 }
 
 v1::LoadedModel ToProto(const ModelReport& report) {
@@ -99,12 +73,11 @@ class WorkerService::Impl final : public v1::WorkerService::CallbackService {
   Reactor* LoadModel(Context* context, const v1::LoadModelRequest* request,
                      v1::LoadedModel* response) override {
     return Answer(*context, "LoadModel", [&](const CallContext&) -> absl::Status {
-      ASSIGN_OR_RETURN(const RuntimeSettings settings, FromProto(request->runtime()));
-      ASSIGN_OR_RETURN(BatchPolicy batching, ParseBatching(request->runtime().batching(),
-                                                           models_.batching(), "runtime.batching"));
+      ASSIGN_OR_RETURN(ModelSettings settings,
+                       ParseModelSettings(request->runtime(), models_.batching(), "runtime"));
       ASSIGN_OR_RETURN(const ModelReport report,
                        models_.Load(request->deployment(), request->model_version(),
-                                    request->token(), settings, std::move(batching)));
+                                    request->token(), std::move(settings)));
       *response = ToProto(report);
       return absl::OkStatus();
     });

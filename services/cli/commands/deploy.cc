@@ -37,7 +37,10 @@ std::string UpperCase(std::string text) {
 void PrintFacts(const Session& session, const json& deployment) {
   const json facts = deployment.value("facts", json::object());
   if (facts.empty()) return;
-  session.out() << fmt::format("\nplatform  {}\n", TextOf(facts, "platform"));
+  session.out() << fmt::format(
+      "\nplatform  {}\nruns      {} at once a worker, each of up to {} rows on {} threads\n",
+      TextOf(facts, "platform"), NumberOf(facts, "instances"), NumberOf(facts, "maxRows"),
+      NumberOf(facts, "threads"));
   if (!facts.contains("precisionCheck")) return;
   const json& check = facts["precisionCheck"];
   session.out() << fmt::format(
@@ -83,6 +86,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     int replicas = 0;
     std::string runtime;
     std::string precision;
+    bool pinned = false;
     bool wait = false;
     std::string timeout = "2m";
   };
@@ -107,6 +111,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
         ->check(CLI::IsMember({"auto", "torch", "openvino"}));
     command.add_option("--precision", options->precision, "What it computes in; else float32")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
+    command.add_flag("--pinned", options->pinned,
+                     "Keep it in memory, also while nobody calls it and others need the room");
   };
   const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
     json body = json::object();
@@ -122,6 +128,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     if (chosen.replicas > 0) body["replicas"] = chosen.replicas;
     if (!chosen.runtime.empty()) body["runtime"]["runtime"] = UpperCase(chosen.runtime);
     if (!chosen.precision.empty()) body["runtime"]["precision"] = UpperCase(chosen.precision);
+    if (chosen.pinned) body["runtime"]["pinned"] = true;
     return body;
   };
   const auto finish = [&session, options](const Api& api, json made) -> absl::Status {

@@ -39,15 +39,30 @@ absl::Status BatchScheduler::Push(ModelQueue& queue, BatchCallPtr& call, absl::D
   return pushed;
 }
 
+absl::Duration BatchScheduler::Expire(absl::Duration now, std::vector<DroppedCall>& dropped) {
+  absl::Duration again = absl::InfiniteDuration();
+  for (ModelQueue* queue : queues_) {
+    queue->Expire(now, dropped);
+    again = std::min(again, queue->ExpiresAt());
+  }
+  DropEmptyQueues();
+  return again;
+}
+
+void BatchScheduler::Clear(ModelQueue& queue, const absl::Status& why,
+                           std::vector<DroppedCall>& dropped) {
+  queue.Clear(why, dropped);
+  DropEmptyQueues();
+}
+
 BatchScheduler::Turn BatchScheduler::Next(absl::Duration now) {
   Turn turn;
+  Expire(now, turn.dropped);
   while (turn.batch.calls.empty()) {
     turn.ask_again = absl::InfiniteDuration();
     ModelQueue* best = nullptr;
     for (ModelQueue* queue : queues_) {
-      queue->Expire(now, turn.dropped);
-      turn.ask_again = std::min(turn.ask_again, queue->ExpiresAt());
-      if (queue->empty() || !queue->may_start()) continue;
+      if (!queue->may_start()) continue;
       const absl::Duration ready = queue->ReadyAt(now);
       if (ready > now) {
         turn.ask_again = std::min(turn.ask_again, ready);

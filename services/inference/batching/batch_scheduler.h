@@ -35,6 +35,13 @@ class BatchScheduler {
   absl::Status Push(ModelQueue& queue, BatchCallPtr& call, absl::Duration now,
                     std::vector<DroppedCall>& dropped);
 
+  /// Ends the wait of calls that have waited too long, and says when to do so again. To be asked
+  /// also while no thread is free.
+  absl::Duration Expire(absl::Duration now, std::vector<DroppedCall>& dropped);
+
+  /// As ModelQueue::Clear.
+  void Clear(ModelQueue& queue, const absl::Status& why, std::vector<DroppedCall>& dropped);
+
   /// What a thread that is free is to do.
   struct Turn {
     /// To be told why, first.

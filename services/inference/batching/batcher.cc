@@ -23,6 +23,10 @@ absl::Duration DeadlineOf(const Batch& batch) {
   return deadline;
 }
 
+void Refuse(std::vector<DroppedCall> dropped) {
+  for (DroppedCall& one : dropped) one.call->Finish(std::move(one.why));
+}
+
 // The outputs of each call.
 absl::StatusOr<std::vector<TensorBatch>> RunTogether(const Batch& batch, const Clock& clock,
                                                      absl::Duration start, RunTimes& times) {
@@ -64,6 +68,7 @@ Batcher::Batcher(Options options, const Clock& clock)
   for (int i = 0; i < options.instances; ++i) {
     threads_.emplace_back([this](const std::stop_token& stop) { Serve(stop); });
   }
+  threads_.emplace_back([this](const std::stop_token& stop) { EndLongWaits(stop); });
 }
 
 Batcher::~Batcher() {
@@ -71,14 +76,17 @@ Batcher::~Batcher() {
   {
     MutexLock lock(mutex_);
     changed_.SignalAll();
+    expiry_changed_.SignalAll();
   }
   threads_.clear();
 }
 
-void Batcher::Submit(ModelQueue& queue, BatchCallPtr call) {
+bool Batcher::Submit(ModelQueue& queue, BatchCallPtr call) {
   BatchScheduler::Turn turn;
   absl::Status refused;
   bool wake = false;
+  bool expires_first = false;
+  bool waits_for_model = false;
   {
     MutexLock lock(mutex_);
     const absl::Duration now = clock_.Monotonic();
@@ -89,11 +97,46 @@ void Batcher::Submit(ModelQueue& queue, BatchCallPtr call) {
       // A thread that waits for this batch to fill looks by itself, at its time.
       const absl::Duration ready = queue.ReadyAt(now);
       wake = (ready <= now || ready < alarm_) && queue.may_start() && WakeOne();
+      expires_first = queue.ExpiresAt() < expiry_;
+      if (expires_first) expiry_ = queue.ExpiresAt();
+      waits_for_model = !queue.has_model();
     }
   }
   if (wake) changed_.Signal();
+  if (expires_first) expiry_changed_.Signal();
   if (!refused.ok()) call->Finish(refused);
   Do(std::move(turn));
+  return !waits_for_model;
+}
+
+std::shared_ptr<const LoadedModel> Batcher::TakeModel(ModelQueue& queue) {
+  MutexLock lock(mutex_);
+  return queue.TakeModel();
+}
+
+void Batcher::SetModel(ModelQueue& queue, std::shared_ptr<const LoadedModel> model) {
+  MutexLock lock(mutex_);
+  queue.SetModel(std::move(model), clock_.Monotonic());
+  if (WakeOne()) changed_.Signal();
+}
+
+void Batcher::Clear(ModelQueue& queue, const absl::Status& why) {
+  std::vector<DroppedCall> dropped;
+  {
+    MutexLock lock(mutex_);
+    scheduler_.Clear(queue, why, dropped);
+  }
+  Refuse(std::move(dropped));
+}
+
+bool Batcher::has_model(const ModelQueue& queue) const {
+  MutexLock lock(mutex_);
+  return queue.has_model();
+}
+
+absl::Duration Batcher::last_used(const ModelQueue& queue) const {
+  MutexLock lock(mutex_);
+  return queue.last_used();
 }
 
 bool Batcher::RunsHere(const ModelQueue& queue) const {
@@ -153,8 +196,27 @@ void Batcher::Serve(const std::stop_token& stop) {
   while (!stop.stop_requested()) Do(AwaitTurn(stop));
 }
 
+void Batcher::EndLongWaits(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::vector<DroppedCall> dropped;
+    {
+      MutexLock lock(mutex_);
+      const absl::Duration now = clock_.Monotonic();
+      expiry_ = scheduler_.Expire(now, dropped);
+      if (dropped.empty() && !stop.stop_requested()) {
+        if (expiry_ == absl::InfiniteDuration()) {
+          expiry_changed_.Wait(mutex_);
+        } else {
+          expiry_changed_.WaitFor(mutex_, absl::ToChronoNanoseconds(expiry_ - now));
+        }
+      }
+    }
+    Refuse(std::move(dropped));
+  }
+}
+
 void Batcher::Do(BatchScheduler::Turn turn) {
-  for (DroppedCall& one : turn.dropped) one.call->Finish(std::move(one.why));
+  Refuse(std::move(turn.dropped));
   if (turn.batch.queue != nullptr) RunBatch(std::move(turn.batch));
 }
 

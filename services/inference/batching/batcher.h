@@ -17,7 +17,8 @@ namespace slipway::worker {
 
 /// Runs models: a fixed number of instances, shared by all models so that the machine's cores are
 /// never contended for. Each has a thread that asks the BatchScheduler for a batch, runs it and
-/// answers its calls. Any thread may call.
+/// answers its calls; one more ends the wait of calls that wait too long, whatever those do. Any
+/// thread may call.
 ///
 /// A call whose model needs less time than waking a thread takes, runs on the thread that brings
 /// it where an instance is free and nothing else waits.
@@ -38,8 +39,18 @@ class Batcher {
   ~Batcher();
 
   /// Takes the call over and has it run, or refused: its Finish says which, perhaps before this
-  /// returns. The call keeps its queue alive.
-  void Submit(ModelQueue& queue, BatchCallPtr call);
+  /// returns. The call keeps its queue alive. False where the call waits for the queue to have a
+  /// model again.
+  bool Submit(ModelQueue& queue, BatchCallPtr call);
+
+  /// See ModelQueue. What is given up is the caller's to free, under no lock.
+  std::shared_ptr<const LoadedModel> TakeModel(ModelQueue& queue);
+  /// The calls that wait are run.
+  void SetModel(ModelQueue& queue, std::shared_ptr<const LoadedModel> model);
+  /// Refuses all calls that wait.
+  void Clear(ModelQueue& queue, const absl::Status& why);
+  bool has_model(const ModelQueue& queue) const;
+  absl::Duration last_used(const ModelQueue& queue) const;
 
   /// See ModelQueue.
   void HoldUntil(ModelQueue& queue, size_t calls);
@@ -47,6 +58,7 @@ class Batcher {
 
  private:
   void Serve(const std::stop_token& stop);
+  void EndLongWaits(const std::stop_token& stop);
   BatchScheduler::Turn AwaitTurn(const std::stop_token& stop);
   /// What is to be done now, with an instance taken for the batch in it.
   BatchScheduler::Turn TakeTurn(absl::Duration now) REQUIRES(mutex_);
@@ -68,6 +80,9 @@ class Batcher {
   int sleeping_ GUARDED_BY(mutex_) = 0;
   int woken_ GUARDED_BY(mutex_) = 0;
   absl::Duration alarm_ GUARDED_BY(mutex_) = absl::InfiniteDuration();
+  // When EndLongWaits() looks by itself, and what tells it that this is too late.
+  absl::Duration expiry_ GUARDED_BY(mutex_) = absl::InfiniteDuration();
+  CondVar expiry_changed_;
 
   std::vector<std::jthread> threads_;
 };

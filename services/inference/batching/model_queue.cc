@@ -35,17 +35,19 @@ absl::Status Gone() { return absl::CancelledError("the caller has gone"); }
 }  // namespace
 
 ModelQueue::ModelQueue(BatchPolicy policy, std::string tenant,
-                       std::shared_ptr<const LoadedModel> model)
+                       std::shared_ptr<const LoadedModel> model, absl::Duration now)
     : policy_(std::move(policy)),
       tenant_(std::move(tenant)),
       model_(std::move(model)),
+      reads_inputs_(model_ != nullptr),
       batches_(policy_.max_rows > 1 && (model_ == nullptr || TakesBatches(model_->signature()))),
       shapes_differ_(model_ != nullptr && HasFreeShapes(model_->signature())),
-      levels_(policy_.queues.size()) {}
+      levels_(policy_.queues.size()),
+      newest_(now) {}
 
 void ModelQueue::Describe(BatchCall& call) const {
   call.priority = std::clamp(call.priority, 0, static_cast<int>(levels_.size()) - 1);
-  if (model_ == nullptr) return;
+  if (!reads_inputs_) return;
   call.single = !batches_;
   if (!batches_) return;
   call.rows = call.inputs()[0].shape()[0];
@@ -78,12 +80,11 @@ absl::Status ModelQueue::Push(BatchCallPtr& call, absl::Duration now,
   }
   Level& level = levels_[static_cast<size_t>(call->priority)];
   const size_t limit = policy_.queues[static_cast<size_t>(call->priority)].max_calls;
-  if (level.size() >= limit && now - swept_ >= kSweepPause) {
-    swept_ = now;
-    Sweep(level.line, now, dropped);
-    Sweep(level.delayed, now, dropped);
+  const auto is_full = [&] { return level.line.size() + level.delayed.size() >= limit; };
+  if (is_full() && now - swept_ >= kSweepPause) {
+    Sweep(now, dropped);
   }
-  if (level.size() >= limit) {
+  if (is_full()) {
     return absl::UnavailableError(
         fmt::format("the model's queue is full: {} calls wait, try again later", limit));
   }
@@ -97,6 +98,7 @@ void ModelQueue::Added(const BatchCall& call) {
   ++waiting_;
   rows_waiting_ += call.rows;
   levels_[static_cast<size_t>(call.priority)].rows += call.rows;
+  earliest_deadline_ = std::min(earliest_deadline_, call.deadline);
 }
 
 void ModelQueue::Removed(const BatchCall& call) {
@@ -110,19 +112,29 @@ void ModelQueue::Drop(BatchCallPtr call, absl::Status why, std::vector<DroppedCa
   dropped.push_back({std::move(call), std::move(why)});
 }
 
-void ModelQueue::Sweep(Line& line, absl::Duration now, std::vector<DroppedCall>& dropped) {
-  std::erase_if(line, [&](BatchCallPtr& call) {
-    const bool late = now >= call->deadline;
-    if (!late && !call->Abandoned()) return false;
-    Drop(std::move(call), late ? Late() : Gone(), dropped);
-    return true;
-  });
+void ModelQueue::Sweep(absl::Duration now, std::vector<DroppedCall>& dropped) {
+  swept_ = now;
+  earliest_deadline_ = absl::InfiniteDuration();
+  for (Level& level : levels_) {
+    for (Line* line : level.lines()) {
+      std::erase_if(*line, [&](BatchCallPtr& call) {
+        const bool late = now >= call->deadline;
+        if (late || call->Abandoned()) {
+          Drop(std::move(call), late ? Late() : Gone(), dropped);
+          return true;
+        }
+        earliest_deadline_ = std::min(earliest_deadline_, call->deadline);
+        return false;
+      });
+    }
+  }
 }
 
 const BatchCall* ModelQueue::First() const {
   for (const Level& level : levels_) {
-    if (!level.line.empty()) return level.line.front().get();
-    if (!level.delayed.empty()) return level.delayed.front().get();
+    for (const Line* line : level.lines()) {
+      if (!line->empty()) return line->front().get();
+    }
   }
   return nullptr;
 }
@@ -130,7 +142,7 @@ const BatchCall* ModelQueue::First() const {
 absl::Duration ModelQueue::oldest() const {
   absl::Duration oldest = absl::InfiniteDuration();
   for (const Level& level : levels_) {
-    for (const Line* line : {&level.line, &level.delayed}) {
+    for (const Line* line : level.lines()) {
       if (!line->empty()) oldest = std::min(oldest, line->front()->arrived);
     }
   }
@@ -143,7 +155,7 @@ int64_t ModelQueue::RowsOfFirst(int64_t enough) const {
   if (!shapes_differ_) return std::min(rows_waiting_, enough);
   int64_t rows = 0;
   for (const Level& level : levels_) {
-    for (const Line* line : {&level.line, &level.delayed}) {
+    for (const Line* line : level.lines()) {
       for (const BatchCallPtr& call : *line) {
         if (!call->single && call->shape == first.shape) rows += call->rows;
         if (rows >= enough) return enough;
@@ -178,7 +190,8 @@ absl::Duration ModelQueue::ReadyAt(absl::Duration now) const {
 }
 
 absl::Duration ModelQueue::ExpiresAt() const {
-  absl::Duration first = absl::InfiniteDuration();
+  if (empty()) return absl::InfiniteDuration();
+  absl::Duration first = earliest_deadline_;
   for (size_t i = 0; i < levels_.size(); ++i) {
     if (levels_[i].line.empty()) continue;
     first = std::min(first, levels_[i].line.front()->arrived + policy_.queues[i].timeout);
@@ -187,6 +200,7 @@ absl::Duration ModelQueue::ExpiresAt() const {
 }
 
 void ModelQueue::Expire(absl::Duration now, std::vector<DroppedCall>& dropped) {
+  if (now >= earliest_deadline_) Sweep(now, dropped);
   for (size_t i = 0; i < levels_.size(); ++i) {
     Level& level = levels_[i];
     const QueuePolicy& queue = policy_.queues[i];
@@ -240,7 +254,7 @@ std::vector<BatchCallPtr> ModelQueue::Take(absl::Duration now, std::vector<Dropp
   Batch batch(empty() ? 0 : RowsToTake());
   bool more = true;
   for (Level& level : levels_) {
-    for (Line* line : {&level.line, &level.delayed}) {
+    for (Line* line : level.lines()) {
       // What joins or leaves is mostly at the front, where it costs nothing to take out.
       for (auto it = line->begin(); more && it != line->end();) {
         BatchCall& call = **it;
@@ -278,11 +292,32 @@ void ModelQueue::Ran(int64_t rows, absl::Duration took, absl::Duration now) {
   latency_.Observe(rows, took, now);
 }
 
+std::shared_ptr<const LoadedModel> ModelQueue::TakeModel() {
+  if (!has_model_ || !empty() || running_ > 0) return nullptr;
+  has_model_ = false;
+  return std::move(model_);
+}
+
+void ModelQueue::SetModel(std::shared_ptr<const LoadedModel> model, absl::Duration now) {
+  model_ = std::move(model);
+  has_model_ = true;
+  newest_ = std::max(newest_, now);
+}
+
+void ModelQueue::Clear(const absl::Status& why, std::vector<DroppedCall>& dropped) {
+  for (Level& level : levels_) {
+    for (Line* line : level.lines()) {
+      for (BatchCallPtr& call : *line) Drop(std::move(call), why, dropped);
+      line->clear();
+    }
+  }
+}
+
 void ModelQueue::PutBack(std::vector<BatchCallPtr> calls) {
   for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
     (*call)->single = true;
     Added(**call);
-    levels_[static_cast<size_t>((*call)->priority)].line.push_front(std::move(*call));
+    levels_[static_cast<size_t>((*call)->priority)].again.push_front(std::move(*call));
   }
 }
 

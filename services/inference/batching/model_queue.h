@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_INFERENCE_BATCHING_MODEL_QUEUE_H_
 #define SLIPWAY_SERVICES_INFERENCE_BATCHING_MODEL_QUEUE_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -33,8 +34,10 @@ struct DroppedCall {
 /// late. Calls of one priority and one shape run in their order.
 class ModelQueue {
  public:
-  /// `tenant` is whose time is used. `model` may be null where nothing is run (a test's).
-  ModelQueue(BatchPolicy policy, std::string tenant, std::shared_ptr<const LoadedModel> model);
+  /// `tenant` is whose time is used. `model` may be null where nothing is run (a test's). `now` is
+  /// when it came.
+  ModelQueue(BatchPolicy policy, std::string tenant, std::shared_ptr<const LoadedModel> model,
+             absl::Duration now = absl::ZeroDuration());
 
   /// Takes the call over, or gives up one: OK, or why this call cannot be served, and then it is
   /// still the caller's. What leaves the queue to make room goes to `dropped`.
@@ -49,9 +52,9 @@ class ModelQueue {
   /// the deadline of the first call.
   absl::Duration ReadyAt(absl::Duration now) const;
 
-  /// Moves or drops what has waited past its queue's timeout.
+  /// Drops what is past its deadline; moves or drops what has waited past its queue's timeout.
   void Expire(absl::Duration now, std::vector<DroppedCall>& dropped);
-  /// When Expire has something to do; infinite: never.
+  /// When Expire may have something to do; infinite: never.
   absl::Duration ExpiresAt() const;
 
   /// The calls of the next batch; none where everything that waited had to be dropped.
@@ -68,6 +71,15 @@ class ModelQueue {
   /// Calls of a run that failed go first again, each alone.
   void PutBack(std::vector<BatchCallPtr> calls);
 
+  /// Gives the model up, from when on calls wait until there is one again; null, and nothing is
+  /// changed, where calls wait or run.
+  std::shared_ptr<const LoadedModel> TakeModel();
+  /// After TakeModel(). It has the same signature.
+  void SetModel(std::shared_ptr<const LoadedModel> model, absl::Duration now);
+  bool has_model() const { return has_model_; }
+  /// Drops all that wait.
+  void Clear(const absl::Status& why, std::vector<DroppedCall>& dropped);
+
   /// Nothing starts until `calls` calls wait. Once; makes tests deterministic.
   void HoldUntil(size_t calls) { hold_ = calls; }
 
@@ -75,28 +87,37 @@ class ModelQueue {
   size_t waiting() const { return waiting_; }
   /// When the call that has waited longest came. Not where it is empty.
   absl::Duration oldest() const;
+  /// When the last call came; before the first one, when the model did.
+  absl::Duration last_used() const { return newest_; }
   /// See LatencyModel.
   absl::Duration quickest() const { return latency_.Quickest(); }
   int running() const { return running_; }
-  bool may_start() const { return policy_.max_instances == 0 || running_ < policy_.max_instances; }
+  bool may_start() const {
+    return has_model_ && (policy_.max_instances == 0 || running_ < policy_.max_instances);
+  }
   absl::Duration Predict(int64_t rows, absl::Duration now) const {
     return latency_.Predict(rows, now);
   }
 
   const BatchPolicy& policy() const { return policy_; }
   const std::string& tenant() const { return tenant_; }
-  const std::shared_ptr<const LoadedModel>& model() const { return model_; }
+  /// What runs its batches, and stays as it is while one is under way.
+  const LoadedModel* model() const { return model_.get(); }
 
  private:
   using Line = std::deque<BatchCallPtr>;
   // The calls of one priority.
   struct Level {
+    // Those that were put back: their wait was over once.
+    Line again;
     Line line;
-    // Those that let the others go first; after all of `line`.
+    // Those that let the others go first.
     Line delayed;
-    // In both.
+    // In all of them.
     int64_t rows = 0;
-    size_t size() const { return line.size() + delayed.size(); }
+    // In the order in which they run.
+    std::array<Line*, 3> lines() { return {&again, &line, &delayed}; }
+    std::array<const Line*, 3> lines() const { return {&again, &line, &delayed}; }
   };
   class Batch;
 
@@ -107,14 +128,17 @@ class ModelQueue {
   int64_t RowsToTake() const;
   bool WouldBeLate(const BatchCall& call, absl::Duration now) const;
   /// Drops those that nobody waits for any more, and those that are late.
-  void Sweep(Line& line, absl::Duration now, std::vector<DroppedCall>& dropped);
+  void Sweep(absl::Duration now, std::vector<DroppedCall>& dropped);
   void Added(const BatchCall& call);
   void Removed(const BatchCall& call);
   void Drop(BatchCallPtr call, absl::Status why, std::vector<DroppedCall>& dropped);
 
   const BatchPolicy policy_;
   const std::string tenant_;
-  const std::shared_ptr<const LoadedModel> model_;
+  std::shared_ptr<const LoadedModel> model_;
+  bool has_model_ = true;
+  // False where the calls of a test say by themselves what they bring.
+  const bool reads_inputs_;
   const bool batches_;
   const bool shapes_differ_;
 
@@ -125,6 +149,8 @@ class ModelQueue {
   int64_t rows_running_ = 0;
   absl::Duration newest_;
   absl::Duration swept_ = -absl::InfiniteDuration();
+  // No call that waits has an earlier deadline.
+  absl::Duration earliest_deadline_ = absl::InfiniteDuration();
   size_t hold_ = 0;
   // Rows that were under way or waiting at once; forgets by and by.
   double crowd_ = 0;

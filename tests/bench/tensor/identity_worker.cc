@@ -26,8 +26,8 @@ int RunIdentityWorker(const std::string& address, const std::string& trust) {
   auto verifier = TokenVerifier::Create(trust, ServiceId::kWorker, clock);
   auto cache = BlobCache::Open({.folder = dir / "blobs"}, blobs);
   if (!verifier.ok() || !cache.ok()) return 1;
-  worker::LoadedModels models(*cache, runtime, metrics);
   worker::Batcher batcher({.instances = 1}, clock);
+  worker::LoadedModels models(*cache, runtime, batcher, metrics, {});
   const std::atomic<bool> ready = true;
   auto service =
       worker::InferenceService::Create(models, batcher, nullptr, ready, **verifier, metrics, clock);

@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,8 @@
 namespace slipway {
 namespace {
 
+using Stub = worker::v1::WorkerService::Stub;
+
 [[noreturn]] void Die(const std::string& what) {
   std::fprintf(stderr, "slipway-worker: %s\n", what.c_str());
   std::abort();
@@ -21,19 +24,47 @@ namespace {
 
 }  // namespace
 
+class WorkerProcess::Controller {
+ public:
+  Controller(const TestTrust& trust, const std::string& worker)
+      : trust_(trust),
+        stub_(worker::v1::WorkerService::NewStub(*OpenChannel({.address = worker, .tls = {}}))) {}
+
+  // Calls a method, and aborts where that fails.
+  template <class Request, class Response>
+  Response Call(grpc::Status (worker::v1::WorkerService::Stub::*method)(grpc::ClientContext*,
+                                                                        const Request&, Response*),
+                const Request& request) {
+    Principal controller;
+    controller.caller = ServiceId::kController;
+    const std::string token = trust_.Token(controller, ServiceId::kWorker);
+    grpc::ClientContext context;
+    PrepareContext(context, {.token = token, .wait_for_ready = true});
+    Response response;
+    const grpc::Status status = ((*stub_).*method)(&context, request, &response);
+    if (!status.ok()) Die(status.error_message());
+    return response;
+  }
+
+ private:
+  const TestTrust& trust_;
+  const std::unique_ptr<worker::v1::WorkerService::Stub> stub_;
+};
+
 WorkerProcess::WorkerProcess(ProcessLauncher& launcher, const TestTrust& trust,
                              const Options& options)
     : trust_(trust), registry_(trust), address_("unix:" + (folder_ / "worker.sock")) {
-  std::vector<std::string> settings = {"listen=" + address_,
-                                       "admin_listen=unix:" + (folder_ / "worker-admin.sock"),
-                                       "registry=" + registry_.address(),
-                                       "trust_dir=" + trust.folder(),
-                                       "data_dir=" + (folder_ / "data"),
-                                       "log.level=warning"};
+  std::vector<std::string> settings = {
+      "listen=" + address_, "admin_listen=unix:" + (folder_ / "worker-admin.sock"),
+      "registry=" + registry_.address(), "trust_dir=" + trust.folder(),
+      "data_dir=" + (folder_ / "data"),
+      // Nothing is measured: tests and benchmarks are alike.
+      "threads=1", "log.level=warning"};
   settings.insert(settings.end(), options.settings.begin(), options.settings.end());
   auto process = LaunchProgram(launcher, "slipway-worker", settings, options.wrapper);
   if (!process.ok()) Die(process.status().ToString());
   process_ = *std::move(process);
+  controller_ = std::make_unique<Controller>(trust, address_);
 }
 
 WorkerProcess::~WorkerProcess() {
@@ -41,7 +72,7 @@ WorkerProcess::~WorkerProcess() {
   if (!process_->Wait(absl::Minutes(1)).ok()) process_->Kill();
 }
 
-void WorkerProcess::Load(const std::string& name, const TestArtifact& artifact) {
+int64_t WorkerProcess::Load(const std::string& name, const TestArtifact& artifact) {
   const std::string version = "tenants/acme/models/" + name + "/versions/1";
   Principal worker;
   worker.tenant = "acme";
@@ -51,21 +82,29 @@ void WorkerProcess::Load(const std::string& name, const TestArtifact& artifact) 
   request.set_deployment("tenants/acme/deployments/" + name);
   *request.mutable_model_version() = registry_.AddVersion(version, artifact);
   request.set_token(trust_.Token(worker, ServiceId::kNone));
-  Principal controller;
-  controller.caller = ServiceId::kController;
-  const std::string token = trust_.Token(controller, ServiceId::kWorker);
-  const auto stub =
-      worker::v1::WorkerService::NewStub(*OpenChannel({.address = address_, .tls = {}}));
   worker::v1::LoadedModel model;
   const auto loaded = [&] {
-    grpc::ClientContext context;
-    PrepareContext(context, {.token = token, .wait_for_ready = true});
-    const grpc::Status status = stub->LoadModel(&context, request, &model);
-    if (!status.ok()) Die("LoadModel: " + status.error_message());
+    model = controller_->Call(&Stub::LoadModel, request);
     return model.state() != worker::v1::LoadedModel::LOADING;
   };
   if (!Eventually(loaded)) Die("LoadModel: it takes too long");
   if (model.state() != worker::v1::LoadedModel::READY) Die("LoadModel: " + model.error());
+  return model.memory_bytes();
+}
+
+void WorkerProcess::Unload(const std::string& name) {
+  worker::v1::UnloadModelRequest request;
+  request.set_deployment("tenants/acme/deployments/" + name);
+  request.set_model_version("tenants/acme/models/" + name + "/versions/1");
+  controller_->Call(&Stub::UnloadModel, request);
+  const auto gone = [&] {
+    const auto list =
+        controller_->Call(&Stub::ListLoadedModels, worker::v1::ListLoadedModelsRequest());
+    return std::none_of(list.models().begin(), list.models().end(), [&](const auto& model) {
+      return model.deployment() == request.deployment();
+    });
+  };
+  if (!Eventually(gone)) Die("UnloadModel: it takes too long");
 }
 
 }  // namespace slipway

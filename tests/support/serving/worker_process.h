@@ -33,15 +33,21 @@ class WorkerProcess {
   int64_t pid() const { return process_->pid(); }
 
   /// Loads version 1 of tenant acme's model `name` for its deployment of that name, and waits
-  /// until it answers. Aborts where it cannot be loaded.
-  void Load(const std::string& name, const TestArtifact& artifact);
+  /// until it answers. What it takes in memory, in bytes. Aborts where it cannot be loaded.
+  int64_t Load(const std::string& name, const TestArtifact& artifact);
+  /// What Load(name) loaded; waits until it is gone.
+  void Unload(const std::string& name);
 
  private:
+  // The controller, as far as it is played here.
+  class Controller;
+
   const TestTrust& trust_;
   const TempDir folder_;
   FakeRegistryServer registry_;
   const std::string address_;
   std::unique_ptr<Process> process_;
+  std::unique_ptr<Controller> controller_;
 };
 
 }  // namespace slipway

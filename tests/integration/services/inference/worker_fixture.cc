@@ -23,8 +23,9 @@ void WorkerTest::StartWorker(ModelRuntime& runtime, int instances, size_t max_qu
   cache_ = std::make_unique<BlobCache>(*std::move(cache));
   BatchPolicy batching;
   batching.queues[0].max_calls = max_queue;
-  models_ = std::make_unique<LoadedModels>(*cache_, runtime, metrics_, /*loaders=*/2, batching);
   batcher_ = std::make_unique<Batcher>(Batcher::Options{.instances = instances}, clock);
+  models_ = std::make_unique<LoadedModels>(*cache_, runtime, *batcher_, metrics_,
+                                           LoadedModels::Options{.batching = batching});
   auto inference = InferenceService::Create(*models_, *batcher_, shared_memory ? &memory_ : nullptr,
                                             ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(inference.ok()) << inference.status();

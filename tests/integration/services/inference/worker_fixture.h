@@ -77,8 +77,8 @@ class WorkerTest : public testing::Test {
   std::unique_ptr<TokenVerifier> verifier_;
   std::unique_ptr<GrpcBlobClient> blobs_;
   std::unique_ptr<BlobCache> cache_;
-  std::unique_ptr<LoadedModels> models_;
   std::unique_ptr<Batcher> batcher_;
+  std::unique_ptr<LoadedModels> models_;
   std::unique_ptr<InferenceService> inference_service_;
   std::unique_ptr<WorkerService> worker_service_;
   std::unique_ptr<GrpcServer> server_;

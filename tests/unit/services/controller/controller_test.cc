@@ -166,6 +166,9 @@ TEST_F(ControllerTest, ADeploymentThatNothingServesYetHasARouteWithoutTargets) {
 TEST_F(ControllerTest, RefusesBadRequestsNamingTheField) {
   RuntimeSettings unknown;
   unknown.set_precision(static_cast<RuntimeSettings::Precision>(99));
+  RuntimeSettings senseless;
+  senseless.mutable_batching()->set_max_rows(4);
+  senseless.mutable_batching()->add_preferred_rows(8);
   const struct {
     std::string parent;
     std::string id;
@@ -192,6 +195,11 @@ TEST_F(ControllerTest, RefusesBadRequestsNamingTheField) {
       {"tenants/acme", "shoes", {kVersion1, "", -1}, "", "deployment.replicas"},
       {"tenants/acme", "shoes", {kVersion1}, std::string(129, 'x'), "request_id"},
       {"tenants/acme", "shoes", {kVersion1, "", 0, unknown}, "", "deployment.runtime.precision"},
+      {"tenants/acme",
+       "shoes",
+       {kVersion1, "", 0, senseless},
+       "",
+       "deployment.runtime.batching.preferred_rows[0]"},
   };
   for (const auto& row : rows) {
     const auto created =

@@ -289,17 +289,6 @@ TEST(ChooseOutputsTest, TakesCountsOfBothIntegerTypesAndNoOthers) {
   EXPECT_FALSE(ChooseOutputs(request, kSignature).ok());
 }
 
-// A model that is its signature.
-class SilentModel final : public LoadedModel {
- public:
-  std::string_view platform() const override { return "silent"; }
-  const Signature& signature() const override { return kSignature; }
-  int64_t memory_bytes() const override { return 0; }
-  absl::StatusOr<TensorBatch> Run(const TensorBatch&, absl::Time) const override {
-    return absl::UnimplementedError("silent");
-  }
-};
-
 class EncodeResponseTest : public testing::Test {
  protected:
   Metrics metrics_{"worker"};
@@ -309,8 +298,10 @@ class EncodeResponseTest : public testing::Test {
                            .version_name = "tenants/acme/models/cnn/versions/7",
                            .version_number = "7",
                            .platform = "fake",
+                           .parallelism = {},
                            .labels = {"boot", "sandal"},
-                           .model = std::make_shared<SilentModel>(),
+                           .signature = kSignature,
+                           .queue = nullptr,
                            .metrics = ModelMetrics(metrics_, "d", "v")};
   const TensorBatch outputs_ = {
       *Tensor::Make("scores", DataType::kFp32, {1, 3}, Buffer::Own(Bytes<float>({1, 3, 2})), ""),

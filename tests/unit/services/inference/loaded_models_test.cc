@@ -6,11 +6,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/services/inference/batching/fake_call.h"
 #include "tests/unit/services/inference/fakes.h"
 
 namespace slipway::worker {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using State = ModelReport::State;
 
@@ -32,13 +34,17 @@ class LoadedModelsTest : public testing::Test {
     auto cache = BlobCache::Open({.folder = dir_ / "blobs"}, source_);
     EXPECT_TRUE(cache.ok());
     cache_ = std::make_unique<BlobCache>(*std::move(cache));
-    models_ = std::make_unique<LoadedModels>(*cache_, runtime_, metrics_);
+    Start({});
   }
   ~LoadedModelsTest() override {
     runtime_.load_gate.Open();
     runtime_.run_gate.Open();
   }
 
+  void Start(LoadedModels::Options options) {
+    models_ =
+        std::make_unique<LoadedModels>(*cache_, runtime_, batcher_, metrics_, std::move(options));
+  }
   absl::Status Load(const slipway::registry::v1::ModelVersion& version) {
     return models_->Load(kShoes, version, "token").status();
   }
@@ -60,7 +66,7 @@ class LoadedModelsTest : public testing::Test {
     const Tensor input =
         *Tensor::Make("x", DataType::kFp32, {1, 2},
                       Buffer::Borrow({reinterpret_cast<const char*>(row), sizeof(row)}), "x");
-    const TensorBatch outputs = *handle->model->Run({input}, absl::InfiniteFuture());
+    const TensorBatch outputs = *handle->queue->model()->Run({input}, absl::InfiniteFuture());
     float sum = 0;
     std::memcpy(&sum, outputs[0].data().data(), sizeof(sum));
     return sum;
@@ -71,6 +77,7 @@ class LoadedModelsTest : public testing::Test {
   FakeRuntime runtime_;
   Metrics metrics_{"worker"};
   std::unique_ptr<BlobCache> cache_;
+  Batcher batcher_{{.instances = 1}, Clock::Real()};
   std::unique_ptr<LoadedModels> models_;
   const Principal acme_ = Caller("acme");
 };
@@ -221,6 +228,198 @@ TEST_F(LoadedModelsTest, RefusesWhatIsNoLoadNamingTheField) {
       field(kShoes, [](auto& v) { v.mutable_signature()->mutable_inputs(0)->set_datatype("F"); }),
       "model_version.signature.inputs[0].datatype");
   EXPECT_TRUE(models_->List().empty());
+}
+
+// Room for two models of FakeModel's 1000 bytes.
+class ModelMemoryTest : public LoadedModelsTest {
+ protected:
+  ModelMemoryTest() { Start({.max_bytes = 2500, .patience = absl::ZeroDuration()}); }
+
+  static std::string Deployment(int number) {
+    return "tenants/acme/deployments/d" + std::to_string(number);
+  }
+  // Version `number` for the deployment of that number: its bias is ten times that.
+  ModelReport LoadOne(int number, ModelSettings settings = {}) {
+    const auto version = FakeVersion(source_, number, std::to_string(10 * number));
+    EXPECT_TRUE(models_->Load(Deployment(number), version, "token", std::move(settings)).ok());
+    return Await(version.name());
+  }
+  ModelHandle Find(int number) { return *models_->Find(acme_, Deployment(number), ""); }
+  // Starts a call of it.
+  std::shared_ptr<CallFate> Call(int number, absl::Duration timeout = absl::InfiniteDuration()) {
+    static const float row[2] = {1, 2};
+    TensorBatch inputs = {
+        *Tensor::Make("x", DataType::kFp32, {1, 2},
+                      Buffer::Borrow({reinterpret_cast<const char*>(row), sizeof(row)}), "x")};
+    auto fate = std::make_shared<CallFate>();
+    auto call = std::make_unique<FakeCall>(fate, std::move(inputs), [this] {
+      MutexLock lock(mutex_);
+      ++finished_;
+      changed_.SignalAll();
+    });
+    call->arrived = Clock::Real().Monotonic();
+    call->deadline = call->arrived + timeout;
+    const ModelHandle model = Find(number);
+    if (!batcher_.Submit(*model->queue, std::move(call))) models_->LoadAgain(model);
+    return fate;
+  }
+  void AwaitFinished(int count) {
+    MutexLock lock(mutex_);
+    while (finished_ < count) changed_.Wait(mutex_);
+  }
+  // What the call gets; a call starts after the last one has ended.
+  absl::StatusOr<float> CallAndAwait(int number) {
+    const auto fate = Call(number);
+    AwaitFinished(++awaited_);
+    RETURN_IF_ERROR(fate->status);
+    float sum = 0;
+    std::memcpy(&sum, fate->answer.outputs[0].data().data(), sizeof(sum));
+    return sum;
+  }
+  // The numbers of the deployments whose models are in memory.
+  std::vector<int> InMemory() {
+    std::vector<int> numbers;
+    for (const ModelReport& report : models_->List()) {
+      if (report.memory_bytes > 0) numbers.push_back(static_cast<int>(report.version.number));
+    }
+    return numbers;
+  }
+
+  int awaited_ = 0;
+  Mutex mutex_;
+  CondVar changed_;
+  int finished_ GUARDED_BY(mutex_) = 0;
+};
+
+TEST_F(ModelMemoryTest, WhatWasCalledLongestAgoMakesRoomAndStaysReady) {
+  LoadOne(1);
+  LoadOne(2);
+  ASSERT_EQ(*CallAndAwait(1), 13);
+  LoadOne(3);
+  EXPECT_THAT(InMemory(), ElementsAre(1, 3));
+  EXPECT_EQ(Await(kVersion2).state, State::kReady);
+  EXPECT_EQ(*CallAndAwait(2), 23) << "its call brings it back";
+  EXPECT_THAT(InMemory(), ElementsAre(2, 3));
+  EXPECT_EQ(source_.downloads(), 3) << "from this machine's disk";
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr("slipway_worker_model_reloads_total{deployment=\"" + Deployment(2) +
+                        "\",model_version=\"" + kVersion2 + "\"} 1"));
+}
+
+TEST_F(ModelMemoryTest, CallsOfAModelThatIsNotInMemoryWaitForItTogether) {
+  for (const int number : {1, 2, 3}) LoadOne(number);
+  const int runs = runtime_.runs;
+  runtime_.load_gate.Close();
+  const auto first = Call(1);
+  runtime_.load_gate.AwaitWaiting(1);
+  const auto second = Call(1);
+  EXPECT_EQ(first->finished + second->finished, 0);
+  runtime_.load_gate.Open();
+  AwaitFinished(2);
+  EXPECT_TRUE(first->status.ok()) << first->status;
+  EXPECT_TRUE(second->status.ok()) << second->status;
+  EXPECT_LE(runtime_.runs - runs, LoadedModels::kWarmUpRuns + 2) << "loaded once";
+}
+
+TEST_F(ModelMemoryTest, ACallWaitsForItsModelUntilItsDeadlineOnly) {
+  for (const int number : {1, 2, 3}) LoadOne(number);
+  runtime_.load_gate.Close();
+  const auto call = Call(1, absl::Milliseconds(5));
+  AwaitFinished(1);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(call->status)) << call->status;
+}
+
+TEST_F(ModelMemoryTest, NoMoreCallsWaitForAModelThanItsQueueTakes) {
+  Start({.max_bytes = 1500});
+  LoadOne(1, {.batching = {.queues = {QueuePolicy{.max_calls = 1}}}});
+  LoadOne(2);
+  runtime_.load_gate.Close();
+  const auto first = Call(1);
+  const auto second = Call(1);
+  EXPECT_TRUE(absl::IsUnavailable(second->status)) << second->status;
+  runtime_.load_gate.Open();
+  AwaitFinished(2);
+  EXPECT_TRUE(first->status.ok()) << first->status;
+}
+
+TEST_F(ModelMemoryTest, AModelInUseStaysAndAnotherThatFindsNoRoomIsToldWhy) {
+  for (const int number : {1, 2, 3}) LoadOne(number);
+  ASSERT_THAT(InMemory(), ElementsAre(2, 3));
+  // One runs, one waits behind it.
+  runtime_.run_gate.Close();
+  const auto running = Call(2);
+  runtime_.run_gate.AwaitWaiting(1);
+  const auto waiting = Call(3);
+  const auto refused = Call(1);
+  AwaitFinished(1);
+  EXPECT_TRUE(absl::IsUnavailable(refused->status)) << refused->status;
+  EXPECT_THAT(std::string(refused->status.message()), HasSubstr("in use"));
+  EXPECT_THAT(InMemory(), ElementsAre(2, 3));
+  runtime_.run_gate.Open();
+  AwaitFinished(3);
+  EXPECT_TRUE(running->status.ok() && waiting->status.ok());
+  awaited_ = 3;
+  EXPECT_EQ(*CallAndAwait(1), 13) << "it is still ready";
+}
+
+TEST_F(ModelMemoryTest, APinnedModelStays) {
+  LoadOne(1, {.pinned = true});
+  LoadOne(2);
+  LoadOne(3);
+  EXPECT_THAT(InMemory(), ElementsAre(1, 3));
+}
+
+TEST_F(ModelMemoryTest, ALoadThatCanFindNoRoomFailsAndLeavesTheOthers) {
+  LoadOne(1, {.pinned = true});
+  LoadOne(2, {.pinned = true});
+  const ModelReport report = LoadOne(3);
+  EXPECT_EQ(report.state, State::kFailed);
+  EXPECT_EQ(report.error,
+            "it takes 1000 bytes, and pinned models 2000 of the 2500 that models may take here");
+  EXPECT_THAT(InMemory(), ElementsAre(1, 2));
+  EXPECT_EQ(*CallAndAwait(1), 13);
+}
+
+TEST_F(ModelMemoryTest, ALoadForACallThatFailsIsToldToItsCallersAndReported) {
+  for (const int number : {1, 2, 3}) LoadOne(number);
+  // From the disk and from the registry it comes spoilt.
+  const std::string digest = source_.Add("10");
+  source_.Spoil(digest, "11");
+  std::filesystem::remove_all(dir_ / "blobs");
+  const auto call = Call(1);
+  AwaitFinished(1);
+  EXPECT_TRUE(absl::IsUnavailable(call->status)) << call->status;
+  EXPECT_THAT(std::string(call->status.message()), HasSubstr("digest"));
+  EXPECT_EQ(Await(kVersion1).state, State::kFailed);
+  EXPECT_THAT(Await(kVersion1).error, HasSubstr("digest"));
+}
+
+TEST_F(ModelMemoryTest, UnloadingAModelEndsTheCallsThatWaitForIt) {
+  for (const int number : {1, 2, 3}) LoadOne(number);
+  runtime_.load_gate.Close();
+  const ModelHandle model = Find(1);
+  const auto call = Call(1);
+  runtime_.load_gate.AwaitWaiting(1);
+  ASSERT_TRUE(models_->Unload(Deployment(1), kVersion1).ok());
+  EXPECT_TRUE(absl::IsUnavailable(call->status)) << call->status;
+  // One that had found the model before.
+  auto late = std::make_shared<CallFate>();
+  const float row[2] = {1, 2};
+  const Tensor input =
+      *Tensor::Make("x", DataType::kFp32, {1, 2},
+                    Buffer::Borrow({reinterpret_cast<const char*>(row), sizeof(row)}), "x");
+  EXPECT_FALSE(
+      batcher_.Submit(*model->queue, std::make_unique<FakeCall>(late, TensorBatch{input})));
+  models_->LoadAgain(model);
+  EXPECT_TRUE(absl::IsUnavailable(late->status)) << late->status;
+}
+
+TEST_F(ModelMemoryTest, WhatNobodyCallsForLongLeavesMemoryToo) {
+  Start({.max_idle = absl::Milliseconds(4)});
+  LoadOne(1);
+  LoadOne(2, {.pinned = true});
+  while (InMemory() != std::vector<int>{2}) std::this_thread::yield();
+  EXPECT_EQ(*CallAndAwait(1), 13);
 }
 
 TEST_F(LoadedModelsTest, MeasuresWhatIsLoaded) {

@@ -12,20 +12,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-class SilentModel final : public LoadedModel {
- public:
-  std::string_view platform() const override { return "silent"; }
-  explicit SilentModel(Signature signature) : signature_(std::move(signature)) {}
-  const Signature& signature() const override { return signature_; }
-  int64_t memory_bytes() const override { return 4096; }
-  absl::StatusOr<TensorBatch> Run(const TensorBatch&, absl::Time) const override {
-    return absl::UnimplementedError("silent");
-  }
-
- private:
-  const Signature signature_;
-};
-
 class ModelCodecTest : public testing::Test {
  protected:
   std::unique_ptr<ServedModel> Serve(Signature signature) {
@@ -36,11 +22,14 @@ class ModelCodecTest : public testing::Test {
                         .version_name = "tenants/acme/models/cnn/versions/7",
                         .version_number = "7",
                         .platform = "fake",
+                        .parallelism = {.instances = 3, .threads = 2},
                         .labels = {},
-                        .model = std::make_shared<SilentModel>(std::move(signature)),
+                        .signature = std::move(signature),
+                        .queue = std::make_unique<ModelQueue>(policy_, "acme", nullptr),
                         .metrics = ModelMetrics(metrics_, "d", "v")});
   }
   Metrics metrics_{"worker"};
+  BatchPolicy policy_;
 };
 
 TEST_F(ModelCodecTest, AConfigsDimensionsLeaveTheBatchOut) {
@@ -57,10 +46,35 @@ TEST_F(ModelCodecTest, AConfigsDimensionsLeaveTheBatchOut) {
   EXPECT_TRUE(config.has_model_transaction_policy());
 }
 
+TEST_F(ModelCodecTest, AConfigSaysHowCallsRun) {
+  policy_ = {
+      .max_rows = 16,
+      .preferred_rows = {4, 8},
+      .max_delay = absl::Milliseconds(2),
+      .queues = {QueuePolicy{.max_calls = 7}, QueuePolicy{.timeout = absl::Milliseconds(5),
+                                                          .action = QueuePolicy::Action::kDelay}},
+      .default_priority = 1};
+  inference::ModelConfig config;
+  EncodeConfig(*Serve({{{"x", DataType::kFp32, {-1}}}, {{"y", DataType::kFp32, {-1}}}}), config);
+  EXPECT_EQ(config.instance_group(0).count(), 3);
+  EXPECT_EQ(config.parameters().at("threads").string_value(), "2");
+  EXPECT_EQ(config.parameters().at("max_rows").string_value(), "16");
+  const inference::ModelDynamicBatching& batching = config.dynamic_batching();
+  EXPECT_THAT(batching.preferred_batch_size(), ElementsAre(4, 8));
+  EXPECT_EQ(batching.max_queue_delay_microseconds(), 2000u);
+  EXPECT_EQ(batching.priority_levels(), 2u);
+  EXPECT_EQ(batching.default_priority_level(), 2u);
+  EXPECT_EQ(batching.priority_queue_policy().at(1).max_queue_size(), 7u);
+  EXPECT_EQ(batching.priority_queue_policy().at(2).default_timeout_microseconds(), 5000u);
+  EXPECT_EQ(batching.priority_queue_policy().at(2).timeout_action(),
+            inference::ModelQueuePolicy::DELAY);
+}
+
 TEST_F(ModelCodecTest, AModelWithoutABatchSaysSo) {
   inference::ModelConfig config;
   EncodeConfig(*Serve({{{"x", DataType::kFp32, {2, 3}}}, {{"y", DataType::kFp32, {-1}}}}), config);
   EXPECT_EQ(config.max_batch_size(), 0);
+  EXPECT_FALSE(config.has_dynamic_batching());
   EXPECT_THAT(config.input(0).dims(), ElementsAre(2, 3));
   EXPECT_THAT(config.output(0).dims(), ElementsAre(-1));
 }
@@ -78,6 +92,7 @@ TEST_F(ModelCodecTest, EachDatatypeHasItsOwnName) {
 
 TEST_F(ModelCodecTest, StatisticsAddUp) {
   const auto model = Serve({{{"x", DataType::kFp32, {-1}}}, {}});
+  model->metrics.SetLoadedBytes(4096);
   model->metrics.RecordRun(8, {absl::ZeroDuration(), absl::Microseconds(5), absl::ZeroDuration()});
   const CallTimes times = {.input = absl::Microseconds(1),
                            .queue = absl::Microseconds(2),

@@ -131,6 +131,7 @@ class Simulation {
       const absl::Duration arrival = now_ + Ms(std::exponential_distribution<>(Load())(random_));
       RunUntil(arrival);
       Arrive();
+      EndLongWaits();
       StartWhatIsReady();
     }
     RunUntil(absl::InfiniteDuration());
@@ -224,6 +225,20 @@ class Simulation {
     }
   }
 
+  // Also while no instance is free.
+  void EndLongWaits() {
+    std::vector<DroppedCall> dropped;
+    expiry_ = scheduler_.Expire(now_, dropped);
+    EndAll(dropped);
+    for (const Call& call : calls_) {
+      if (!call.waits) continue;
+      EXPECT_LT(now_, call.deadline) << "waits past its deadline";
+      if (QueueOf(call).action == QueuePolicy::Action::kReject && !call.again) {
+        EXPECT_LT(now_ - call.arrived, QueueOf(call).timeout) << "waits past its timeout";
+      }
+    }
+  }
+
   void StartWhatIsReady() {
     while (running_.size() < static_cast<size_t>(instances_)) {
       BatchScheduler::Turn turn = scheduler_.Next(now_);
@@ -298,7 +313,7 @@ class Simulation {
 
   void RunUntil(absl::Duration time) {
     for (;;) {
-      absl::Duration next = std::min(time, ask_again_);
+      absl::Duration next = std::min({time, ask_again_, expiry_});
       for (const Running& running : running_) next = std::min(next, running.ends);
       if (next == absl::InfiniteDuration()) return;
       now_ = std::max(now_, next);
@@ -312,6 +327,7 @@ class Simulation {
         running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
         Finish(std::move(done));
       }
+      EndLongWaits();
       StartWhatIsReady();
     }
   }
@@ -335,6 +351,7 @@ class Simulation {
   int instances_ = 1;
   absl::Duration now_;
   absl::Duration ask_again_ = absl::InfiniteDuration();
+  absl::Duration expiry_ = absl::InfiniteDuration();
   BatchScheduler scheduler_{{{"tenant0", 2}}};
   std::vector<std::unique_ptr<ModelQueue>> models_;
   std::vector<Call> calls_;

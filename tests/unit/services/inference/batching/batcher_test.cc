@@ -76,7 +76,8 @@ class BatcherTest : public testing::Test {
     batcher_ = std::make_unique<Batcher>(Batcher::Options{.instances = instances}, clock);
     clock_ = &clock;
   }
-  std::shared_ptr<CallFate> Submit(const std::vector<float>& rows) {
+  std::shared_ptr<CallFate> Submit(const std::vector<float>& rows, int priority = 0,
+                                   absl::Duration timeout = absl::InfiniteDuration()) {
     auto fate = std::make_shared<CallFate>();
     auto call = std::make_unique<FakeCall>(fate, Input(rows), [this] {
       MutexLock lock(mutex_);
@@ -85,6 +86,8 @@ class BatcherTest : public testing::Test {
       changed_.SignalAll();
     });
     call->arrived = clock_->Monotonic();
+    call->deadline = call->arrived + timeout;
+    call->priority = priority;
     batcher_->Submit(*queue_, std::move(call));
     return fate;
   }
@@ -170,6 +173,22 @@ TEST_F(BatcherTest, AFullQueueAnswersAtOnce) {
   const auto refused = Submit({3});
   EXPECT_TRUE(absl::IsUnavailable(refused->status)) << refused->status;
   batcher_->HoldUntil(*queue_, 0);
+  AwaitFinished(3);
+}
+
+TEST_F(BatcherTest, ACallThatWaitsTooLongIsToldSoWhileAllInstancesAreBusy) {
+  Start(1, Clock::Real(),
+        {.queues = {QueuePolicy{}, QueuePolicy{.timeout = absl::Milliseconds(1)}}});
+  model_->gate.Close();
+  Submit({1});
+  model_->gate.AwaitWaiting(1);
+  const auto late = Submit({2}, /*priority=*/0, absl::Milliseconds(1));
+  AwaitFinished(1);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late->status)) << late->status;
+  const auto impatient = Submit({3}, /*priority=*/1);
+  AwaitFinished(2);
+  EXPECT_TRUE(absl::IsUnavailable(impatient->status)) << impatient->status;
+  model_->gate.Open();
   AwaitFinished(3);
 }
 

@@ -1,0 +1,96 @@
+#include "common/runtime_settings/runtime_settings.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "fmt/format.h"
+
+namespace slipway {
+namespace {
+
+using worker::v1::Batching;
+using worker::v1::RuntimeSettings;
+
+constexpr int64_t kMostRows = 65536;
+constexpr int64_t kMostCalls = 1'000'000;
+constexpr int64_t kMostInstances = 1024;
+constexpr int kMostPriorities = 16;
+constexpr absl::Duration kLongestDelay = absl::Minutes(1);
+constexpr absl::Duration kLongestTimeout = absl::Hours(24);
+
+absl::Status CheckRange(const std::string& field, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return absl::OkStatus();
+  return InvalidField(field, fmt::format("must be from {} to {}, got {}", least, most, value));
+}
+
+absl::Status CheckRange(const std::string& field, const google::protobuf::Duration& value,
+                        absl::Duration least, absl::Duration most) {
+  const absl::Duration duration = ToDuration(value);
+  if (duration >= least && duration <= most) return absl::OkStatus();
+  return InvalidField(field,
+                      fmt::format("must be from {} to {}, got {}", absl::FormatDuration(least),
+                                  absl::FormatDuration(most), absl::FormatDuration(duration)));
+}
+
+absl::Status CheckQueue(const Batching::Queue& queue, const std::string& field) {
+  RETURN_IF_ERROR(CheckRange(field + ".max_calls", queue.max_calls(), 0, kMostCalls));
+  if (queue.has_timeout()) {
+    RETURN_IF_ERROR(
+        CheckRange(field + ".timeout", queue.timeout(), absl::Microseconds(1), kLongestTimeout));
+  }
+  if (!Batching::Queue::Action_IsValid(queue.action())) {
+    return InvalidField(field + ".action", "is none that there is");
+  }
+  if (queue.action() == Batching::Queue::DELAY && !queue.has_timeout()) {
+    return InvalidField(field + ".action", "DELAY needs a timeout after which it is taken");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBatching(const Batching& batching, const std::string& field) {
+  RETURN_IF_ERROR(CheckRange(field + ".max_rows", batching.max_rows(), 0, kMostRows));
+  const int64_t most = batching.max_rows() == 0 ? kMostRows : batching.max_rows();
+  int64_t last = 0;
+  for (int i = 0; i < batching.preferred_rows_size(); ++i) {
+    const int64_t rows = batching.preferred_rows(i);
+    const std::string at = fmt::format("{}.preferred_rows[{}]", field, i);
+    if (rows <= last) {
+      return InvalidField(at, fmt::format("must be more than {}: sizes ascend", last));
+    }
+    RETURN_IF_ERROR(CheckRange(at, rows, 1, most));
+    last = rows;
+  }
+  if (batching.has_max_delay()) {
+    RETURN_IF_ERROR(CheckRange(field + ".max_delay", batching.max_delay(), absl::ZeroDuration(),
+                               kLongestDelay));
+  }
+  RETURN_IF_ERROR(
+      CheckRange(field + ".max_instances", batching.max_instances(), 0, kMostInstances));
+  if (batching.queues_size() > kMostPriorities) {
+    return InvalidField(field + ".queues", fmt::format("must be at most {}", kMostPriorities));
+  }
+  for (int i = 0; i < batching.queues_size(); ++i) {
+    RETURN_IF_ERROR(CheckQueue(batching.queues(i), fmt::format("{}.queues[{}]", field, i)));
+  }
+  return CheckRange(field + ".default_priority", batching.default_priority(), 0,
+                    std::max(1, batching.queues_size()));
+}
+
+}  // namespace
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+absl::Status CheckRuntimeSettings(const RuntimeSettings& settings, std::string_view field) {
+  if (!RuntimeSettings::Runtime_IsValid(settings.runtime())) {
+    return InvalidField(fmt::format("{}.runtime", field), "is none that there is");
+  }
+  if (!RuntimeSettings::Precision_IsValid(settings.precision())) {
+    return InvalidField(fmt::format("{}.precision", field), "is none that there is");
+  }
+  return CheckBatching(settings.batching(), fmt::format("{}.batching", field));
+}
+
+}  // namespace slipway

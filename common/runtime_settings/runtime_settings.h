@@ -1,0 +1,22 @@
+#ifndef SLIPWAY_COMMON_RUNTIME_SETTINGS_RUNTIME_SETTINGS_H_
+#define SLIPWAY_COMMON_RUNTIME_SETTINGS_RUNTIME_SETTINGS_H_
+
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "common/status/status.h"
+#include "google/protobuf/duration.pb.h"
+#include "slipway/worker/v1/worker.pb.h"
+
+namespace slipway {
+
+/// Do the settings make sense, whichever machine they are for? The controller asks before it keeps
+/// them, and a worker before it loads. Errors: InvalidField below `field` ("deployment.runtime").
+absl::Status CheckRuntimeSettings(const worker::v1::RuntimeSettings& settings,
+                                  std::string_view field);
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration);
+
+}  // namespace slipway
+
+#endif  // SLIPWAY_COMMON_RUNTIME_SETTINGS_RUNTIME_SETTINGS_H_

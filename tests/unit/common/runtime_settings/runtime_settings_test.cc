@@ -1,0 +1,81 @@
+#include "common/runtime_settings/runtime_settings.h"
+
+#include <functional>
+
+#include "gtest/gtest.h"
+
+namespace slipway {
+namespace {
+
+using worker::v1::Batching;
+using worker::v1::RuntimeSettings;
+
+TEST(RuntimeSettingsTest, NothingSaidIsFine) {
+  EXPECT_TRUE(CheckRuntimeSettings({}, "runtime").ok());
+}
+
+TEST(RuntimeSettingsTest, WhatMakesSenseIsFine) {
+  RuntimeSettings settings;
+  Batching& batching = *settings.mutable_batching();
+  batching.set_max_rows(16);
+  batching.add_preferred_rows(4);
+  batching.add_preferred_rows(16);
+  batching.mutable_max_delay()->set_nanos(2'000'000);
+  batching.set_max_instances(1);
+  batching.add_queues()->set_max_calls(10);
+  Batching::Queue& second = *batching.add_queues();
+  second.mutable_timeout()->set_seconds(5);
+  second.set_action(Batching::Queue::DELAY);
+  batching.set_default_priority(2);
+  EXPECT_TRUE(CheckRuntimeSettings(settings, "runtime").ok());
+}
+
+TEST(RuntimeSettingsTest, WhatMakesNoneIsRefusedNamingTheField) {
+  const auto field = [](const std::function<void(RuntimeSettings&)>& change) {
+    RuntimeSettings settings;
+    settings.mutable_batching()->set_max_rows(8);
+    change(settings);
+    return FieldOf(CheckRuntimeSettings(settings, "runtime"));
+  };
+  const auto below = [&](const std::function<void(Batching&)>& change) {
+    return field([&](RuntimeSettings& settings) { change(*settings.mutable_batching()); });
+  };
+  EXPECT_EQ(field([](auto& s) { s.set_runtime(static_cast<RuntimeSettings::Runtime>(9)); }),
+            "runtime.runtime");
+  EXPECT_EQ(field([](auto& s) { s.set_precision(static_cast<RuntimeSettings::Precision>(9)); }),
+            "runtime.precision");
+  EXPECT_EQ(below([](auto& b) { b.set_max_rows(-1); }), "runtime.batching.max_rows");
+  EXPECT_EQ(below([](auto& b) { b.set_max_rows(65537); }), "runtime.batching.max_rows");
+  EXPECT_EQ(below([](auto& b) { b.add_preferred_rows(9); }), "runtime.batching.preferred_rows[0]");
+  EXPECT_EQ(below([](auto& b) { b.add_preferred_rows(0); }), "runtime.batching.preferred_rows[0]");
+  EXPECT_EQ(below([](auto& b) {
+              b.add_preferred_rows(4);
+              b.add_preferred_rows(4);
+            }),
+            "runtime.batching.preferred_rows[1]");
+  EXPECT_EQ(below([](auto& b) { b.mutable_max_delay()->set_seconds(-1); }),
+            "runtime.batching.max_delay");
+  EXPECT_EQ(below([](auto& b) { b.mutable_max_delay()->set_seconds(61); }),
+            "runtime.batching.max_delay");
+  EXPECT_EQ(below([](auto& b) { b.set_max_instances(-1); }), "runtime.batching.max_instances");
+  EXPECT_EQ(below([](auto& b) {
+              for (int i = 0; i < 17; ++i) b.add_queues();
+            }),
+            "runtime.batching.queues");
+  EXPECT_EQ(below([](auto& b) { b.add_queues()->set_max_calls(-1); }),
+            "runtime.batching.queues[0].max_calls");
+  // It would refuse every call.
+  EXPECT_EQ(below([](auto& b) { b.add_queues()->mutable_timeout(); }),
+            "runtime.batching.queues[0].timeout");
+  EXPECT_EQ(
+      below([](auto& b) { b.add_queues()->set_action(static_cast<Batching::Queue::Action>(9)); }),
+      "runtime.batching.queues[0].action");
+  EXPECT_EQ(below([](auto& b) { b.add_queues()->set_action(Batching::Queue::DELAY); }),
+            "runtime.batching.queues[0].action");
+  EXPECT_EQ(below([](auto& b) { b.set_default_priority(2); }), "runtime.batching.default_priority");
+  EXPECT_EQ(below([](auto& b) { b.set_default_priority(-1); }),
+            "runtime.batching.default_priority");
+}
+
+}  // namespace
+}  // namespace slipway
