@@ -25,7 +25,7 @@ namespace slipway::http::grpc {
 /// A call waits (in waiting_) until the connection has room; is a stream of that connection; and
 /// ends, at which its `done` becomes due. Due ones run last in each turn, so that none runs inside
 /// a call of the user's or the session's.
-class Lane : public std::enable_shared_from_this<Lane>, private ClientConnection::Owner {
+class Lane final : public std::enable_shared_from_this<Lane>, private ClientConnection::Owner {
  public:
   Lane(std::shared_ptr<Channel::Shared> channel, std::shared_ptr<IoLoop> loop,
        std::unique_ptr<ClientTls> tls);

@@ -35,17 +35,23 @@ TEST(MutexTest, LetsOneThreadInAtATime) {
   EXPECT_EQ(counter.count, 40'000);
 }
 
+// Whether another thread gets it now.
+bool CanBeTakenElsewhere(Mutex& mutex) {
+  bool taken = false;
+  std::jthread([&] {
+    if (!mutex.TryLock()) return;
+    taken = true;
+    mutex.Unlock();
+  }).join();
+  return taken;
+}
+
 TEST(MutexTest, TryLockTakesAFreeMutexOnly) {
   Mutex mutex;
-  bool taken_elsewhere = true;
   {
     MutexLock lock(mutex);
-    std::jthread([&] {
-      taken_elsewhere = mutex.TryLock();
-      if (taken_elsewhere) mutex.Unlock();
-    }).join();
+    EXPECT_FALSE(CanBeTakenElsewhere(mutex));
   }
-  EXPECT_FALSE(taken_elsewhere);
   const bool taken = mutex.TryLock();
   EXPECT_TRUE(taken);
   if (taken) mutex.Unlock();
@@ -116,12 +122,7 @@ TEST(CondVarTest, WaitForHoldsTheMutexAgainAfterwards) {
   CondVar changed;
   MutexLock lock(mutex);
   changed.WaitFor(mutex, nanoseconds(1));
-  bool taken_elsewhere = true;
-  std::jthread([&] {
-    taken_elsewhere = mutex.TryLock();
-    if (taken_elsewhere) mutex.Unlock();
-  }).join();
-  EXPECT_FALSE(taken_elsewhere);
+  EXPECT_FALSE(CanBeTakenElsewhere(mutex));
 }
 
 // "For ever" must not overflow into the past, which would make a waiting loop a spinning one.
