@@ -22,6 +22,11 @@ struct Address {
   std::string ToString() const;
 };
 
+/// Makes the place for a Unix socket: its folder, with mode 0700 where it is absent, without the
+/// socket of a process that is dead. Errors: kFailedPrecondition (other users may enter the folder,
+/// or something else is at the path), kAlreadyExists (a process listens there).
+absl::Status PrepareSocket(const std::string& path);
+
 /// OK where calls to or on `address` are kept from others: by the socket's folder, or by TLS.
 absl::Status CheckTransport(const Address& address, const TlsFiles& tls);
 

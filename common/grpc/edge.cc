@@ -22,8 +22,7 @@ namespace {
 
 constexpr int kCodes = 17;  // OK to UNAUTHENTICATED
 
-// The one value of `key`, or "" where there is none, or more than one: then nobody can say which
-// of them counts.
+// The one value of `key`.
 std::string_view MetadataValue(const grpc::ServerContextBase& context, const char* key) {
   const auto [begin, end] = context.client_metadata().equal_range(key);
   if (begin == end || std::next(begin) != end) return "";
@@ -90,14 +89,25 @@ class ServiceEdge::Impl {
     std::abort();
   }
 
+  const std::string& service() const { return policy_.full_name; }
+
   absl::StatusOr<CallContext> Admit(const grpc::ServerContextBase& context, int index) {
+    CallHead head = {.token = MetadataValue(context, kTokenMetadata),
+                     .request_id = MetadataValue(context, kRequestIdMetadata)};
+    const auto deadline = context.deadline();
+    if (deadline != std::chrono::system_clock::time_point::max()) {
+      head.timeout = absl::FromChrono(deadline) - clock_.Now();
+    }
+    return Admit(head, index);
+  }
+
+  absl::StatusOr<CallContext> Admit(const CallHead& head, int index) {
     const absl::Duration start = clock_.Monotonic();
     const ServicePolicy::Method& method = policy_.methods[static_cast<size_t>(index)];
-    const std::string_view given_id = MetadataValue(context, kRequestIdMetadata);
-    std::string request_id = IsRequestId(given_id) ? std::string(given_id) : RandomHex(16);
+    std::string request_id =
+        IsRequestId(head.request_id) ? std::string(head.request_id) : RandomHex(16);
 
-    absl::StatusOr<std::shared_ptr<const Principal>> principal =
-        verifier_.Verify(MetadataValue(context, kTokenMetadata));
+    absl::StatusOr<std::shared_ptr<const Principal>> principal = verifier_.Verify(head.token);
     if (!principal.ok()) return Refuse(index, start, request_id, nullptr, principal.status());
     if (!method.Allows((*principal)->caller)) {
       return Refuse(index, start, request_id, principal->get(),
@@ -106,8 +116,7 @@ class ServiceEdge::Impl {
     }
     const Principal& who = **principal;
     return CallContext{
-        who,  std::move(request_id), DeadlineOf(context, method), *std::move(principal), index,
-        start};
+        who, std::move(request_id), DeadlineOf(head, method), *std::move(principal), index, start};
   }
 
   absl::Status Finish(const CallContext& call, const absl::Status& status) {
@@ -133,10 +142,8 @@ class ServiceEdge::Impl {
     std::array<std::atomic<prometheus::Counter*>, kCodes> calls{};
   };
 
-  absl::Time DeadlineOf(const grpc::ServerContextBase& context,
-                        const ServicePolicy::Method& method) const {
-    const auto deadline = context.deadline();
-    if (deadline != std::chrono::system_clock::time_point::max()) return absl::FromChrono(deadline);
+  absl::Time DeadlineOf(const CallHead& head, const ServicePolicy::Method& method) const {
+    if (head.timeout < absl::InfiniteDuration()) return clock_.Now() + head.timeout;
     return method.streams ? absl::InfiniteFuture() : clock_.Now() + kDefaultDeadline;
   }
 
@@ -233,31 +240,35 @@ absl::StatusOr<std::unique_ptr<ServiceEdge>> ServiceEdge::CreateWithPolicies(
       new ServiceEdge(std::make_unique<Impl>(std::move(policy), verifier, metrics, clock)));
 }
 
+const std::string& ServiceEdge::service() const { return impl_->service(); }
+
 int ServiceEdge::MethodIndex(std::string_view method) const { return impl_->MethodIndex(method); }
 
-absl::StatusOr<CallContext> ServiceEdge::Admit(const grpc::ServerContextBase& context, int method) {
-  return impl_->Admit(context, method);
+absl::StatusOr<CallContext> ServiceEdge::Admit(const CallHead& head, int method) {
+  return impl_->Admit(head, method);
 }
 
 absl::Status ServiceEdge::Report(const CallContext& call, const absl::Status& status) {
   return impl_->Report(call, status);
 }
 
-grpc::Status ServiceEdge::Finish(const CallContext& call, const absl::Status& status) {
-  return ToGrpcStatus(impl_->Finish(call, status));
+absl::Status ServiceEdge::Finish(const CallContext& call, const absl::Status& status) {
+  return impl_->Finish(call, status);
+}
+
+absl::Status ServiceEdge::Guarded(absl::FunctionRef<absl::Status()> handler) {
+  try {
+    return handler();
+  } catch (const std::exception& error) {
+    return absl::InternalError(fmt::format("an exception got away: {}", error.what()));
+  }
 }
 
 grpc::Status ServiceEdge::Call(grpc::ServerContextBase& context, std::string_view method,
                                absl::FunctionRef<absl::Status(const CallContext&)> handler) {
-  const absl::StatusOr<CallContext> call = Admit(context, MethodIndex(method));
+  const absl::StatusOr<CallContext> call = impl_->Admit(context, MethodIndex(method));
   if (!call.ok()) return ToGrpcStatus(call.status());
-  absl::Status status;
-  try {
-    status = handler(*call);
-  } catch (const std::exception& error) {
-    status = absl::InternalError(fmt::format("an exception got away: {}", error.what()));
-  }
-  return Finish(*call, status);
+  return ToGrpcStatus(Finish(*call, Guarded([&] { return handler(*call); })));
 }
 
 }  // namespace slipway

@@ -40,6 +40,16 @@ struct CallContext {
   absl::Duration start;
 };
 
+/// What a call says of itself, whatever library brought it.
+struct CallHead {
+  /// The metadata kTokenMetadata and kRequestIdMetadata; "" where there is none, or more than one:
+  /// then nobody can say which of them counts.
+  std::string_view token;
+  std::string_view request_id;
+  /// How long the caller waits; infinite where it does not say.
+  absl::Duration timeout = absl::InfiniteDuration();
+};
+
 /// Which services may call a method, for protos that are not ours and declare nothing.
 struct MethodPolicy {
   std::string_view method;  // "ModelInfer"
@@ -61,8 +71,8 @@ struct MethodPolicy {
 ///       });
 ///     }
 ///
-/// A callback handler calls Admit() first and Finish() last, with the method's index, looked up
-/// once by MethodIndex().
+/// A handler that ends its calls later (Service, in service.h) calls Admit() first and Finish()
+/// last, with the method's index, looked up once by MethodIndex().
 ///
 /// Metrics: slipway_<service>_grpc_calls_total{method,code} and
 /// slipway_<service>_grpc_call_duration_seconds{method}.
@@ -90,26 +100,32 @@ class ServiceEdge {
 
   ~ServiceEdge();
 
-  /// Admits, runs `handler`, finishes. An exception out of the handler becomes kInternal. What
-  /// goes wrong inside (kInternal, kUnknown, kDataLoss) is told to the log; the caller only gets
-  /// the request id to look for. `method` is the short name; one that the service does not have
-  /// aborts.
+  /// Admits, runs `handler`, finishes. `method` is the short name; one that the service does not
+  /// have aborts.
   grpc::Status Call(grpc::ServerContextBase& context, std::string_view method,
                     absl::FunctionRef<absl::Status(const CallContext&)> handler);
+
+  /// "inference.GRPCInferenceService"
+  const std::string& service() const;
 
   /// The method's place in the descriptor; aborts for a name that the service does not have.
   int MethodIndex(std::string_view method) const;
 
   /// Who calls, or why not: kUnauthenticated, kPermissionDenied. A refused call is over: it is
-  /// counted and logged here, and the caller finishes it with ToGrpcStatus.
-  absl::StatusOr<CallContext> Admit(const grpc::ServerContextBase& context, int method);
+  /// counted and logged here.
+  absl::StatusOr<CallContext> Admit(const CallHead& head, int method);
 
   /// What went wrong with a part of a call that goes on (a message of a stream): logs it, and
-  /// returns the status as the caller may see it.
+  /// returns the status as the caller may see it. What goes wrong inside (kInternal, kUnknown,
+  /// kDataLoss) is told to the log; the caller only gets the request id to look for.
   absl::Status Report(const CallContext& call, const absl::Status& status);
 
-  /// Ends a call that was admitted: counts, logs a failure, and makes the status to send.
-  grpc::Status Finish(const CallContext& call, const absl::Status& status);
+  /// Ends a call that was admitted: counts, logs a failure, and returns the status as the caller
+  /// may see it.
+  absl::Status Finish(const CallContext& call, const absl::Status& status);
+
+  /// What `handler` returns; an exception out of it is kInternal.
+  static absl::Status Guarded(absl::FunctionRef<absl::Status()> handler);
 
  private:
   class Impl;

@@ -10,6 +10,7 @@ namespace {
 ServicePolicy EmptyPolicy(const google::protobuf::ServiceDescriptor& service) {
   ServicePolicy policy;
   policy.service = service.name();
+  policy.full_name = service.full_name();
   for (int i = 0; i < service.method_count(); ++i) {
     const auto* method = service.method(i);
     policy.methods.push_back(

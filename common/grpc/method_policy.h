@@ -22,7 +22,8 @@ struct ServicePolicy {
       return (callers >> static_cast<uint32_t>(caller) & 1u) != 0;
     }
   };
-  std::string service;  // "RegistryService"
+  std::string service;    // "RegistryService"
+  std::string full_name;  // "slipway.registry.v1.RegistryService"
   std::vector<Method> methods;
 };
 

@@ -9,7 +9,7 @@
 namespace slipway {
 namespace {
 
-using slipway::status::v1::StatusDetails;
+namespace v1 = slipway::status::v1;
 
 constexpr size_t kMaxMessageBytes = 2048;
 constexpr size_t kMaxPayloadBytes = 2048;
@@ -25,9 +25,8 @@ std::string Cut(std::string text) {
 
 }  // namespace
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  StatusDetails details;
+std::string StatusDetails(const absl::Status& status) {
+  v1::StatusDetails details;
   size_t bytes = 0;
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
     if (bytes + url.size() + payload.size() > kMaxPayloadBytes) return;
@@ -36,20 +35,22 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
     detail->set_type_url(std::string(url));
     detail->set_value(std::string(payload));
   });
-  std::string encoded;
-  if (details.details_size() > 0) {
-    details.set_code(static_cast<int>(status.code()));
-    encoded = details.SerializeAsString();
-  }
+  if (details.details_size() == 0) return "";
+  details.set_code(static_cast<int>(status.code()));
+  return details.SerializeAsString();
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
   // The codes of Abseil are those of gRPC.
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      Cut(std::string(status.message())), encoded);
+                      Cut(std::string(status.message())), StatusDetails(status));
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-  StatusDetails details;
+  v1::StatusDetails details;
   if (!status.error_details().empty() && details.ParseFromString(status.error_details())) {
     for (const auto& detail : details.details()) {
       result.SetPayload(detail.type_url(), absl::Cord(detail.value()));

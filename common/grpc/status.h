@@ -1,6 +1,8 @@
 #ifndef SLIPWAY_COMMON_GRPC_STATUS_H_
 #define SLIPWAY_COMMON_GRPC_STATUS_H_
 
+#include <string>
+
 #include "common/status/status.h"
 
 namespace grpc {
@@ -15,6 +17,9 @@ namespace slipway {
 /// dropped: trailing metadata beyond the peer's limit would replace the whole status.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 absl::Status FromGrpcStatus(const grpc::Status& status);
+
+/// The details of that form, for what speaks gRPC without its library; "" where there are none.
+std::string StatusDetails(const absl::Status& status);
 
 }  // namespace slipway
 

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -199,10 +201,17 @@ absl::Status TorchError(const std::exception& error) {
 }
 
 at::Tensor ToTorch(const Tensor& tensor) {
+  const auto options = at::TensorOptions().dtype(*ToTorchType(tensor.dtype()));
+  const std::string_view bytes = tensor.data().view();
+  // Kernels read elements where they lie, so they must lie as their type demands.
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % ElementSize(tensor.dtype()) != 0) {
+    at::Tensor copy = at::empty(tensor.shape().dims(), options);
+    std::memcpy(copy.data_ptr(), bytes.data(), bytes.size());
+    return copy;
+  }
   return at::from_blob(
-      const_cast<char*>(tensor.data().data()), tensor.shape().dims(),
-      [owner = tensor.data().owner()](void*) {},
-      at::TensorOptions().dtype(*ToTorchType(tensor.dtype())));
+      const_cast<char*>(bytes.data()), tensor.shape().dims(),
+      [owner = tensor.data().owner()](void*) {}, options);
 }
 
 absl::StatusOr<Tensor> FromTorch(std::string name, const at::Tensor& tensor) {

@@ -8,7 +8,7 @@
 #include "common/metrics/metrics.h"
 #include "fmt/format.h"
 #include "services/gateway/error_body.h"
-#include "services/gateway/work_pool.h"
+#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 namespace {

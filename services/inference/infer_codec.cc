@@ -10,11 +10,15 @@
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/wire_format_lite.h"
 #include "services/inference/classification.h"
 
 namespace slipway::worker {
 namespace {
 
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
 using Input = inference::ModelInferRequest::InferInputTensor;
 using Contents = inference::InferTensorContents;
 
@@ -185,7 +189,7 @@ absl::Status CheckNoContents(const Input& input, std::string_view where) {
 
 // Where an input's elements are.
 struct Source {
-  const std::string* raw = nullptr;
+  std::optional<std::string_view> raw;
   std::optional<MemorySlice> slice;
 };
 
@@ -204,7 +208,7 @@ absl::StatusOr<Tensor> DecodeInput(const Input& input, const Source& source, con
     if (memory.memory == nullptr) return NoSharedMemory(FieldOfInput(spec.name));
     ASSIGN_OR_RETURN(data,
                      memory.memory->Read(memory.tenant, *source.slice, FieldOfInput(spec.name)));
-  } else if (source.raw != nullptr) {
+  } else if (source.raw) {
     RETURN_IF_ERROR(CheckNoContents(input, "raw_input_contents"));
     data = Buffer::Borrow(*source.raw);
   } else {
@@ -218,10 +222,10 @@ absl::StatusOr<Tensor> DecodeInput(const Input& input, const Source& source, con
 
 // Where each input's elements are. Raw contents belong to the inputs that are not in shared
 // memory, in order.
-absl::StatusOr<std::vector<Source>> FindSources(const inference::ModelInferRequest& request) {
+absl::StatusOr<std::vector<Source>> FindSources(const inference::ModelInferRequest& request,
+                                                const RawContents& contents) {
   std::vector<Source> sources(static_cast<size_t>(request.inputs_size()));
-  const int raw_count = request.raw_input_contents_size();
-  int raw = 0;
+  size_t raw = 0;
   for (int i = 0; i < request.inputs_size(); ++i) {
     Source& source = sources[static_cast<size_t>(i)];
     const Input& input = request.inputs(i);
@@ -229,13 +233,13 @@ absl::StatusOr<std::vector<Source>> FindSources(const inference::ModelInferReque
       ASSIGN_OR_RETURN(source.slice, SliceIn(input.parameters(), FieldOfInput(input.name())));
     }
     if (source.slice) continue;
-    if (raw < raw_count) source.raw = &request.raw_input_contents(raw);
+    if (raw < contents.size()) source.raw = contents[raw];
     ++raw;
   }
-  if (raw_count > 0 && raw != raw_count) {
+  if (!contents.empty() && raw != contents.size()) {
     return InvalidField(
         "raw_input_contents",
-        fmt::format("must have one entry for each of the {} inputs, got {}", raw, raw_count));
+        fmt::format("must have one entry for each of the {} inputs, got {}", raw, contents.size()));
   }
   return sources;
 }
@@ -259,9 +263,48 @@ absl::Status CheckRows(const TensorBatch& inputs, const Signature& signature) {
 
 }  // namespace
 
+absl::Status ParseRequest(std::string_view bytes, inference::ModelInferRequest& request,
+                          RawContents& contents) {
+  constexpr uint32_t kRawTag =
+      WireFormatLite::MakeTag(inference::ModelInferRequest::kRawInputContentsFieldNumber,
+                              WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
+  const auto wrong = [] {
+    return absl::InvalidArgumentError("the request is no inference.ModelInferRequest");
+  };
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) return wrong();
+  const auto* const begin = reinterpret_cast<const uint8_t*>(bytes.data());
+  CodedInputStream in(begin, static_cast<int>(bytes.size()));
+  // What lies between raw contents is a message too, and its fields add to those before.
+  const auto merge = [&](int from, int to) {
+    CodedInputStream fields(begin + from, to - from);
+    return from == to ||
+           (request.MergePartialFromCodedStream(&fields) && fields.ConsumedEntireMessage());
+  };
+  int merged = 0;
+  int field = 0;
+  while (const uint32_t tag = in.ReadTag()) {
+    if (tag == kRawTag) {
+      if (!merge(merged, field)) return wrong();
+      uint32_t size = 0;
+      if (!in.ReadVarint32(&size)) return wrong();
+      const int at = in.CurrentPosition();
+      if (size > bytes.size() - static_cast<size_t>(at)) return wrong();
+      contents.push_back(bytes.substr(static_cast<size_t>(at), size));
+      in.Skip(static_cast<int>(size));
+      merged = in.CurrentPosition();
+    } else if (!WireFormatLite::SkipField(&in, tag)) {
+      return wrong();
+    }
+    field = in.CurrentPosition();
+  }
+  if (!in.ConsumedEntireMessage() || !merge(merged, field)) return wrong();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
-                                         const Signature& signature, const TenantMemory& memory) {
-  ASSIGN_OR_RETURN(const std::vector<Source> sources, FindSources(request));
+                                         const RawContents& contents, const Signature& signature,
+                                         const TenantMemory& memory) {
+  ASSIGN_OR_RETURN(const std::vector<Source> sources, FindSources(request, contents));
   TensorBatch inputs(signature.inputs.size());
   std::vector<bool> given(signature.inputs.size());
   for (int i = 0; i < request.inputs_size(); ++i) {
@@ -330,18 +373,18 @@ absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelIn
 namespace {
 
 absl::Status EncodeOutput(const Tensor& tensor, const OutputChoice& choice,
-                          const TenantMemory& memory, inference::ModelInferResponse& response) {
-  auto& output = *response.add_outputs();
+                          const TenantMemory& memory, InferAnswer& answer) {
+  auto& output = *answer.response.add_outputs();
   output.set_name(tensor.name());
   const std::string_view type = DataTypeName(tensor.dtype());
   output.set_datatype(type.data(), type.size());
   output.mutable_shape()->Add(tensor.shape().dims().begin(), tensor.shape().dims().end());
   if (!choice.memory) {
-    response.add_raw_output_contents(tensor.data().data(), tensor.data().size());
+    answer.contents.push_back(tensor.data());
     return absl::OkStatus();
   }
   // Clients count the raw contents by the outputs, so that one in shared memory has an empty one.
-  response.add_raw_output_contents();
+  answer.contents.emplace_back();
   const std::string field = fmt::format("outputs.{}", tensor.name());
   if (memory.memory == nullptr) return NoSharedMemory(field);
   RETURN_IF_ERROR(memory.memory->Write(memory.tenant, *choice.memory, tensor.data().view(), field));
@@ -356,10 +399,10 @@ absl::Status EncodeOutput(const Tensor& tensor, const OutputChoice& choice,
 
 }  // namespace
 
-absl::Status EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
-                            const TensorBatch& outputs, const std::vector<OutputChoice>& choices,
-                            const TenantMemory& memory, absl::Duration compute,
-                            inference::ModelInferResponse& response) {
+absl::Status EncodeAnswer(const inference::ModelInferRequest& request, const ServedModel& model,
+                          const TensorBatch& outputs, const std::vector<OutputChoice>& choices,
+                          const TenantMemory& memory, absl::Duration compute, InferAnswer& answer) {
+  inference::ModelInferResponse& response = answer.response;
   response.set_model_name(request.model_name());
   response.set_model_version(model.version_number);
   if (!request.id().empty()) response.set_id(request.id());
@@ -368,7 +411,7 @@ absl::Status EncodeResponse(const inference::ModelInferRequest& request, const S
   for (const OutputChoice& choice : choices) {
     const Tensor& tensor = outputs[choice.place];
     if (choice.top_count == 0) {
-      RETURN_IF_ERROR(EncodeOutput(tensor, choice, memory, response));
+      RETURN_IF_ERROR(EncodeOutput(tensor, choice, memory, answer));
       continue;
     }
     const Shape& declared = model.signature.outputs[choice.place].shape;
@@ -378,7 +421,7 @@ absl::Status EncodeResponse(const inference::ModelInferRequest& request, const S
       return InvalidField(fmt::format("outputs.{}.parameters.classification", tensor.name()),
                           std::string(classes.status().message()));
     }
-    RETURN_IF_ERROR(EncodeOutput(*classes, choice, memory, response));
+    RETURN_IF_ERROR(EncodeOutput(*classes, choice, memory, answer));
   }
   return absl::OkStatus();
 }

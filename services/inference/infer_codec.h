@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -26,10 +27,19 @@ struct TenantMemory {
   const std::string& tenant;
 };
 
-/// The request's inputs in the signature's order. Raw contents are borrowed from `request`, which
-/// must outlive the result; those in shared memory are copied.
+/// A message's raw contents, where they lie.
+using RawContents = std::vector<std::string_view>;
+
+/// Parses a serialized request, but leaves its raw contents where they are: they stay empty in
+/// `request`. Errors: kInvalidArgument (bytes that are no ModelInferRequest).
+absl::Status ParseRequest(std::string_view bytes, inference::ModelInferRequest& request,
+                          RawContents& contents);
+
+/// The request's inputs in the signature's order. `contents` are borrowed, aligned or not, and must
+/// outlive the result; those in shared memory are copied.
 absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
-                                         const Signature& signature, const TenantMemory& memory);
+                                         const RawContents& contents, const Signature& signature,
+                                         const TenantMemory& memory);
 
 /// How the caller wants it scheduled.
 struct SchedulingParameters {
@@ -54,12 +64,17 @@ struct OutputChoice {
 absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelInferRequest& request,
                                                         const Signature& signature);
 
-/// Fills the response, outputs as raw contents. Errors: InvalidField: an output that has no
-/// classes or that its shared memory does not hold.
-absl::Status EncodeResponse(const inference::ModelInferRequest& request, const ServedModel& model,
-                            const TensorBatch& outputs, const std::vector<OutputChoice>& choices,
-                            const TenantMemory& memory, absl::Duration compute,
-                            inference::ModelInferResponse& response);
+/// A response, and apart from it its raw contents.
+struct InferAnswer {
+  inference::ModelInferResponse& response;
+  std::vector<Buffer> contents;
+};
+
+/// Fills the answer. Errors: InvalidField: an output that has no classes or that its shared memory
+/// does not hold.
+absl::Status EncodeAnswer(const inference::ModelInferRequest& request, const ServedModel& model,
+                          const TensorBatch& outputs, const std::vector<OutputChoice>& choices,
+                          const TenantMemory& memory, absl::Duration compute, InferAnswer& answer);
 
 }  // namespace slipway::worker
 

@@ -10,7 +10,7 @@ absl::Status InferenceCall::Prepare(const LoadedModels& models) {
   ASSIGN_OR_RETURN(model_,
                    models.Find(request_.principal, message.model_name(), message.model_version()));
   const Signature& signature = model_->signature;
-  ASSIGN_OR_RETURN(inputs_, DecodeInputs(message, signature, memory()));
+  ASSIGN_OR_RETURN(inputs_, DecodeInputs(message, request_.contents, signature, memory()));
   ASSIGN_OR_RETURN(choices_, ChooseOutputs(message, signature));
   arrived = clock_.Monotonic();
   deadline = arrived + (request_.deadline - clock_.Now());
@@ -32,8 +32,8 @@ void InferenceCall::ReportRun(int64_t run_rows, const RunTimes& times) {
 
 absl::Status InferenceCall::Encode(const CallAnswer& answer) {
   const absl::Duration start = clock_.Monotonic();
-  RETURN_IF_ERROR(EncodeResponse(request_.message, *model_, answer.outputs, choices_, memory(),
-                                 answer.compute, request_.response));
+  RETURN_IF_ERROR(EncodeAnswer(request_.message, *model_, answer.outputs, choices_, memory(),
+                               answer.compute, request_.answer));
   model_->metrics.RecordAnswer(rows,
                                {.input = arrived - request_.start + answer.times.input,
                                 .queue = answer.queued,

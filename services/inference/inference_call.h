@@ -22,17 +22,18 @@ class InferenceCaller {
   virtual ~InferenceCaller() = default;
   /// Has it stopped waiting?
   virtual bool Gone() const = 0;
-  /// The end, once; the response is filled where `status` is OK.
+  /// The end, once; the request's answer is filled where `status` is OK, until this returns.
   virtual void Answer(const absl::Status& status) = 0;
 };
 
-/// What one inference is about. The references outlive it.
+/// What one inference is about. What is referred to lasts until its caller has its answer.
 struct InferenceRequest {
   const Principal& principal;
   absl::Time deadline;
   absl::Duration start;  ///< Clock::Monotonic of its admission
   const inference::ModelInferRequest& message;
-  inference::ModelInferResponse& response;
+  const RawContents& contents;
+  InferAnswer& answer;
 };
 
 /// One inference, from its admission to its answer: Prepare(), then Submit(), or Finish() with

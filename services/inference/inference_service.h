@@ -4,21 +4,17 @@
 #include <atomic>
 #include <memory>
 
-#include "common/grpc/edge.h"
+#include "common/grpc/service.h"
 #include "services/inference/batching/batcher.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/shared_memory.h"
-
-namespace grpc {
-class Service;
-}
 
 namespace slipway::worker {
 
 /// inference.GRPCInferenceService, for the gateway. `model_name` is a deployment's full resource
 /// name, `model_version` a version's number or full resource name. Calls are checked on the
-/// threads that bring them, and run by the Batcher. Loading and unloading are the controller's:
-/// kUnimplemented.
+/// threads that bring them, and run by the Batcher, whose thread answers. Loading and unloading are
+/// the controller's: kUnimplemented.
 class InferenceService {
  public:
   /// All outlive the service; `ready` is what ServerReady answers; `memory` is null where shared
@@ -28,8 +24,8 @@ class InferenceService {
       const TokenVerifier& verifier, Metrics& metrics, const Clock& clock);
   ~InferenceService();
 
-  /// For GrpcServer::Start.
-  grpc::Service* service();
+  /// For ServiceListener::Start.
+  Service& service();
 
  private:
   class Impl;

@@ -14,9 +14,11 @@
 #include "common/blob/blob_cache.h"
 #include "common/config/service_main.h"
 #include "common/config/version.h"
-#include "common/grpc/server.h"
+#include "common/grpc/service_listener.h"
+#include "common/http/server/held_writes.h"
 #include "common/identity/token.h"
 #include "common/metrics/metrics.h"
+#include "common/process/memory.h"
 #include "common/process/shutdown.h"
 #include "services/inference/auto_runtime.h"
 #include "services/inference/batching/batcher.h"
@@ -32,6 +34,9 @@
 
 namespace slipway::worker {
 namespace {
+
+// Cores to one thread that reads calls and parses them: models need the others.
+constexpr int kCoresPerIoThread = 8;
 
 int CoreCount() {
   // Those that this process may run on, which a container or taskset may have cut.
@@ -86,6 +91,7 @@ void LetModelsGoFirst() {
 }
 
 absl::Status Run(const WorkerConfig& config) {
+  KeepFreedMemory();
   ShutdownSignal shutdown;
   const Clock& clock = Clock::Real();
   Metrics metrics("worker");
@@ -107,7 +113,14 @@ absl::Status Run(const WorkerConfig& config) {
   batching.queues[0].max_calls = static_cast<size_t>(config.max_queue);
   std::map<std::string, double> weights;
   for (const TenantWeight& tenant : config.tenant_weights) weights[tenant.tenant] = tenant.weight;
-  Batcher batcher({.instances = parallelism.instances, .weights = std::move(weights)}, clock);
+  Batcher batcher({.instances = parallelism.instances,
+                   .weights = std::move(weights),
+                   .answer_together =
+                       [](absl::FunctionRef<void()> answer) {
+                         const http::HeldWrites held;
+                         answer();
+                       }},
+                  clock);
 
   LetModelsGoFirst();
 
@@ -130,21 +143,23 @@ absl::Status Run(const WorkerConfig& config) {
                    WorkerService::Create(models, ready, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto admin,
                    AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));
-  GrpcServerOptions listen;
-  listen.address = config.listen;
-  listen.tls = config.tls;
-  ASSIGN_OR_RETURN(const auto server,
-                   GrpcServer::Start(listen, {inference->service(), control->service()}));
+  ASSIGN_OR_RETURN(
+      const auto listener,
+      ServiceListener::Start({.address = config.listen,
+                              .tls = config.tls,
+                              .threads = (CoreCount() + kCoresPerIoThread - 1) / kCoresPerIoThread},
+                             {&inference->service(), &control->service()}));
 
-  server->SetServing(true);
+  listener->SetServing(true);
   ready = true;
-  Log(Severity::kInfo, "service_started", {{"address", server->address()}, {"version", Version()}});
+  Log(Severity::kInfo, "service_started",
+      {{"address", listener->address()}, {"version", Version()}});
   const std::string reason = shutdown.Wait();
   Log(Severity::kInfo, "service_stopping", {{"reason", reason}});
   ready = false;
-  server->SetServing(false);
+  listener->SetServing(false);
   clock.SleepFor(config.drain_delay);
-  server->Drain(config.drain_timeout);
+  listener->Drain(config.drain_timeout);
   Log(Severity::kInfo, "service_stopped");
   return absl::OkStatus();
 }

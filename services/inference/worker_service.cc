@@ -1,17 +1,13 @@
 #include "services/inference/worker_service.h"
 
-#include <grpcpp/grpcpp.h>
-
 #include <utility>
 
+#include "google/protobuf/empty.pb.h"
 #include "services/inference/model_settings.h"
-#include "slipway/worker/v1/worker.grpc.pb.h"
+#include "slipway/worker/v1/worker.pb.h"
 
 namespace slipway::worker {
 namespace {
-
-using Context = grpc::CallbackServerContext;
-using Reactor = grpc::ServerUnaryReactor;
 
 v1::LoadedModel::State ToProto(ModelReport::State state) {
   switch (state) {
@@ -64,55 +60,51 @@ v1::LoadedModel ToProto(const ModelReport& report) {
 
 }  // namespace
 
-// The handlers only change what is in memory: they may run on the threads that poll.
-class WorkerService::Impl final : public v1::WorkerService::CallbackService {
+class WorkerService::Impl {
  public:
   Impl(LoadedModels& models, const std::atomic<bool>& ready, std::unique_ptr<ServiceEdge> edge)
-      : models_(models), ready_(ready), edge_(std::move(edge)) {}
-
-  Reactor* LoadModel(Context* context, const v1::LoadModelRequest* request,
-                     v1::LoadedModel* response) override {
-    return Answer(*context, "LoadModel", [&](const CallContext&) -> absl::Status {
-      ASSIGN_OR_RETURN(ModelSettings settings,
-                       ParseModelSettings(request->runtime(), models_.batching(), "runtime"));
-      ASSIGN_OR_RETURN(const ModelReport report,
-                       models_.Load(request->deployment(), request->model_version(),
-                                    request->token(), std::move(settings)));
-      *response = ToProto(report);
-      return absl::OkStatus();
-    });
+      : models_(models), ready_(ready), service_(std::move(edge)) {
+    service_.AddBlocking("LoadModel", pool_, *this, &Impl::LoadModel);
+    service_.AddBlocking("UnloadModel", pool_, *this, &Impl::UnloadModel);
+    service_.AddBlocking("ListLoadedModels", pool_, *this, &Impl::ListLoadedModels);
   }
 
-  Reactor* UnloadModel(Context* context, const v1::UnloadModelRequest* request,
-                       google::protobuf::Empty*) override {
-    return Answer(*context, "UnloadModel", [&](const CallContext&) -> absl::Status {
-      return models_.Unload(request->deployment(), request->model_version());
-    });
-  }
-
-  Reactor* ListLoadedModels(Context* context, const v1::ListLoadedModelsRequest*,
-                            v1::ListLoadedModelsResponse* response) override {
-    return Answer(*context, "ListLoadedModels", [&](const CallContext&) -> absl::Status {
-      for (const ModelReport& report : models_.List()) {
-        v1::LoadedModel& model = *response->add_models();
-        model = ToProto(report);
-        if (!ready_) model.set_state(v1::LoadedModel::UNLOADING);
-      }
-      return absl::OkStatus();
-    });
-  }
+  Service& service() { return service_; }
 
  private:
-  template <class Handler>
-  Reactor* Answer(Context& context, std::string_view method, Handler handler) {
-    Reactor* const reactor = context.DefaultReactor();
-    reactor->Finish(edge_->Call(context, method, handler));
-    return reactor;
+  // Of calls that wait for the thread.
+  static constexpr size_t kMaxWaiting = 256;
+
+  absl::Status LoadModel(const CallContext&, const v1::LoadModelRequest& request,
+                         v1::LoadedModel& response) {
+    ASSIGN_OR_RETURN(ModelSettings settings,
+                     ParseModelSettings(request.runtime(), models_.batching(), "runtime"));
+    ASSIGN_OR_RETURN(const ModelReport report,
+                     models_.Load(request.deployment(), request.model_version(), request.token(),
+                                  std::move(settings)));
+    response = ToProto(report);
+    return absl::OkStatus();
+  }
+
+  absl::Status UnloadModel(const CallContext&, const v1::UnloadModelRequest& request,
+                           google::protobuf::Empty&) {
+    return models_.Unload(request.deployment(), request.model_version());
+  }
+
+  absl::Status ListLoadedModels(const CallContext&, const v1::ListLoadedModelsRequest&,
+                                v1::ListLoadedModelsResponse& response) {
+    for (const ModelReport& report : models_.List()) {
+      v1::LoadedModel& model = *response.add_models();
+      model = ToProto(report);
+      if (!ready_) model.set_state(v1::LoadedModel::UNLOADING);
+    }
+    return absl::OkStatus();
   }
 
   LoadedModels& models_;
   const std::atomic<bool>& ready_;
-  const std::unique_ptr<ServiceEdge> edge_;
+  WorkPool pool_{/*threads=*/1, kMaxWaiting};
+  Service service_;
 };
 
 absl::StatusOr<std::unique_ptr<WorkerService>> WorkerService::Create(LoadedModels& models,
@@ -129,6 +121,6 @@ absl::StatusOr<std::unique_ptr<WorkerService>> WorkerService::Create(LoadedModel
 
 WorkerService::WorkerService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 WorkerService::~WorkerService() = default;
-grpc::Service* WorkerService::service() { return impl_.get(); }
+Service& WorkerService::service() { return impl_->service(); }
 
 }  // namespace slipway::worker

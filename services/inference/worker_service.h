@@ -4,16 +4,13 @@
 #include <atomic>
 #include <memory>
 
-#include "common/grpc/edge.h"
+#include "common/grpc/service.h"
 #include "services/inference/loaded_models.h"
-
-namespace grpc {
-class Service;
-}
 
 namespace slipway::worker {
 
-/// slipway.worker.v1.WorkerService: what the controller asks of a worker.
+/// slipway.worker.v1.WorkerService: what the controller asks of a worker. Its calls run on a thread
+/// of their own, so that none of them holds up an inference.
 class WorkerService {
  public:
   /// All outlive the service. While `ready` is false every model is shown as going away, so that
@@ -26,8 +23,8 @@ class WorkerService {
                                                                const Clock& clock);
   ~WorkerService();
 
-  /// For GrpcServer::Start.
-  grpc::Service* service();
+  /// For ServiceListener::Start.
+  Service& service();
 
  private:
   class Impl;

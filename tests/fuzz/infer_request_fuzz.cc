@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "google/protobuf/util/field_comparator.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "services/inference/infer_codec.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -54,11 +56,26 @@ std::string Request(bool raw) {
 std::vector<std::string> slipway::FuzzSeeds() { return {Request(true), Request(false)}; }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   inference::ModelInferRequest request;
-  if (!request.ParseFromArray(data, static_cast<int>(size))) return 0;
+  worker::RawContents contents;
+  const bool parsed = worker::ParseRequest(bytes, request, contents).ok();
+  inference::ModelInferRequest whole;
+  FuzzExpect(parsed == whole.ParseFromArray(data, static_cast<int>(size)),
+             "what protobuf parses is parsed, and nothing else");
+  if (!parsed) return 0;
+  inference::ModelInferRequest together = request;
+  for (const std::string_view content : contents) {
+    together.add_raw_input_contents(content.data(), content.size());
+  }
+  google::protobuf::util::DefaultFieldComparator numbers;
+  numbers.set_treat_nan_as_equal(true);
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.set_field_comparator(&numbers);
+  FuzzExpect(differencer.Compare(together, whole), "nothing of a request is lost");
   static const worker::SharedMemory memory;
   static const std::string tenant = "acme";
-  const auto inputs = worker::DecodeInputs(request, Model(), {&memory, tenant});
+  const auto inputs = worker::DecodeInputs(request, contents, Model(), {&memory, tenant});
   if (inputs.ok()) {
     FuzzExpect(inputs->size() == Model().inputs.size(), "every input is there");
     for (size_t i = 0; i < inputs->size(); ++i) {

@@ -45,7 +45,8 @@ LIBRARIES = [
             "use common/http/server/server.h"),
     Library("SOCI and databases' own clients", r"soci/|sqlite3\.h|libpq-fe\.h|postgresql/",
             ["common/sql/*"], "use common/sql/database.h"),
-    Library("grpc++", r"grpc(pp|\+\+)?/|.*\.grpc\.pb\.h$",
+    # The messages of gRPC's own protos are protobuf's.
+    Library("grpc++", r"grpc(pp|\+\+)?/(?!(health|reflection)/v1/\w+\.pb\.h)|.*\.grpc\.pb\.h$",
             ["common/grpc/*", "services/*_service.*", "services/*_client.*", "services/gateway/*",
              # The trainer's client of two services at once, behind its seam AttemptHost.
              "services/training/trainer/grpc_attempt_host.cc"],

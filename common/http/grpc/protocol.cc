@@ -46,11 +46,12 @@ std::string EncodeMessage(std::string_view text) {
   return out;
 }
 
-std::string_view Cut(std::string_view text) {
+std::string Cut(std::string text) {
   if (text.size() <= kMaxMessageBytes) return text;
   size_t end = kMaxMessageBytes;
   while (end > 0 && (text[end] & 0xc0) == 0x80) --end;  // not inside a UTF-8 character
-  return text.substr(0, end);
+  text.resize(end);
+  return text;
 }
 
 template <class Detail>
@@ -58,28 +59,6 @@ void AddDetail(std::string_view type, const Detail& detail, status::v1::StatusDe
   auto& any = *details.add_details();
   any.set_type_url(fmt::format("type.googleapis.com/google.rpc.{}", type));
   any.set_value(detail.SerializeAsString());
-}
-
-std::string EncodeDetails(const absl::Status& status, std::string_view message,
-                          std::string_view request_id) {
-  status::v1::StatusDetails details;
-  details.set_code(static_cast<int>(status.code()));
-  details.set_message(std::string(message));
-  if (const std::string field = FieldOf(status); !field.empty() && field.size() < 512) {
-    status::v1::BadRequest bad;
-    auto& violation = *bad.add_field_violations();
-    violation.set_field(field);
-    violation.set_description(std::string(message));
-    AddDetail("BadRequest", bad, details);
-  }
-  if (!request_id.empty()) {
-    status::v1::RequestInfo info;
-    info.set_request_id(std::string(request_id));
-    AddDetail("RequestInfo", info, details);
-  }
-  std::string encoded;
-  absl::Base64Escape(details.SerializeAsString(), &encoded);
-  return encoded;
 }
 
 }  // namespace
@@ -152,22 +131,44 @@ Headers AnswerHead() {
   return {{"content-type", kContentType}, {"grpc-accept-encoding", "identity,deflate,gzip"}};
 }
 
-Headers Trailers(const absl::Status& status, std::string_view request_id) {
+std::string PublicDetails(const absl::Status& status, std::string_view request_id) {
+  const std::string message = Cut(std::string(status.message()));
+  status::v1::StatusDetails details;
+  details.set_code(static_cast<int>(status.code()));
+  details.set_message(message);
+  if (const std::string field = FieldOf(status); !field.empty() && field.size() < 512) {
+    status::v1::BadRequest bad;
+    auto& violation = *bad.add_field_violations();
+    violation.set_field(field);
+    violation.set_description(message);
+    AddDetail("BadRequest", bad, details);
+  }
+  if (!request_id.empty()) {
+    status::v1::RequestInfo info;
+    info.set_request_id(std::string(request_id));
+    AddDetail("RequestInfo", info, details);
+  }
+  return details.SerializeAsString();
+}
+
+Headers Trailers(const absl::Status& status, std::string_view request_id, DetailsOf details) {
   Headers trailers;
   // The codes of Abseil are those of gRPC.
   trailers.Add("grpc-status", fmt::format("{}", static_cast<int>(status.code())));
   if (status.ok()) return trailers;
-  const std::string text(status.message());
-  const std::string_view message = Cut(text);
-  trailers.Add("grpc-message", EncodeMessage(message));
-  trailers.Add("grpc-status-details-bin", EncodeDetails(status, message, request_id));
+  trailers.Add("grpc-message", EncodeMessage(Cut(std::string(status.message()))));
+  if (const std::string bytes = details(status, request_id); !bytes.empty()) {
+    std::string encoded;
+    absl::Base64Escape(bytes, &encoded);
+    trailers.Add("grpc-status-details-bin", encoded);
+  }
   return trailers;
 }
 
-Response ErrorAnswer(const absl::Status& status, std::string_view request_id) {
+Response ErrorAnswer(const absl::Status& status, std::string_view request_id, DetailsOf details) {
   Response response;
   response.headers = AnswerHead();
-  for (const Headers::Field field : Trailers(status, request_id)) {
+  for (const Headers::Field field : Trailers(status, request_id, details)) {
     response.headers.Add(field.name, field.value);
   }
   return response;

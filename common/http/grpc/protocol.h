@@ -36,13 +36,22 @@ absl::StatusOr<absl::Duration> ParseTimeout(std::string_view text);
 /// The head of an answer whose messages follow.
 Headers AnswerHead();
 
+/// What a status that is not OK says beside its code and message, as a serialized
+/// google.rpc.Status; "" for nothing.
+using DetailsOf = std::string (*)(const absl::Status& status, std::string_view request_id);
+
+/// The field that InvalidField named as a google.rpc.BadRequest, and `request_id` as a
+/// google.rpc.RequestInfo.
+std::string PublicDetails(const absl::Status& status, std::string_view request_id);
+
 /// The trailers that end a call: grpc-status and, where it is not OK, grpc-message and
-/// grpc-status-details-bin, which holds a google.rpc.Status with the field that InvalidField named
-/// as a google.rpc.BadRequest, and `request_id` as a google.rpc.RequestInfo.
-Headers Trailers(const absl::Status& status, std::string_view request_id);
+/// grpc-status-details-bin.
+Headers Trailers(const absl::Status& status, std::string_view request_id,
+                 DetailsOf details = PublicDetails);
 
 /// A whole answer that is nothing but a status: "trailers only".
-Response ErrorAnswer(const absl::Status& status, std::string_view request_id);
+Response ErrorAnswer(const absl::Status& status, std::string_view request_id,
+                     DetailsOf details = PublicDetails);
 
 /// What the listener answers by itself, as a status.
 absl::Status FromServerError(const ServerError& error);

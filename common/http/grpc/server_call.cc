@@ -12,11 +12,12 @@ constexpr absl::Duration kForever = absl::Hours(24 * 365);
 }  // namespace
 
 ServerCall::ServerCall(std::shared_ptr<Exchange> exchange, const Call& call,
-                       uint64_t max_message_bytes)
+                       uint64_t max_message_bytes, DetailsOf details)
     : exchange_(std::move(exchange)),
       timeout_(std::min(call.timeout, kForever)),
       coding_(call.coding),
       max_message_bytes_(max_message_bytes),
+      details_(details),
       frames_(call.coding, max_message_bytes) {
   if (timeout_ < kForever) exchange_->LimitTime(timeout_);
 }
@@ -87,8 +88,8 @@ void ServerCall::Write(std::string frame, DoneCallback done) {
 }
 
 void ServerCall::Finish(const absl::Status& status) {
-  if (started_) return exchange_->Finish(Trailers(status, request_id()));
-  exchange_->Respond(ErrorAnswer(status, request_id()));
+  if (started_) return exchange_->Finish(Trailers(status, request_id(), details_));
+  exchange_->Respond(ErrorAnswer(status, request_id(), details_));
 }
 
 }  // namespace slipway::http::grpc

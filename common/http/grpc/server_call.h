@@ -24,9 +24,10 @@ class ServerCall {
   using DoneCallback = Exchange::DoneCallback;
 
   /// `call`: of the exchange's head. Ends the exchange when the caller's timeout has passed.
-  ServerCall(std::shared_ptr<Exchange> exchange, const Call& call, uint64_t max_message_bytes);
+  ServerCall(std::shared_ptr<Exchange> exchange, const Call& call, uint64_t max_message_bytes,
+             DetailsOf details = PublicDetails);
 
-  Exchange& exchange() { return *exchange_; }
+  Exchange& exchange() const { return *exchange_; }
   const std::string& request_id() const { return exchange_->head().request_id; }
   /// When the caller no longer waits; `otherwise` where it does not say.
   absl::Time Deadline(absl::Time now, absl::Duration otherwise) const;
@@ -58,6 +59,7 @@ class ServerCall {
   const absl::Duration timeout_;
   const Coding coding_;
   const uint64_t max_message_bytes_;
+  const DetailsOf details_;
   FrameReader frames_;
   std::atomic<bool> started_ = false;
 };

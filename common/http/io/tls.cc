@@ -22,22 +22,43 @@ int SelectProtocol(SSL*, const unsigned char** selected, unsigned char* size,
   return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+absl::Status RequireClientCertificates(SSL_CTX& context, const std::string& ca_file) {
+  STACK_OF(X509_NAME)* const authorities = SSL_load_client_CA_file(ca_file.c_str());
+  if (authorities == nullptr ||
+      SSL_CTX_load_verify_locations(&context, ca_file.c_str(), nullptr) != 1) {
+    sk_X509_NAME_pop_free(authorities, X509_NAME_free);
+    return InvalidField("tls_client_ca_file",
+                        fmt::format("{} cannot be used: {}", ca_file, LastSslError()));
+  }
+  SSL_CTX_set_client_CA_list(&context, authorities);
+  SSL_CTX_set_verify(&context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  // A ticket would let a client in whose authority is believed no more.
+  SSL_CTX_set_options(&context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(&context, 0);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-Tls::Tls(std::string certificate_file, std::string key_file)
-    : certificate_file_(std::move(certificate_file)), key_file_(std::move(key_file)) {}
+Tls::Tls(std::string certificate_file, std::string key_file, std::string client_ca_file)
+    : certificate_file_(std::move(certificate_file)),
+      key_file_(std::move(key_file)),
+      client_ca_file_(std::move(client_ca_file)) {}
 
 Tls::~Tls() = default;
 
-absl::StatusOr<std::unique_ptr<Tls>> Tls::Load(std::string certificate_file, std::string key_file) {
-  std::unique_ptr<Tls> tls(new Tls(std::move(certificate_file), std::move(key_file)));
+absl::StatusOr<std::unique_ptr<Tls>> Tls::Load(std::string certificate_file, std::string key_file,
+                                               std::string client_ca_file) {
+  std::unique_ptr<Tls> tls(
+      new Tls(std::move(certificate_file), std::move(key_file), std::move(client_ca_file)));
   RETURN_IF_ERROR(tls->Read());
   return tls;
 }
 
 absl::StatusOr<bool> Tls::Refresh() {
   if (FileVersion::Of(certificate_file_) == certificate_version_ &&
-      FileVersion::Of(key_file_) == key_version_) {
+      FileVersion::Of(key_file_) == key_version_ &&
+      FileVersion::Of(client_ca_file_) == client_ca_version_) {
     return false;
   }
   RETURN_IF_ERROR(Read());
@@ -48,6 +69,7 @@ absl::Status Tls::Read() {
   // Before they are read: a change in between is seen next time.
   certificate_version_ = FileVersion::Of(certificate_file_);
   key_version_ = FileVersion::Of(key_file_);
+  client_ca_version_ = FileVersion::Of(client_ca_file_);
   SslContextPtr context = NewServerContext();
   SSL_CTX* const made = context.get();
   SSL_CTX_set_alpn_select_cb(made, SelectProtocol, nullptr);
@@ -61,6 +83,7 @@ absl::Status Tls::Read() {
     return InvalidField("tls_key_file", fmt::format("{} cannot be used with {}: {}", key_file_,
                                                     certificate_file_, LastSslError()));
   }
+  if (!client_ca_file_.empty()) RETURN_IF_ERROR(RequireClientCertificates(*made, client_ca_file_));
   context_ = std::move(context);
   return absl::OkStatus();
 }

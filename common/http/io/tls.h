@@ -9,14 +9,16 @@
 
 namespace slipway::http {
 
-/// The server's certificate with its key: TLS 1.2 and later, HTTP/2 and HTTP/1.1 by ALPN. Both
+/// The server's certificate with its key: TLS 1.2 and later, HTTP/2 and HTTP/1.1 by ALPN. The
 /// files are read again when they have changed; connections keep what they began with. One thread
 /// at a time.
 class Tls {
  public:
-  /// PEM files. kInvalidArgument, kNotFound and the like, each naming the file.
+  /// PEM files. Where `client_ca_file` is not empty, clients must show a certificate that one of
+  /// its authorities vouches for. kInvalidArgument, kNotFound and the like, each naming the file.
   static absl::StatusOr<std::unique_ptr<Tls>> Load(std::string certificate_file,
-                                                   std::string key_file);
+                                                   std::string key_file,
+                                                   std::string client_ca_file);
   ~Tls();
 
   /// The server's side of a new connection on a non-blocking socket, which stays the caller's.
@@ -27,13 +29,15 @@ class Tls {
   absl::StatusOr<bool> Refresh();
 
  private:
-  Tls(std::string certificate_file, std::string key_file);
+  Tls(std::string certificate_file, std::string key_file, std::string client_ca_file);
   absl::Status Read();
 
   const std::string certificate_file_;
   const std::string key_file_;
+  const std::string client_ca_file_;  // may be empty
   FileVersion certificate_version_;
   FileVersion key_version_;
+  FileVersion client_ca_version_;
   SslContextPtr context_;
 };
 

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_COMMON_HTTP_SERVER_CONNECTION_EXCHANGE_H_
 #define SLIPWAY_COMMON_HTTP_SERVER_CONNECTION_EXCHANGE_H_
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,8 +20,11 @@ class ConnectionExchange : public Exchange {
       : connection_(std::move(connection)), head_(std::move(head)) {}
 
   Handler& handler() const { return connection_->handler(); }
+  /// For the connection.
+  void SetOver() { over_.store(true, std::memory_order_relaxed); }
 
   const RequestHead& head() const override { return head_; }
+  bool over() const override { return over_.load(std::memory_order_relaxed); }
   void LimitBody(uint64_t bytes) override { connection_->LimitBody(self(), bytes); }
   void LimitTime(absl::Duration limit) override { connection_->LimitTime(self(), limit); }
   void LimitPause(absl::Duration limit) override { connection_->LimitPause(self(), limit); }
@@ -51,6 +55,7 @@ class ConnectionExchange : public Exchange {
   Self& self() { return static_cast<Self&>(*this); }
 
   const RequestHead head_;
+  std::atomic<bool> over_ = false;
 };
 
 }  // namespace slipway::http

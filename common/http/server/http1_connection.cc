@@ -584,6 +584,7 @@ void Http1Connection::EndExchange(const absl::Status& status) {
     due_.push_back([done = std::move(done)]() mutable { done(Over()); });
   }
   if (state_.cancelled) due_.push_back(std::move(state_.cancelled));
+  if (state_.exchange != nullptr) state_.exchange->SetOver();
   state_ = ExchangeState();
 }
 
@@ -707,6 +708,7 @@ void Http1Connection::AfterAnswer(ExchangeState& ended) {
     due_.push_back([done = std::exchange(state_.reader, nullptr)]() mutable { done(Over()); });
     Wake();
   }
+  if (state_.exchange != nullptr) state_.exchange->SetOver();
   ended = std::move(state_);
   state_ = ExchangeState();
   core_.requests_open.fetch_sub(1, std::memory_order_relaxed);

@@ -15,8 +15,12 @@ namespace {
 
 // One read takes so much; a connection keeps no buffer of its own.
 constexpr size_t kReadBytes = 64 << 10;
+// And so many follow each other before other connections get their turn.
+constexpr int kMaxReads = 4;
 // What one ReadSome gives.
 constexpr size_t kPieceBytes = 64 << 10;
+// How much larger the memory of a body gets when it is full.
+constexpr size_t kGrowth = 4;
 // Frames are made until so much waits for the socket.
 constexpr uint64_t kEnoughOutput = 256 << 10;
 // How long and how much is thrown away after the last words.
@@ -81,7 +85,9 @@ Http2Connection::Http2Connection(NewConnection opened)
                 .streams = static_cast<uint32_t>(core_.options.max_streams),
                 .stream_window = core_.options.stream_window},
                *this, output_),
-      idle_deadline_(opened.deadline) {}
+      last_received_(core_.Now()),
+      idle_deadline_(core_.options.idle_timeout == absl::InfiniteDuration() ? kNever
+                                                                            : opened.deadline) {}
 
 Http2Connection::~Http2Connection() = default;
 
@@ -103,21 +109,25 @@ void Http2Connection::OnReadable(const boost::system::error_code& error) {
     MutexLock lock(mutex_);
     reading_ = false;
     if (phase_ == Phase::kClosed) return;
-    size_t bytes = 0;
-    switch (error ? Transport::Result::kBroken
-                  : transport_.Read(buffer.data(), buffer.size(), bytes)) {
-      case Transport::Result::kOk:
-        core_.bytes_read.fetch_add(bytes, std::memory_order_relaxed);
-        Receive({buffer.data(), bytes});
-        break;
-      case Transport::Result::kWouldBlock:
-        break;
-      case Transport::Result::kEnded:
-        peer_ended_ = true;
-        break;
-      case Transport::Result::kBroken:
-        lost_ = true;
-        break;
+    // A full buffer is a part of something large.
+    size_t bytes = buffer.size();
+    for (int i = 0; i < kMaxReads && bytes == buffer.size(); ++i) {
+      bytes = 0;
+      switch (error ? Transport::Result::kBroken
+                    : transport_.Read(buffer.data(), buffer.size(), bytes)) {
+        case Transport::Result::kOk:
+          core_.bytes_read.fetch_add(bytes, std::memory_order_relaxed);
+          Receive({buffer.data(), bytes});
+          break;
+        case Transport::Result::kWouldBlock:
+          break;
+        case Transport::Result::kEnded:
+          peer_ended_ = true;
+          break;
+        case Transport::Result::kBroken:
+          lost_ = true;
+          break;
+      }
     }
   }
   Pump();
@@ -169,6 +179,8 @@ void Http2Connection::Receive(std::string_view bytes) {
   }
   if (phase_ != Phase::kOpen) return;
   const int64_t now = core_.Now();
+  last_received_ = now;
+  pinged_ = false;
   if (!session_.Receive(bytes, now)) {
     const Refusal why = *session_.refusal();
     core_.CountRefusal(why);
@@ -236,6 +248,7 @@ void Http2Connection::Check(int64_t now) {
         End(RefusalName(why), /*calm_down=*/false);
       } else {
         for (Stream& stream : streams_) CheckStream(stream, now);
+        CheckPeer(now);
       }
       break;
     case Phase::kLinger:
@@ -295,6 +308,18 @@ void Http2Connection::CloseIfIdle() {
   if (phase_ != Phase::kOpen) return;
   session_.GoAway("", /*calm_down=*/false);
   Send();
+}
+
+void Http2Connection::CheckPeer(int64_t now) {
+  const ServerOptions& options = core_.options;
+  const int64_t silent = now - last_received_ - Nanos(options.ping_interval);
+  if (silent < 0) return;
+  if (!std::exchange(pinged_, true)) {
+    session_.Ping();
+  } else if (silent >= Nanos(options.ping_timeout)) {
+    core_.CountRefusal(Refusal::kPingTimeout);
+    Cut();
+  }
 }
 
 int Http2Connection::Abort() {
@@ -361,6 +386,11 @@ void Http2Connection::OnBody(Http2Session::Stream& of, std::string_view piece) {
   stream.received += piece.size();
   stream.unopened += piece.size();
   held_ += piece.size();
+  // All that came before is copied when the memory grows: for a large body less often.
+  const size_t size = stream.incoming.size() + piece.size();
+  if (size > stream.incoming.capacity() && size > kPieceBytes && stream.reader_wants_whole) {
+    stream.incoming.reserve(kGrowth * size);
+  }
   stream.incoming.append(piece);
   ServeReader(stream);
 }
@@ -650,7 +680,10 @@ void Http2Connection::CutStream(Stream& stream) {
 }
 
 void Http2Connection::EndExchange(Stream& stream, const absl::Status& status) {
-  if (stream.exchange != nullptr) std::exchange(stream.exchange, nullptr)->stream_ = nullptr;
+  if (Http2Exchange* const exchange = std::exchange(stream.exchange, nullptr)) {
+    exchange->stream_ = nullptr;
+    exchange->SetOver();
+  }
   if (stream.reader) {
     due_.push_back(
         [reader = std::exchange(stream.reader, nullptr), status]() mutable { reader(status); });
@@ -723,7 +756,17 @@ Response Http2Connection::Render(const Stream& stream, int status, std::string_v
 }
 
 void Http2Connection::Flush() {
-  if (!pumping_) Send();
+  if (pumping_) return;
+  if (HeldWrites* const held = HeldWrites::OfThread()) {
+    held->Add(shared_from_this());
+  } else {
+    Send();
+  }
+}
+
+void Http2Connection::SendHeld() {
+  MutexLock lock(mutex_);
+  Flush();
 }
 
 void Http2Connection::Send() {

@@ -12,6 +12,7 @@
 
 #include "common/http/io/output_queue.h"
 #include "common/http/server/connection.h"
+#include "common/http/server/held_writes.h"
 #include "common/http/server/http2_session.h"
 #include "common/http/server/progress_watch.h"
 #include "common/http/server/server.h"
@@ -29,6 +30,7 @@ class Http2Exchange;
 /// thread is at it, which sends all that its round of callbacks brought with one write. All state
 /// is under one mutex, which is never held while a callback runs or is destroyed.
 class Http2Connection final : public Connection,
+                              public HeldWrites::Sender,
                               private Http2Session::Owner,
                               public std::enable_shared_from_this<Http2Connection> {
  public:
@@ -45,6 +47,9 @@ class Http2Connection final : public Connection,
   int Abort() override;
 
   Handler& handler() const { return core_.handler; }
+
+  // As HeldWrites' Sender; any thread.
+  void SendHeld() override;
 
   // On behalf of the exchange `exchange`, from any thread; see Exchange. Void once it is over.
   void LimitBody(const Http2Exchange& exchange, uint64_t bytes);
@@ -88,6 +93,7 @@ class Http2Connection final : public Connection,
   void Advance() REQUIRES(mutex_);
   void Check(int64_t now) REQUIRES(mutex_);
   void CheckStream(Stream& stream, int64_t now) REQUIRES(mutex_);
+  void CheckPeer(int64_t now) REQUIRES(mutex_);
   void ArmRead() REQUIRES(mutex_);
   void Close() REQUIRES(mutex_);
 
@@ -115,7 +121,7 @@ class Http2Connection final : public Connection,
   Response Render(const Stream& stream, int status, std::string_view code,
                   std::string_view message) const REQUIRES(mutex_);
 
-  /// Sends what there is to say, unless the I/O thread is about to.
+  /// Sends what there is to say, unless the I/O thread is about to, or the caller will.
   void Flush() REQUIRES(mutex_);
   void Send() REQUIRES(mutex_);
   /// Ends all exchanges and, once `why` is said, the connection.
@@ -148,7 +154,9 @@ class Http2Connection final : public Connection,
   uint64_t held_ GUARDED_BY(mutex_) = 0;          // bytes of bodies that were not handed over
   bool bodies_wait_ GUARDED_BY(mutex_) = false;   // for others to be handed over
   bool served_ GUARDED_BY(mutex_) = false;        // at least one request
-  int64_t idle_deadline_ GUARDED_BY(mutex_);      // while there is no stream
+  int64_t last_received_ GUARDED_BY(mutex_);
+  bool pinged_ GUARDED_BY(mutex_) = false;                 // since then
+  int64_t idle_deadline_ GUARDED_BY(mutex_);               // while there is no stream
   std::optional<uint64_t> unfinished_ GUARDED_BY(mutex_);  // frame
   int64_t frame_deadline_ GUARDED_BY(mutex_) = 0;          // to its end
   int64_t linger_deadline_ GUARDED_BY(mutex_) = 0;

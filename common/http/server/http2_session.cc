@@ -501,6 +501,8 @@ void Http2Session::ResetStream(Stream& stream, Reset why) {
                             why == Reset::kCancel ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
 }
 
+void Http2Session::Ping() { nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr); }
+
 void Http2Session::AnnounceEnd() { nghttp2_submit_shutdown_notice(session_); }
 
 void Http2Session::GoAway(std::string_view why, bool calm_down) {

@@ -136,6 +136,9 @@ class Http2Session {
   /// Pieces that did not go into the output: their callbacks.
   std::vector<Exchange::DoneCallback> TakeCallbacks(Stream& stream);
 
+  /// Asks the peer for a sign of life.
+  void Ping();
+
   /// Asks the peer to open no more streams; those on their way are still served.
   void AnnounceEnd();
   /// Says that no stream is served which has not begun, and why.

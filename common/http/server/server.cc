@@ -39,6 +39,8 @@ absl::Status CheckOptions(const ServerOptions& options) {
   RETURN_IF_ERROR(must_be_positive("stall_timeout", options.stall_timeout > absl::ZeroDuration()));
   RETURN_IF_ERROR(must_be_positive("idle_timeout", options.idle_timeout > absl::ZeroDuration()));
   RETURN_IF_ERROR(must_be_positive("total_timeout", options.total_timeout > absl::ZeroDuration()));
+  RETURN_IF_ERROR(must_be_positive("ping_interval", options.ping_interval > absl::ZeroDuration()));
+  RETURN_IF_ERROR(must_be_positive("ping_timeout", options.ping_timeout > absl::ZeroDuration()));
   RETURN_IF_ERROR(must_be_positive("max_streams", options.max_streams > 0));
   if (options.stream_window < 16 << 10 || options.stream_window > 1 << 30) {
     return InvalidField("stream_window", "must be from 16 KB to 1 GB");
@@ -249,6 +251,8 @@ std::string_view RefusalName(Refusal refusal) {
       return "write_timeout";
     case Refusal::kIdleTimeout:
       return "idle_timeout";
+    case Refusal::kPingTimeout:
+      return "ping_timeout";
     case Refusal::kTooManyConnections:
       return "too_many_connections";
     case Refusal::kTooManyFromAddress:
@@ -280,8 +284,10 @@ Response RenderServerError(const ServerError& error) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(ServerOptions options, Handler& handler) {
   RETURN_IF_ERROR(CheckOptions(options));
   std::unique_ptr<Tls> tls;
-  if (!options.tls_certificate_file.empty() || !options.tls_key_file.empty()) {
-    ASSIGN_OR_RETURN(tls, Tls::Load(options.tls_certificate_file, options.tls_key_file));
+  if (!options.tls_certificate_file.empty() || !options.tls_key_file.empty() ||
+      !options.tls_client_ca_file.empty()) {
+    ASSIGN_OR_RETURN(tls, Tls::Load(options.tls_certificate_file, options.tls_key_file,
+                                    options.tls_client_ca_file));
   }
   const auto core = std::make_shared<ServerCore>(std::move(options), handler);
   std::unique_ptr<IoThreads> own_threads;

@@ -62,6 +62,9 @@ class Exchange {
   /// Lives and stays the same as long as the exchange.
   virtual const RequestHead& head() const = 0;
 
+  /// True once the exchange is over: what is done for it now is in vain. Costs nothing to ask.
+  virtual bool over() const = 0;
+
   /// The most bytes this request's body may have; ServerOptions::max_body_bytes until set. A
   /// route that streams uploads raises it before its first read.
   virtual void LimitBody(uint64_t bytes) = 0;
@@ -140,6 +143,7 @@ enum class Refusal {
   kTotalTimeout,    ///< 408 while the request comes in, 504 after
   kWriteTimeout,    ///< closed: the peer does not read its answer
   kIdleTimeout,     ///< closed between requests; this is no fault
+  kPingTimeout,     ///< HTTP/2, closed: the peer does not answer a PING
   kTooManyConnections,
   kTooManyFromAddress,
   kTlsHandshake,   ///< closed: no TLS that is spoken here
@@ -190,6 +194,9 @@ struct ServerOptions {
   /// before in its place. Called on an I/O thread.
   std::string tls_certificate_file = {};
   std::string tls_key_file = {};
+  /// PEM file of authorities. Where it is set, a client must show a certificate that one of them
+  /// vouches for. Read again as the others.
+  std::string tls_client_ca_file = {};
   std::function<void(const absl::Status&)> on_certificate = nullptr;
 
   size_t max_header_bytes = 16 << 10;       ///< Request line and fields: 431 above it.
@@ -208,9 +215,14 @@ struct ServerOptions {
   absl::Duration header_timeout = absl::Seconds(10);
   /// Longest wait for 4 KB (or the end) of a body, or for the peer to take as much of an answer.
   absl::Duration stall_timeout = absl::Seconds(10);
-  absl::Duration idle_timeout = absl::Seconds(75);  ///< Between requests.
+  /// Between requests. Infinite: connections of HTTP/2 stay, without a first request too.
+  absl::Duration idle_timeout = absl::Seconds(75);
   /// From head to answer. Streamed bodies and answers that make progress are not cut by it.
   absl::Duration total_timeout = absl::Seconds(60);
+  /// HTTP/2: a peer that has been silent for so long is asked whether it is there, and given up
+  /// when it stays silent for `ping_timeout`.
+  absl::Duration ping_interval = absl::InfiniteDuration();
+  absl::Duration ping_timeout = absl::Seconds(10);
 
   /// Makes the answers that the server gives by itself. Called on any thread.
   std::function<Response(const ServerError&)> render_error = RenderServerError;

@@ -7,8 +7,9 @@ namespace {
 
 // Deadlines are looked at this often: a quarter of the shortest, and not in a hurry beyond it.
 std::chrono::nanoseconds SweepPeriod(const ServerOptions& options) {
-  const absl::Duration shortest = std::min(
-      {options.header_timeout, options.stall_timeout, options.idle_timeout, options.total_timeout});
+  const absl::Duration shortest =
+      std::min({options.header_timeout, options.stall_timeout, options.idle_timeout,
+                options.total_timeout, options.ping_interval, options.ping_timeout});
   return absl::ToChronoNanoseconds(
       std::clamp(shortest / 4, absl::Milliseconds(2), absl::Milliseconds(250)));
 }

@@ -10,14 +10,14 @@
 namespace slipway::gateway {
 namespace {
 
+using http::grpc::Health;
+using http::grpc::Reflection;
+
 constexpr std::string_view kInference = "inference.GRPCInferenceService";
-constexpr std::string_view kHealth = "grpc.health.v1.Health";
-constexpr std::string_view kReflection = "grpc.reflection.v1.ServerReflection";
-constexpr std::string_view kOldReflection = "grpc.reflection.v1alpha.ServerReflection";
 constexpr uint64_t kMaxSmallMessage = 64 << 10;
 
 bool NeedsNoKey(const http::grpc::Call& call) {
-  return call.service == kHealth ||
+  return call.service == Health::kService ||
          (call.service == kInference && InferenceDoor::IsAnonymous(call.method));
 }
 
@@ -32,20 +32,20 @@ absl::StatusOr<std::unique_ptr<GrpcDoor>> GrpcDoor::Create(const Options& option
                                                            const Parts& parts,
                                                            std::string_view descriptors) {
   std::set<std::string> services;
-  for (const std::string_view service : {kInference, kHealth, kReflection, kOldReflection}) {
+  for (const std::string_view service :
+       {kInference, Health::kService, Reflection::kService, Reflection::kOldService}) {
     services.emplace(service);
   }
   for (const PublicMethod& method : parts.methods.methods()) {
     services.insert(method.descriptor->service()->full_name());
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<ReflectionDoor> reflection,
-                   ReflectionDoor::Create(descriptors, services));
+  ASSIGN_OR_RETURN(std::unique_ptr<Reflection> reflection,
+                   Reflection::Create(descriptors, services));
   return std::unique_ptr<GrpcDoor>(new GrpcDoor(options, parts, services, std::move(reflection)));
 }
 
 GrpcDoor::GrpcDoor(const Options& options, const Parts& parts,
-                   const std::set<std::string>& services,
-                   std::unique_ptr<ReflectionDoor> reflection)
+                   const std::set<std::string>& services, std::unique_ptr<Reflection> reflection)
     : options_(options),
       parts_(parts),
       other_(parts.inference.metrics.Method("other")),
@@ -78,9 +78,9 @@ void GrpcDoor::Handle(std::shared_ptr<http::Exchange> exchange, const http::grpc
     if (inference_.Handle(make(options_.max_infer_message_bytes), call.method, std::move(key))) {
       return;
     }
-  } else if (call.service == kHealth) {
+  } else if (call.service == Health::kService) {
     if (health_.Handle(make(kMaxSmallMessage), call.method)) return;
-  } else if (call.service == kReflection || call.service == kOldReflection) {
+  } else if (Reflection::IsService(call.service)) {
     if (reflection_->Handle(make(kMaxSmallMessage), call.method)) return;
   } else if (const PublicMethod* method =
                  parts_.methods.FindByName(fmt::format("{}/{}", call.service, call.method))) {

@@ -8,11 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "common/http/grpc/health.h"
+#include "common/http/grpc/reflection.h"
 #include "common/http/server/server.h"
 #include "services/gateway/api/method_table.h"
-#include "services/gateway/grpc/health.h"
 #include "services/gateway/grpc/inference_door.h"
-#include "services/gateway/grpc/reflection.h"
 #include "services/gateway/relay/api_handler.h"
 
 namespace slipway::gateway {
@@ -52,7 +52,7 @@ class GrpcDoor {
 
  private:
   GrpcDoor(const Options& options, const Parts& parts, const std::set<std::string>& services,
-           std::unique_ptr<ReflectionDoor> reflection);
+           std::unique_ptr<http::grpc::Reflection> reflection);
 
   void Handle(std::shared_ptr<http::Exchange> exchange, const http::grpc::Call& call);
   void Refuse(http::Exchange& exchange, const absl::Status& status);
@@ -60,8 +60,8 @@ class GrpcDoor {
   const Options options_;
   const Parts parts_;
   RequestMetrics& other_;
-  HealthDoor health_;
-  const std::unique_ptr<ReflectionDoor> reflection_;
+  http::grpc::Health health_;
+  const std::unique_ptr<http::grpc::Reflection> reflection_;
   InferenceDoor inference_;
 };
 

@@ -7,8 +7,8 @@
 
 #include "absl/time/time.h"
 #include "common/http/grpc/server_call.h"
+#include "common/sync/in_flight.h"
 #include "common/sync/mutex.h"
-#include "services/gateway/in_flight.h"
 #include "services/gateway/oip/prediction.h"
 
 namespace slipway::gateway {

@@ -8,10 +8,10 @@
 
 #include "absl/time/time.h"
 #include "common/http/server/server.h"
-#include "services/gateway/in_flight.h"
+#include "common/sync/in_flight.h"
 #include "services/gateway/oip/infer_json.h"
 #include "services/gateway/oip/prediction.h"
-#include "services/gateway/work_pool.h"
+#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 

@@ -13,13 +13,13 @@
 #include "common/time/clock.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
-#include "services/gateway/in_flight.h"
+#include "common/sync/in_flight.h"
 #include "services/gateway/oip/infer_call.h"
 #include "services/gateway/oip/model_path.h"
 #include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
-#include "services/gateway/work_pool.h"
+#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 

@@ -10,7 +10,7 @@
 #include "google/protobuf/message.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/byte_buffer.h"
-#include "services/gateway/in_flight.h"
+#include "common/sync/in_flight.h"
 #include "services/gateway/relay/api_handler.h"
 #include "services/gateway/relay/api_transport.h"
 

@@ -15,7 +15,7 @@
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/relay/backends.h"
 #include "services/gateway/usage/recorder.h"
-#include "services/gateway/work_pool.h"
+#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 

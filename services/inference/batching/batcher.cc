@@ -64,7 +64,10 @@ absl::StatusOr<std::vector<TensorBatch>> RunTogether(const Batch& batch, const C
 }  // namespace
 
 Batcher::Batcher(Options options, const Clock& clock)
-    : clock_(clock), scheduler_(std::move(options.weights)), free_(options.instances) {
+    : clock_(clock),
+      answer_together_(std::move(options.answer_together)),
+      scheduler_(std::move(options.weights)),
+      free_(options.instances) {
   for (int i = 0; i < options.instances; ++i) {
     threads_.emplace_back([this](const std::stop_token& stop) { Serve(stop); });
   }
@@ -90,10 +93,10 @@ bool Batcher::Submit(ModelQueue& queue, BatchCallPtr call) {
   {
     MutexLock lock(mutex_);
     const absl::Duration now = clock_.Monotonic();
-    const bool here = RunsHere(queue);
+    const bool alone = free_ > 0 && scheduler_.empty();
     refused = scheduler_.Push(queue, call, now, turn.dropped);
     if (refused.ok()) {
-      if (here) turn = TakeTurn(now);
+      if (alone && queue.IsQuick(kQuick, now)) turn = TakeTurn(now);
       // A thread that waits for this batch to fill looks by itself, at its time.
       const absl::Duration ready = queue.ReadyAt(now);
       wake = (ready <= now || ready < alarm_) && queue.may_start() && WakeOne();
@@ -137,10 +140,6 @@ bool Batcher::has_model(const ModelQueue& queue) const {
 absl::Duration Batcher::last_used(const ModelQueue& queue) const {
   MutexLock lock(mutex_);
   return queue.last_used();
-}
-
-bool Batcher::RunsHere(const ModelQueue& queue) const {
-  return free_ > 0 && scheduler_.empty() && queue.quickest() < kQuick;
 }
 
 bool Batcher::WakeOne() {
@@ -238,17 +237,24 @@ void Batcher::RunBatch(Batch batch) {
   }
   if (wake) changed_.Signal();
   if (again) return;
-  for (size_t i = 0; i < batch.calls.size(); ++i) {
-    BatchCall& call = *batch.calls[i];
-    if (!outputs.ok()) {
-      call.Finish(outputs.status());
-      continue;
+  const auto answer = [&] {
+    for (size_t i = 0; i < batch.calls.size(); ++i) {
+      BatchCall& call = *batch.calls[i];
+      if (!outputs.ok()) {
+        call.Finish(outputs.status());
+        continue;
+      }
+      const double share = static_cast<double>(call.rows) / static_cast<double>(batch.rows);
+      call.Finish(CallAnswer{.outputs = std::move((*outputs)[i]),
+                             .queued = start - call.arrived,
+                             .times = times,
+                             .compute = times.infer * share});
     }
-    const double share = static_cast<double>(call.rows) / static_cast<double>(batch.rows);
-    call.Finish(CallAnswer{.outputs = std::move((*outputs)[i]),
-                           .queued = start - call.arrived,
-                           .times = times,
-                           .compute = times.infer * share});
+  };
+  if (answer_together_ && batch.calls.size() > 1) {
+    answer_together_(answer);
+  } else {
+    answer();
   }
 }
 

@@ -2,12 +2,14 @@
 #define SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCHER_H_
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
@@ -20,11 +22,12 @@ namespace slipway::worker {
 /// answers its calls; one more ends the wait of calls that wait too long, whatever those do. Any
 /// thread may call.
 ///
-/// A call whose model needs less time than waking a thread takes, runs on the thread that brings
-/// it where an instance is free and nothing else waits.
+/// A call that is expected to run for less time than waking a thread takes, runs on the thread that
+/// brings it where an instance is free and nothing else waits. That may be one that serves
+/// connections: what is not known to be quick never runs there.
 class Batcher {
  public:
-  /// What a model may take to run on its caller's thread.
+  /// What a call may take to run on its caller's thread.
   static constexpr absl::Duration kQuick = absl::Microseconds(50);
 
   struct Options {
@@ -32,6 +35,9 @@ class Batcher {
     int instances = 1;
     /// Tenants' shares of the instances' time; 1 for those not named.
     std::map<std::string, double> weights = {};
+    /// Calls its argument, which answers the calls of a batch: for whoever can send together what
+    /// is answered together. May be null.
+    std::function<void(absl::FunctionRef<void()>)> answer_together = nullptr;
   };
   /// The clock outlives this object.
   Batcher(Options options, const Clock& clock);
@@ -62,7 +68,6 @@ class Batcher {
   BatchScheduler::Turn AwaitTurn(const std::stop_token& stop);
   /// What is to be done now, with an instance taken for the batch in it.
   BatchScheduler::Turn TakeTurn(absl::Duration now) REQUIRES(mutex_);
-  bool RunsHere(const ModelQueue& queue) const REQUIRES(mutex_);
   /// True where a thread sleeps that could look for work; it is counted as woken then, and
   /// `changed_` is to be signalled.
   bool WakeOne() REQUIRES(mutex_);
@@ -70,6 +75,7 @@ class Batcher {
   void RunBatch(Batch batch);
 
   const Clock& clock_;
+  const std::function<void(absl::FunctionRef<void()>)> answer_together_;
   mutable Mutex mutex_;
   CondVar changed_;
   BatchScheduler scheduler_ GUARDED_BY(mutex_);

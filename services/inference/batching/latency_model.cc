@@ -6,7 +6,6 @@ namespace slipway::worker {
 namespace {
 
 constexpr double kForget = 15.0 / 16;
-constexpr double kQuickestGrows = 1.02;
 // Below this spread of sizes (a variance, in rows) there is no slope to be seen.
 constexpr double kLeastSpread = 0.05;
 
@@ -22,8 +21,6 @@ void LatencyModel::Observe(int64_t rows, absl::Duration took, absl::Duration now
   rows_time_ = rows_time_ * kForget + n * t;
   observed_ = now;
   last_ = took;
-  // A single slow run, on a busy machine, says nothing; many of them do.
-  quickest_ = std::min(took, quickest_ * kQuickestGrows);
   Fit();
 }
 

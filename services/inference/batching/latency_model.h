@@ -21,9 +21,10 @@ class LatencyModel {
   /// 0 where nothing is known.
   absl::Duration Predict(int64_t rows, absl::Duration now) const;
 
-  /// About the least that a run has taken lately, however many rows it had; infinite before the
-  /// first.
-  absl::Duration Quickest() const { return quickest_; }
+  /// Whether a run is expected to take less than `limit`; no where nothing is known.
+  bool IsWithin(absl::Duration limit, int64_t rows, absl::Duration now) const {
+    return Trusted(now) && Predict(rows, now) < limit;
+  }
 
   /// What a run costs however few rows it has; 0 where nothing is known.
   absl::Duration Fixed(absl::Duration now) const;
@@ -45,7 +46,6 @@ class LatencyModel {
   double each_ = 0;
   absl::Duration observed_;
   absl::Duration last_;
-  absl::Duration quickest_ = absl::InfiniteDuration();
 };
 
 }  // namespace slipway::worker

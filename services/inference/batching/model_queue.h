@@ -89,8 +89,10 @@ class ModelQueue {
   absl::Duration oldest() const;
   /// When the last call came; before the first one, when the model did.
   absl::Duration last_used() const { return newest_; }
-  /// See LatencyModel.
-  absl::Duration quickest() const { return latency_.Quickest(); }
+  /// Whether all that waits is expected to run within `limit`.
+  bool IsQuick(absl::Duration limit, absl::Duration now) const {
+    return latency_.IsWithin(limit, rows_waiting_, now);
+  }
   int running() const { return running_; }
   bool may_start() const {
     return has_model_ && (policy_.max_instances == 0 || running_ < policy_.max_instances);

@@ -2,9 +2,10 @@
 #include <cstdio>
 
 #include "common/blob/blob_cache.h"
-#include "common/grpc/server.h"
+#include "common/grpc/service_listener.h"
 #include "common/identity/token.h"
 #include "common/metrics/metrics.h"
+#include "common/process/memory.h"
 #include "common/process/shutdown.h"
 #include "services/inference/batching/batcher.h"
 #include "services/inference/inference_service.h"
@@ -17,6 +18,7 @@
 namespace slipway {
 
 int RunIdentityWorker(const std::string& address, const std::string& trust) {
+  KeepFreedMemory();  // as slipway-worker does
   ShutdownSignal shutdown;
   const Clock& clock = Clock::Real();
   const TempDir dir;
@@ -51,11 +53,9 @@ int RunIdentityWorker(const std::string& address, const std::string& trust) {
     clock.SleepFor(absl::Milliseconds(1));
   }
 
-  GrpcServerOptions options;
-  options.address = address;
-  const auto server = GrpcServer::Start(options, {(*service)->service()});
-  if (!server.ok()) {
-    std::fprintf(stderr, "%s\n", server.status().ToString().c_str());
+  const auto listener = ServiceListener::Start({.address = address}, {&(*service)->service()});
+  if (!listener.ok()) {
+    std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
     return 1;
   }
   shutdown.Wait();

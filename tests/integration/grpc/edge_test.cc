@@ -23,8 +23,10 @@ using ::testing::Not;
 
 constexpr char kInference[] = "inference.GRPCInferenceService";
 
-class ServiceEdgeTest : public ControllerFixture {
+class ServiceEdgeTest : public ControllerFixture, public ::testing::WithParamInterface<Library> {
  protected:
+  ServiceEdgeTest() : ControllerFixture(GetParam()) {}
+
   // The lines of the log, each as JSON.
   std::vector<json> LogLines() const {
     std::vector<json> lines;
@@ -42,7 +44,10 @@ class ServiceEdgeTest : public ControllerFixture {
   }
 };
 
-TEST_F(ServiceEdgeTest, RunsTheHandlerForWhoeverCalls) {
+INSTANTIATE_TEST_SUITE_P(BothLibraries, ServiceEdgeTest, kBothLibraries,
+                         ::testing::PrintToStringParamName());
+
+TEST_P(ServiceEdgeTest, RunsTheHandlerForWhoeverCalls) {
   Principal seen;
   std::string request_id;
   Handle([&](const CallContext& call) {
@@ -59,7 +64,7 @@ TEST_F(ServiceEdgeTest, RunsTheHandlerForWhoeverCalls) {
   EXPECT_EQ(request_id, "abc-1");
 }
 
-TEST_F(ServiceEdgeTest, OverloadIsToldAFewTimesASecondAndCounted) {
+TEST_P(ServiceEdgeTest, OverloadIsToldAFewTimesASecondAndCounted) {
   constexpr size_t kCalls = 500;
   Handle([](const CallContext&) { return absl::UnavailableError("busy"); });
   for (size_t i = 0; i < kCalls; ++i) {
@@ -70,7 +75,7 @@ TEST_F(ServiceEdgeTest, OverloadIsToldAFewTimesASecondAndCounted) {
   EXPECT_LT(LogLines().size(), kCalls / 2);
 }
 
-TEST_F(ServiceEdgeTest, RefusesBeforeTheHandlerRuns) {
+TEST_P(ServiceEdgeTest, RefusesBeforeTheHandlerRuns) {
   bool ran = false;
   Handle([&](const CallContext&) {
     ran = true;
@@ -85,7 +90,7 @@ TEST_F(ServiceEdgeTest, RefusesBeforeTheHandlerRuns) {
   EXPECT_FALSE(ran);
 }
 
-TEST_F(ServiceEdgeTest, MakesARequestIdWhereNoneThatIsOneCame) {
+TEST_P(ServiceEdgeTest, MakesARequestIdWhereNoneThatIsOneCame) {
   std::string request_id;
   Handle([&](const CallContext& call) {
     request_id = call.request_id;
@@ -97,7 +102,7 @@ TEST_F(ServiceEdgeTest, MakesARequestIdWhereNoneThatIsOneCame) {
   }
 }
 
-TEST_F(ServiceEdgeTest, HandsTheDeadlineDown) {
+TEST_P(ServiceEdgeTest, HandsTheDeadlineDown) {
   absl::Time deadline;
   Handle([&](const CallContext& call) {
     deadline = call.deadline;
@@ -116,7 +121,7 @@ TEST_F(ServiceEdgeTest, HandsTheDeadlineDown) {
   EXPECT_EQ(deadline, absl::InfiniteFuture());
 }
 
-TEST_F(ServiceEdgeTest, KeepsWhatAnErrorSays) {
+TEST_P(ServiceEdgeTest, KeepsWhatAnErrorSays) {
   Handle([](const CallContext&) { return InvalidField("name", "must look like x"); });
   const absl::Status status = Get().status;
   EXPECT_EQ(status, InvalidField("name", "must look like x"));
@@ -125,7 +130,7 @@ TEST_F(ServiceEdgeTest, KeepsWhatAnErrorSays) {
   EXPECT_TRUE(IsStorageFull(Get().status));
 }
 
-TEST_F(ServiceEdgeTest, TellsTheLogAndNotTheCallerWhatWentWrongInside) {
+TEST_P(ServiceEdgeTest, TellsTheLogAndNotTheCallerWhatWentWrongInside) {
   for (const auto code :
        {absl::StatusCode::kInternal, absl::StatusCode::kUnknown, absl::StatusCode::kDataLoss}) {
     Handle(
@@ -141,7 +146,7 @@ TEST_F(ServiceEdgeTest, TellsTheLogAndNotTheCallerWhatWentWrongInside) {
   }
 }
 
-TEST_F(ServiceEdgeTest, TurnsAnExceptionIntoAnInternalError) {
+TEST_P(ServiceEdgeTest, TurnsAnExceptionIntoAnInternalError) {
   Handle(
       [](const CallContext&) -> absl::Status { throw std::runtime_error("secret of the house"); });
   const absl::Status status = Get().status;
@@ -151,7 +156,7 @@ TEST_F(ServiceEdgeTest, TurnsAnExceptionIntoAnInternalError) {
   EXPECT_TRUE((Handle(nullptr), Get().status.ok())) << "the server goes on";
 }
 
-TEST_F(ServiceEdgeTest, LogsEachFailureWithWhoAndWhat) {
+TEST_P(ServiceEdgeTest, LogsEachFailureWithWhoAndWhat) {
   Handle([](const CallContext&) { return NotFound("tenants/acme/deployments/d"); });
   Get().status.IgnoreError();
   json line = LogLines().back();
@@ -169,13 +174,13 @@ TEST_F(ServiceEdgeTest, LogsEachFailureWithWhoAndWhat) {
   EXPECT_THAT(LogText(), Not(HasSubstr("garbage"))) << "what may be a token is not logged";
 }
 
-TEST_F(ServiceEdgeTest, LogsNothingForACallThatSucceeds) {
+TEST_P(ServiceEdgeTest, LogsNothingForACallThatSucceeds) {
   const size_t before = LogLines().size();
   ASSERT_TRUE(Get().status.ok());
   EXPECT_EQ(LogLines().size(), before);
 }
 
-TEST_F(ServiceEdgeTest, CountsEveryCallByMethodAndCode) {
+TEST_P(ServiceEdgeTest, CountsEveryCallByMethodAndCode) {
   EXPECT_EQ(Count("GetDeployment", "OK"), "0");
   Get().status.IgnoreError();
   Get().status.IgnoreError();
@@ -190,7 +195,7 @@ TEST_F(ServiceEdgeTest, CountsEveryCallByMethodAndCode) {
                                          "method=\"ControllerService/GetDeployment\"} 4\n"));
 }
 
-TEST_F(ServiceEdgeTest, IsRefusedToAServiceThatDeclaresNoCallers) {
+TEST_P(ServiceEdgeTest, IsRefusedToAServiceThatDeclaresNoCallers) {
   ASSERT_NE(inference::ModelInferRequest::descriptor(), nullptr);  // its proto is linked in
   const auto edge = ServiceEdge::Create(kInference, *verifier_, metrics_, Clock::Real());
   EXPECT_EQ(edge.status().code(), absl::StatusCode::kFailedPrecondition);
@@ -202,7 +207,7 @@ TEST_F(ServiceEdgeTest, IsRefusedToAServiceThatDeclaresNoCallers) {
       absl::StatusCode::kNotFound);
 }
 
-TEST_F(ServiceEdgeTest, TakesATableForAProtoThatIsNotOursIfItIsWhole) {
+TEST_P(ServiceEdgeTest, TakesATableForAProtoThatIsNotOursIfItIsWhole) {
   const google::protobuf::ServiceDescriptor& service =
       *inference::ModelInferRequest::descriptor()->file()->FindServiceByName(
           "GRPCInferenceService");
@@ -228,7 +233,7 @@ TEST_F(ServiceEdgeTest, TakesATableForAProtoThatIsNotOursIfItIsWhole) {
   EXPECT_THAT(std::string(create().status().message()), HasSubstr("ModelInfr is no method"));
 }
 
-TEST_F(ServiceEdgeTest, KnowsItsMethodsByName) {
+TEST_P(ServiceEdgeTest, KnowsItsMethodsByName) {
   EXPECT_EQ(edge_->MethodIndex("CreateDeployment"), 0);
   EXPECT_EQ(edge_->MethodIndex("WatchRoutes"), 5);
 }

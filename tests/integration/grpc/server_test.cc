@@ -1,5 +1,3 @@
-#include "common/grpc/server.h"
-
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
+#include "tests/integration/grpc/any_server.h"
 #include "tests/integration/grpc/test_controller.h"
 #include "tests/integration/grpc/wire.h"
 
@@ -25,10 +24,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class GrpcServerTest : public ::testing::Test {
+class ServerTest : public ::testing::TestWithParam<Library> {
  protected:
-  absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const std::string& path) {
-    return GrpcServer::Start({.address = "unix:" + path}, {});
+  static absl::StatusOr<std::unique_ptr<AnyServer>> Start(const std::string& path) {
+    return StartAny(GetParam(), "unix:" + path);
   }
   std::string ErrorOf(const std::string& path, absl::StatusCode code) {
     const auto server = Start(path);
@@ -48,7 +47,18 @@ class GrpcServerTest : public ::testing::Test {
   const TempDir dir_;
 };
 
-TEST_F(GrpcServerTest, AnswersHealthAsItIsTold) {
+class ServerWithCallsTest : public ControllerFixture,
+                            public ::testing::WithParamInterface<Library> {
+ protected:
+  ServerWithCallsTest() : ControllerFixture(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(BothLibraries, ServerTest, kBothLibraries,
+                         ::testing::PrintToStringParamName());
+INSTANTIATE_TEST_SUITE_P(BothLibraries, ServerWithCallsTest, kBothLibraries,
+                         ::testing::PrintToStringParamName());
+
+TEST_P(ServerTest, AnswersHealthAsItIsTold) {
   const auto server = Start(dir_ / "a.sock");
   ASSERT_TRUE(server.ok()) << server.status();
   const auto channel = *OpenChannel({.address = (*server)->address()});
@@ -59,15 +69,22 @@ TEST_F(GrpcServerTest, AnswersHealthAsItIsTold) {
   EXPECT_EQ(HealthOf(channel), "NOT_SERVING");
 }
 
-TEST_F(ControllerFixture, TellsItsServicesByReflection) {
+TEST_P(ServerWithCallsTest, TellsItsServicesByReflection) {
   // ServerReflectionRequest{list_services = 7}
   const auto services = CallWithBytes(
       channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*");
   ASSERT_TRUE(services.ok()) << services.status();
   EXPECT_THAT(*services, HasSubstr(kControllerService));
+  // file_containing_symbol = 4
+  const auto file =
+      CallWithBytes(channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                    std::string("\x22") + static_cast<char>(std::strlen(kControllerService)) +
+                        kControllerService);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_THAT(*file, HasSubstr("LoadedModel")) << "no file that it imports came along";
 }
 
-TEST_F(GrpcServerTest, MakesTheSocketsFolderForItsUserOnly) {
+TEST_P(ServerTest, MakesTheSocketsFolderForItsUserOnly) {
   const std::string folder = dir_ / "run";
   const auto server = Start(folder + "/a.sock");
   ASSERT_TRUE(server.ok()) << server.status();
@@ -76,7 +93,7 @@ TEST_F(GrpcServerTest, MakesTheSocketsFolderForItsUserOnly) {
   EXPECT_EQ(info.st_mode & 0777, 0700u);
 }
 
-TEST_F(GrpcServerTest, RefusesAFolderThatOthersMayEnter) {
+TEST_P(ServerTest, RefusesAFolderThatOthersMayEnter) {
   for (const mode_t mode : {0710, 0701, 0777}) {
     ASSERT_EQ(::chmod(dir_.path().c_str(), mode), 0);
     EXPECT_THAT(ErrorOf(dir_ / "a.sock", absl::StatusCode::kFailedPrecondition),
@@ -84,14 +101,14 @@ TEST_F(GrpcServerTest, RefusesAFolderThatOthersMayEnter) {
   }
 }
 
-TEST_F(GrpcServerTest, ReplacesTheSocketOfADeadProcess) {
+TEST_P(ServerTest, ReplacesTheSocketOfADeadProcess) {
   LeaveSocket(dir_ / "a.sock");
   const auto server = Start(dir_ / "a.sock");
   ASSERT_TRUE(server.ok()) << server.status();
   EXPECT_EQ(HealthOf(*OpenChannel({.address = (*server)->address()})), "NOT_SERVING");
 }
 
-TEST_F(GrpcServerTest, LeavesALivingServerItsSocket) {
+TEST_P(ServerTest, LeavesALivingServerItsSocket) {
   const auto first = Start(dir_ / "a.sock");
   ASSERT_TRUE(first.ok());
   EXPECT_THAT(ErrorOf(dir_ / "a.sock", absl::StatusCode::kAlreadyExists),
@@ -99,29 +116,28 @@ TEST_F(GrpcServerTest, LeavesALivingServerItsSocket) {
   EXPECT_EQ(HealthOf(*OpenChannel({.address = (*first)->address()})), "NOT_SERVING");
 }
 
-TEST_F(GrpcServerTest, RemovesNothingThatIsNoSocket) {
+TEST_P(ServerTest, RemovesNothingThatIsNoSocket) {
   ASSERT_TRUE(WriteFileAtomically(dir_ / "a.sock", "precious").ok());
   EXPECT_THAT(ErrorOf(dir_ / "a.sock", absl::StatusCode::kFailedPrecondition),
               HasSubstr("in the way"));
   EXPECT_EQ(*ReadFile(dir_ / "a.sock"), "precious");
 }
 
-TEST_F(GrpcServerTest, RefusesBadAddresses) {
+TEST_P(ServerTest, RefusesBadAddresses) {
   EXPECT_THAT(ErrorOf(dir_ / std::string(120, 'x'), absl::StatusCode::kInvalidArgument),
               HasSubstr("at most 107 bytes"));
-  EXPECT_EQ(GrpcServer::Start({.address = "nonsense"}, {}).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(GrpcServer::Start({.address = "127.0.0.1:0"}, {}).status().message()),
+  EXPECT_EQ(StartAny(GetParam(), "nonsense").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(StartAny(GetParam(), "127.0.0.1:0").status().message()),
               HasSubstr("mutual TLS"));
 }
 
-TEST_F(GrpcServerTest, TakesItsSocketAlongWhenItGoes) {
+TEST_P(ServerTest, TakesItsSocketAlongWhenItGoes) {
   { ASSERT_TRUE(Start(dir_ / "a.sock").ok()); }
   EXPECT_FALSE(std::filesystem::exists(dir_ / "a.sock"));
   EXPECT_TRUE(Start(dir_ / "a.sock").ok());
 }
 
-TEST_F(ControllerFixture, DrainingLetsCallsInFlightFinishAndTakesNoNewOnes) {
+TEST_P(ServerWithCallsTest, DrainingLetsCallsInFlightFinishAndTakesNoNewOnes) {
   std::latch started(1);
   std::latch go_on(1);
   Handle([&](const CallContext&) {
@@ -149,7 +165,7 @@ TEST_F(ControllerFixture, DrainingLetsCallsInFlightFinishAndTakesNoNewOnes) {
   EXPECT_TRUE(in_flight.ok()) << in_flight;
 }
 
-TEST_F(ControllerFixture, DrainingCancelsWhatOutlastsTheGrace) {
+TEST_P(ServerWithCallsTest, DrainingCancelsWhatOutlastsTheGrace) {
   std::latch started(1);
   std::atomic<bool> stop = false;
   Handle([&](const CallContext&) {

@@ -1,5 +1,6 @@
 #include "tests/integration/grpc/test_controller.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "common/files/files.h"
@@ -64,7 +65,41 @@ std::unique_ptr<grpc::Service> MakeTestController(ServiceEdge* edge, TestHandler
   return std::make_unique<TestController>(edge, std::move(handler));
 }
 
-ControllerFixture::ControllerFixture() {
+ListenedController::ListenedController(std::unique_ptr<ServiceEdge> edge, TestHandler handler)
+    : handler_(std::move(handler)), service_(std::move(edge)) {
+  Add<v1::CreateDeploymentRequest, v1::Deployment>("CreateDeployment");
+  Add<v1::GetDeploymentRequest, v1::Deployment>("GetDeployment");
+  Add<v1::ListDeploymentsRequest, v1::ListDeploymentsResponse>("ListDeployments");
+  Add<v1::UpdateDeploymentRequest, v1::Deployment>("UpdateDeployment");
+  Add<v1::DeleteDeploymentRequest, google::protobuf::Empty>("DeleteDeployment");
+  service_.Add("WatchRoutes",
+               [this](std::unique_ptr<ServiceCall> call) { WatchRoutes(std::move(call)); });
+}
+
+template <class Request, class Response>
+absl::Status ListenedController::Pass(const CallContext& call, const Request& request,
+                                      Response& response) {
+  if constexpr (std::is_same_v<Request, v1::GetDeploymentRequest>) {
+    response.set_name(request.name());
+  }
+  return handler_(call);
+}
+
+template <class Request, class Response>
+void ListenedController::Add(std::string_view method) {
+  service_.AddBlocking(method, pool_, *this, &ListenedController::Pass<Request, Response>);
+}
+
+void ListenedController::WatchRoutes(std::shared_ptr<ServiceCall> call) {
+  call->Read([this, call](const http::grpc::Message&) {
+    call->wire().Write(http::grpc::FrameOf(v1::RouteTable()), nullptr);
+    pool_.Submit([this, call] {
+      call->Finish(ServiceEdge::Guarded([&] { return handler_(call->context()); }));
+    });
+  });
+}
+
+ControllerFixture::ControllerFixture(Library library) {
   LogConfig log;
   log.level = "debug";
   log.file = dir_ / "controller.jsonl";
@@ -73,11 +108,15 @@ ControllerFixture::ControllerFixture() {
   auto edge = ServiceEdge::Create(kControllerService, *verifier_, metrics_, Clock::Real());
   EXPECT_TRUE(edge.ok()) << edge.status();
   edge_ = *std::move(edge);
-  service_ = MakeTestController(edge_.get(), [this](const CallContext& call) {
+  const TestHandler handle = [this](const CallContext& call) {
     return handler_ ? handler_(call) : absl::OkStatus();
-  });
-  auto server =
-      GrpcServer::Start({.address = "unix:" + (dir_ / "controller.sock")}, {service_.get()});
+  };
+  service_ = MakeTestController(edge_.get(), handle);
+  auto again = ServiceEdge::Create(kControllerService, *verifier_, metrics_, Clock::Real());
+  EXPECT_TRUE(again.ok()) << again.status();
+  listened_ = std::make_unique<ListenedController>(*std::move(again), handle);
+  auto server = StartAny(library, "unix:" + (dir_ / "controller.sock"), {}, service_.get(),
+                         &listened_->service());
   EXPECT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
   channel_ = *OpenChannel({.address = server_->address()});

@@ -6,11 +6,12 @@
 #include <string>
 
 #include "common/grpc/edge.h"
-#include "common/grpc/server.h"
+#include "common/grpc/service.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "common/status/status.h"
 #include "gtest/gtest.h"
+#include "tests/integration/grpc/any_server.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
 
@@ -30,10 +31,28 @@ using TestHandler = std::function<absl::Status(const CallContext&)>;
 /// that the matrix must find.
 std::unique_ptr<grpc::Service> MakeTestController(ServiceEdge* edge, TestHandler handler);
 
+/// The same service for a ServiceListener; its handlers run on threads of its own.
+class ListenedController {
+ public:
+  ListenedController(std::unique_ptr<ServiceEdge> edge, TestHandler handler);
+  Service& service() { return service_; }
+
+ private:
+  template <class Request, class Response>
+  absl::Status Pass(const CallContext& call, const Request& request, Response& response);
+  template <class Request, class Response>
+  void Add(std::string_view method);
+  void WatchRoutes(std::shared_ptr<ServiceCall> call);
+
+  const TestHandler handler_;
+  WorkPool pool_{/*threads=*/2, /*max_waiting=*/1000};
+  Service service_;
+};
+
 /// A server with one of these behind a Unix socket, its log in a file, and a way to call it.
 class ControllerFixture : public ::testing::Test {
  protected:
-  ControllerFixture();
+  explicit ControllerFixture(Library library = Library::kGrpc);
   ~ControllerFixture() override;
 
   /// What handlers do from now on; returns OK until set.
@@ -64,7 +83,8 @@ class ControllerFixture : public ::testing::Test {
   TestHandler handler_;
   std::unique_ptr<ServiceEdge> edge_;
   std::unique_ptr<grpc::Service> service_;
-  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<ListenedController> listened_;
+  std::unique_ptr<AnyServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 

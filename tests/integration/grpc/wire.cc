@@ -1,5 +1,6 @@
 #include "tests/integration/grpc/wire.h"
 
+#include <optional>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -13,8 +14,9 @@
 
 namespace slipway {
 
-absl::StatusOr<std::string> CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
-                                          const std::string& method, const std::string& request) {
+absl::Status StreamBytes(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                         const std::string& request,
+                         const std::function<void(const std::string&)>& told) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(Clock::Real().Now() + absl::Seconds(20)));
@@ -30,23 +32,32 @@ absl::StatusOr<std::string> CallWithBytes(const std::shared_ptr<grpc::Channel>& 
   const grpc::Slice slice(request);
   call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
   wait();
-  grpc::ByteBuffer answer;
-  call->Read(&answer, nullptr);
-  const bool answered = wait();
+  for (grpc::ByteBuffer answer; call->Read(&answer, nullptr), wait();) {
+    std::vector<grpc::Slice> slices;
+    answer.Dump(&slices);
+    std::string bytes;
+    for (const grpc::Slice& piece : slices) {
+      bytes.append(reinterpret_cast<const char*>(piece.begin()), piece.size());
+    }
+    told(bytes);
+  }
   grpc::Status status;
   call->Finish(&status, nullptr);
   wait();
   queue.Shutdown();
   while (wait()) {
   }
-  if (!answered) return FromGrpcStatus(status);
-  std::vector<grpc::Slice> slices;
-  answer.Dump(&slices);
-  std::string bytes;
-  for (const grpc::Slice& piece : slices) {
-    bytes.append(reinterpret_cast<const char*>(piece.begin()), piece.size());
-  }
-  return bytes;
+  return FromGrpcStatus(status);
+}
+
+absl::StatusOr<std::string> CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
+                                          const std::string& method, const std::string& request) {
+  std::optional<std::string> first;
+  const absl::Status status = StreamBytes(channel, method, request, [&](const std::string& bytes) {
+    if (!first) first = bytes;
+  });
+  if (!first) return status;
+  return *first;
 }
 
 std::string HealthOf(const std::shared_ptr<grpc::Channel>& channel) {

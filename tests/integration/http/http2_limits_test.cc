@@ -433,6 +433,30 @@ TEST_F(Http2LimitsTest, ClosesAnIdleConnectionWithAWord) {
   EXPECT_EQ(Refused(Refusal::kIdleTimeout), 1u);
 }
 
+TEST_F(Http2LimitsTest, GivesUpAPeerThatDoesNotAnswerAPing) {
+  options_.ping_interval = options_.ping_timeout = absl::Milliseconds(100);
+  const Running running = ServeEcho();
+  Http2Peer dead(server_->address());
+  EXPECT_EQ(dead.Ask(1, Http2Peer::Get("/")).status, 200);
+  EXPECT_TRUE(dead.raw().IsClosedWithin(kSoon));
+  EXPECT_EQ(Refused(Refusal::kPingTimeout), 1u);
+}
+
+TEST_F(Http2LimitsTest, KeepsAPeerThatAnswersPings) {
+  options_.ping_interval = absl::Milliseconds(50);
+  // Without a first request too.
+  options_.header_timeout = absl::Milliseconds(50);
+  options_.idle_timeout = absl::InfiniteDuration();
+  const Running running = ServeEcho();
+  Http2Peer peer(server_->address());
+  for (int pings = 0; pings < 5;) {
+    const Http2Peer::Frame frame = peer.Read();
+    ASSERT_FALSE(frame.ended());
+    pings += frame.type == Http2Peer::kPing ? 1 : 0;
+  }
+  EXPECT_EQ(peer.Ask(1, Http2Peer::Get("/")).status, 200);
+}
+
 TEST_F(Http2LimitsTest, RefusesWhatMayBeReadInTwoWays) {
   const Running running = ServeEcho();
   Http2Peer peer(server_->address());

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/http/server/held_writes.h"
 #include "tests/integration/http/http2_peer.h"
 #include "tests/integration/http/server_fixture.h"
 #include "tests/support/temp_dir.h"
@@ -119,6 +120,27 @@ TEST_F(Http2Test, AnswersStreamsAsTheyAreReadyInAnyOrder) {
   WaitForStats([](const ServerStats& stats) { return stats.requests_open == 0; });
   EXPECT_EQ(server_->stats().requests_started, 3u);
   EXPECT_EQ(server_->stats().requests_abandoned, 0u);
+}
+
+TEST_F(Http2Test, AnswersThatAreHeldGoOutTogether) {
+  const Running running = ServeHeld();
+  Http2Peer peer(server_->address());
+  Promise<absl::Status> sent;
+  peer.Send(Http2Peer::Request(1, Http2Peer::Get("/1")) +
+            Http2Peer::Request(3, Http2Peer::Get("/3")));
+  const std::shared_ptr<Exchange> first = Held("/1");
+  const std::shared_ptr<Exchange> second = Held("/3");
+  {
+    const HeldWrites held;
+    EXPECT_FALSE(first->over());
+    EXPECT_FALSE(
+        first->Respond({.body = "1"}, [&](absl::Status status) { sent.Set(std::move(status)); }));
+    second->Respond({.body = "3"});
+  }
+  EXPECT_EQ(peer.ReadAnswer(1).body, "1");
+  EXPECT_EQ(peer.ReadAnswer(3).body, "3");
+  EXPECT_TRUE(sent.Wait().ok());
+  EXPECT_TRUE(first->over());
 }
 
 TEST_F(Http2Test, AnAnswerWithoutBodyIsOneHeaderBlock) {

@@ -33,10 +33,9 @@ void WorkerTest::StartWorker(ModelRuntime& runtime, int instances, size_t max_qu
   auto control = WorkerService::Create(*models_, ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(control.ok()) << control.status();
   worker_service_ = *std::move(control);
-  GrpcServerOptions options;
-  options.address = "unix:" + (dir_ / "worker.sock");
   auto server =
-      GrpcServer::Start(options, {inference_service_->service(), worker_service_->service()});
+      ServiceListener::Start({.address = "unix:" + (dir_ / "worker.sock")},
+                             {&inference_service_->service(), &worker_service_->service()});
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
   const auto channel = *OpenChannel({.address = address(), .tls = {}});

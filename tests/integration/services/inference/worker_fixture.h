@@ -9,7 +9,7 @@
 
 #include "absl/time/time.h"
 #include "common/blob/blob_cache.h"
-#include "common/grpc/server.h"
+#include "common/grpc/service_listener.h"
 #include "common/metrics/metrics.h"
 #include "gtest/gtest.h"
 #include "inference/open_inference.grpc.pb.h"
@@ -31,7 +31,7 @@ inline constexpr char kShoes[] = "tenants/acme/deployments/shoes";
 inline constexpr char kVersion1[] = "tenants/acme/models/mlp/versions/1";
 inline constexpr char kVersion2[] = "tenants/acme/models/mlp/versions/2";
 
-/// A worker without its process: its real services behind a real gRPC server on a Unix socket,
+/// A worker without its process: its real services behind their real listener on a Unix socket,
 /// and a registry that it downloads from. The runtime is the test's.
 class WorkerTest : public testing::Test {
  protected:
@@ -81,7 +81,7 @@ class WorkerTest : public testing::Test {
   std::unique_ptr<LoadedModels> models_;
   std::unique_ptr<InferenceService> inference_service_;
   std::unique_ptr<WorkerService> worker_service_;
-  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<ServiceListener> server_;
   std::unique_ptr<inference::GRPCInferenceService::Stub> inference_;
   std::unique_ptr<v1::WorkerService::Stub> control_;
 };

@@ -199,6 +199,18 @@ TEST(TorchNetworkTest, RefusesWeightsOfAnotherArchitecture) {
   }
 }
 
+TEST(ToTorchTest, TakesElementsThatLieAnywhere) {
+  alignas(8) char bytes[13] = {};
+  const float values[] = {1, -2, 3};
+  std::memcpy(bytes + 1, values, sizeof(values));
+  const auto tensor =
+      Tensor::Make("x", DataType::kFp32, {3}, Buffer::Borrow({bytes + 1, sizeof(values)}), "x");
+  ASSERT_TRUE(tensor.ok()) << tensor.status();
+  const at::Tensor out = ToTorch(*tensor);
+  EXPECT_TRUE(torch::equal(out, torch::tensor({1.0F, -2.0F, 3.0F})));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(out.data_ptr()) % sizeof(float), 0u);
+}
+
 TEST(TorchNetworkTest, RunChecksItsInputs) {
   const auto network = SmallCnn();
   const auto tensor = [](std::string name, DataType type, Shape shape) {

@@ -52,7 +52,9 @@ class Gate {
 /// Takes x FP32 [-1, 2], gives sum FP32 [-1, 1]: the sum of a row plus a bias.
 class FakeModel final : public LoadedModel {
  public:
-  FakeModel(float bias, Gate& gate, int& runs) : bias_(bias), gate_(gate), runs_(runs) {}
+  FakeModel(float bias, Gate& gate, int& runs, std::shared_ptr<Gate> drop_gate)
+      : bias_(bias), gate_(gate), runs_(runs), drop_gate_(std::move(drop_gate)) {}
+  ~FakeModel() override { drop_gate_->Pass(); }
   std::string_view platform() const override { return "fake"; }
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return 1000; }
@@ -78,6 +80,7 @@ class FakeModel final : public LoadedModel {
   const float bias_;
   Gate& gate_;
   int& runs_;
+  const std::shared_ptr<Gate> drop_gate_;
 };
 
 /// Makes a FakeModel of a file "bias" that holds a number in digits.
@@ -92,7 +95,7 @@ class FakeRuntime final : public ModelRuntime {
     if (text.find_first_not_of("0123456789") != std::string::npos) {
       return absl::InvalidArgumentError("bias: is no number");
     }
-    auto model = std::make_shared<FakeModel>(std::stof(text), run_gate, runs);
+    auto model = std::make_shared<FakeModel>(std::stof(text), run_gate, runs, drop_gate);
     newest = model;
     return model;
   }
@@ -100,6 +103,8 @@ class FakeRuntime final : public ModelRuntime {
   /// Of loads, and of runs.
   Gate load_gate;
   Gate run_gate;
+  /// Of models whose memory is freed; they may outlive this.
+  const std::shared_ptr<Gate> drop_gate = std::make_shared<Gate>();
   int runs = 0;
   std::weak_ptr<const LoadedModel> newest;
 };

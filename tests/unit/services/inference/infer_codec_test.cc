@@ -50,11 +50,54 @@ ModelInferRequest Good() {
   return request;
 }
 
+TEST(ParseRequestTest, LeavesRawContentsWhereTheyAre) {
+  ModelInferRequest good = Good();
+  good.set_model_name("given");
+  good.set_id("id-1");
+  ModelInferRequest fields;  // as a gateway adds them behind the caller's
+  fields.set_model_name("tenants/acme/deployments/shoes");
+  fields.set_model_version("3");
+  const std::string bytes = good.SerializeAsString() + fields.SerializeAsString();
+  ModelInferRequest request;
+  RawContents contents;
+  ASSERT_TRUE(ParseRequest(bytes, request, contents).ok());
+  EXPECT_EQ(request.model_name(), "tenants/acme/deployments/shoes");
+  EXPECT_EQ(request.model_version(), "3");
+  EXPECT_EQ(request.id(), "id-1");
+  EXPECT_EQ(request.inputs_size(), 2);
+  EXPECT_EQ(request.raw_input_contents_size(), 0);
+  EXPECT_THAT(contents, ElementsAre(good.raw_input_contents(0), good.raw_input_contents(1)));
+  for (const std::string_view content : contents) {
+    EXPECT_GE(content.data(), bytes.data());
+    EXPECT_LE(content.data() + content.size(), bytes.data() + bytes.size());
+  }
+}
+
+TEST(ParseRequestTest, RefusesWhatIsNoRequest) {
+  const std::string good = Good().SerializeAsString();
+  for (size_t size = 1; size < good.size(); ++size) {
+    ModelInferRequest request;
+    RawContents contents;
+    EXPECT_EQ(ParseRequest(good.substr(0, size), request, contents).ok(),
+              ModelInferRequest().ParseFromString(good.substr(0, size)))
+        << size;
+  }
+  ModelInferRequest request;
+  RawContents contents;
+  EXPECT_TRUE(absl::IsInvalidArgument(ParseRequest("\x3a\x7f", request, contents)));
+}
+
+absl::StatusOr<TensorBatch> Decode(const ModelInferRequest& request, const Signature& signature) {
+  const RawContents contents(request.raw_input_contents().begin(),
+                             request.raw_input_contents().end());
+  return DecodeInputs(request, contents, signature, kNoMemory);
+}
+
 TEST(DecodeInputsTest, BorrowsRawContentsInTheSignaturesOrder) {
   ModelInferRequest request = Good();
   request.mutable_inputs()->SwapElements(0, 1);
   request.mutable_raw_input_contents()->SwapElements(0, 1);
-  const auto inputs = DecodeInputs(request, kSignature, kNoMemory);
+  const auto inputs = Decode(request, kSignature);
   ASSERT_TRUE(inputs.ok()) << inputs.status();
   EXPECT_EQ((*inputs)[0].name(), "x");
   EXPECT_EQ((*inputs)[0].shape(), Shape({2, 2}));
@@ -140,7 +183,7 @@ TEST(DecodeInputsTest, RefusesWhatDoesNotFitNamingTheTensor) {
   for (const auto& row : rows) {
     ModelInferRequest request = Good();
     row.spoil(request);
-    const absl::Status status = DecodeInputs(request, kSignature, kNoMemory).status();
+    const absl::Status status = Decode(request, kSignature).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << row.rule << ": " << status;
     if (row.field != nullptr) {
       EXPECT_EQ(FieldOf(status), row.field) << row.rule;
@@ -156,7 +199,7 @@ TEST(DecodeInputsTest, RefusesTheContractsOverflow) {
   AddInput(request, "x", "FP32", {16, (int64_t{1} << 60) + 2});
   // What 16 * (2^60 + 2) * 4 is in 64 bits: 128.
   request.add_raw_input_contents(std::string(128, '\0'));
-  const absl::Status status = DecodeInputs(request, signature, kNoMemory).status();
+  const absl::Status status = Decode(request, signature).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_EQ(FieldOf(status), "inputs.x.shape");
 }
@@ -196,7 +239,7 @@ TEST(DecodeInputsTest, TakesTypedContentsOfEveryType) {
     const Signature signature = {{{"x", *ParseDataType(row.type), {2}}}, {}};
     ModelInferRequest request;
     row.fill(*AddInput(request, "x", row.type, {2}).mutable_contents());
-    const auto inputs = DecodeInputs(request, signature, kNoMemory);
+    const auto inputs = Decode(request, signature);
     ASSERT_TRUE(inputs.ok()) << row.type << ": " << inputs.status();
     EXPECT_EQ((*inputs)[0].data().view(), row.bytes) << row.type;
   }
@@ -227,7 +270,7 @@ TEST(DecodeInputsTest, RefusesTypedContentsThatDoNotFit) {
     const Signature signature = {{{"x", *ParseDataType(row.type), {2}}}, {}};
     ModelInferRequest request;
     row.fill(*AddInput(request, "x", row.type, {2}).mutable_contents());
-    const absl::Status status = DecodeInputs(request, signature, kNoMemory).status();
+    const absl::Status status = Decode(request, signature).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << row.rule;
     EXPECT_EQ(FieldOf(status), "inputs.x.contents") << row.rule << status;
   }
@@ -240,7 +283,7 @@ TEST(DecodeInputsTest, ChecksRawTextsElementByElement) {
     ModelInferRequest request;
     AddInput(request, "x", "BYTES", {2});
     request.add_raw_input_contents(raw);
-    return DecodeInputs(request, signature, kNoMemory).status();
+    return Decode(request, signature).status();
   };
   EXPECT_TRUE(decode(good).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(decode(good.substr(0, 9))));
@@ -289,7 +332,7 @@ TEST(ChooseOutputsTest, TakesCountsOfBothIntegerTypesAndNoOthers) {
   EXPECT_FALSE(ChooseOutputs(request, kSignature).ok());
 }
 
-class EncodeResponseTest : public testing::Test {
+class EncodeAnswerTest : public testing::Test {
  protected:
   Metrics metrics_{"worker"};
   const ServedModel model_{.deployment = {"acme", "shoes"},
@@ -307,14 +350,15 @@ class EncodeResponseTest : public testing::Test {
       *Tensor::Make("scores", DataType::kFp32, {1, 3}, Buffer::Own(Bytes<float>({1, 3, 2})), ""),
       *Tensor::Make("label", DataType::kInt64, {1}, Buffer::Own(Bytes<int64_t>({2})), "")};
   inference::ModelInferResponse response_;
+  InferAnswer answer_{response_, {}};
 };
 
-TEST_F(EncodeResponseTest, EchoesTheIdAndAnswersRawContents) {
+TEST_F(EncodeAnswerTest, EchoesTheIdAndAnswersRawContents) {
   ModelInferRequest request;
   request.set_model_name("tenants/acme/deployments/shoes");
   request.set_id("request-1");
-  ASSERT_TRUE(EncodeResponse(request, model_, outputs_, {{.place = 1}}, kNoMemory,
-                             absl::Microseconds(42), response_)
+  ASSERT_TRUE(EncodeAnswer(request, model_, outputs_, {{.place = 1}}, kNoMemory,
+                           absl::Microseconds(42), answer_)
                   .ok());
   EXPECT_EQ(response_.model_name(), "tenants/acme/deployments/shoes");
   EXPECT_EQ(response_.model_version(), "7");
@@ -325,27 +369,31 @@ TEST_F(EncodeResponseTest, EchoesTheIdAndAnswersRawContents) {
   EXPECT_EQ(response_.outputs(0).datatype(), "INT64");
   EXPECT_THAT(response_.outputs(0).shape(), ElementsAre(1));
   EXPECT_FALSE(response_.outputs(0).has_contents());
-  EXPECT_THAT(response_.raw_output_contents(), ElementsAre(Bytes<int64_t>({2})));
+  EXPECT_EQ(response_.raw_output_contents_size(), 0);
+  ASSERT_EQ(answer_.contents.size(), 1u);
+  EXPECT_EQ(answer_.contents[0].data(), outputs_[1].data().data()) << "it was copied";
+  EXPECT_EQ(answer_.contents[0].view(), Bytes<int64_t>({2}));
 }
 
-TEST_F(EncodeResponseTest, AnswersTheBestClassesWhereTheyAreAskedFor) {
-  ASSERT_TRUE(EncodeResponse({}, model_, outputs_, {{.place = 0, .top_count = 2}}, kNoMemory,
-                             absl::ZeroDuration(), response_)
+TEST_F(EncodeAnswerTest, AnswersTheBestClassesWhereTheyAreAskedFor) {
+  ASSERT_TRUE(EncodeAnswer({}, model_, outputs_, {{.place = 0, .top_count = 2}}, kNoMemory,
+                           absl::ZeroDuration(), answer_)
                   .ok());
   EXPECT_EQ(response_.outputs(0).datatype(), "BYTES");
   EXPECT_THAT(response_.outputs(0).shape(), ElementsAre(1, 2));
-  EXPECT_EQ(response_.raw_output_contents(0), EncodeTexts({"3.000000:1:sandal", "2.000000:2"}));
+  ASSERT_EQ(answer_.contents.size(), 1u);
+  EXPECT_EQ(answer_.contents[0].view(), EncodeTexts({"3.000000:1:sandal", "2.000000:2"}));
 }
 
-TEST_F(EncodeResponseTest, RefusesSharedMemoryWhereItIsNotOffered) {
-  EXPECT_EQ(FieldOf(EncodeResponse({}, model_, outputs_,
-                                   {{.place = 0, .memory = MemorySlice{.region = "r"}}}, kNoMemory,
-                                   absl::ZeroDuration(), response_)),
+TEST_F(EncodeAnswerTest, RefusesSharedMemoryWhereItIsNotOffered) {
+  EXPECT_EQ(FieldOf(EncodeAnswer({}, model_, outputs_,
+                                 {{.place = 0, .memory = MemorySlice{.region = "r"}}}, kNoMemory,
+                                 absl::ZeroDuration(), answer_)),
             "outputs.scores.parameters.shared_memory_region");
   ModelInferRequest request = Good();
   (*request.mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("r");
   request.mutable_raw_input_contents()->DeleteSubrange(0, 1);
-  EXPECT_EQ(FieldOf(DecodeInputs(request, kSignature, kNoMemory).status()),
+  EXPECT_EQ(FieldOf(Decode(request, kSignature).status()),
             "inputs.x.parameters.shared_memory_region");
 }
 

@@ -73,7 +73,14 @@ class BatcherTest : public testing::Test {
  protected:
   void Start(int instances, const Clock& clock = Clock::Real(), BatchPolicy policy = {}) {
     queue_ = std::make_unique<ModelQueue>(std::move(policy), "acme", model_);
-    batcher_ = std::make_unique<Batcher>(Batcher::Options{.instances = instances}, clock);
+    batcher_ =
+        std::make_unique<Batcher>(Batcher::Options{.instances = instances,
+                                                   .answer_together =
+                                                       [this](absl::FunctionRef<void()> answer) {
+                                                         ++together_;
+                                                         answer();
+                                                       }},
+                                  clock);
     clock_ = &clock;
   }
   std::shared_ptr<CallFate> Submit(const std::vector<float>& rows, int priority = 0,
@@ -107,6 +114,7 @@ class BatcherTest : public testing::Test {
   CondVar changed_;
   int finished_ GUARDED_BY(mutex_) = 0;
   std::thread::id finished_on_ GUARDED_BY(mutex_);
+  std::atomic<int> together_ = 0;  // batches that were answered so
   std::unique_ptr<Batcher> batcher_;
 };
 
@@ -138,7 +146,7 @@ TEST_F(BatcherTest, OneBadRowFailsItsOwnCallOnly) {
   EXPECT_EQ(model_->runs, 4) << "together, then each alone";
 }
 
-TEST_F(BatcherTest, AQuickModelRunsOnItsCallersThread) {
+TEST_F(BatcherTest, AQuickCallRunsOnItsCallersThread) {
   Start(1, still_);
   int calls = 0;
   // From the call on after whose start nothing runs any more and which knows how quick it is.
@@ -163,6 +171,17 @@ TEST_F(BatcherTest, WhatComesWhileACallersThreadRunsIsRunByTheBatchers) {
     AwaitFinished(3);
     EXPECT_THAT(Output(*next), ElementsAre(6));
   }
+}
+
+TEST_F(BatcherTest, AnswersTheCallsOfABatchTogether) {
+  Start(1);
+  batcher_->HoldUntil(*queue_, 2);
+  const auto first = Submit({1});
+  const auto second = Submit({2});
+  AwaitFinished(2);
+  EXPECT_THAT(Output(*first), ElementsAre(2));
+  EXPECT_THAT(Output(*second), ElementsAre(4));
+  EXPECT_EQ(together_, 1);
 }
 
 TEST_F(BatcherTest, AFullQueueAnswersAtOnce) {

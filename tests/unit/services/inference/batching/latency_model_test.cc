@@ -10,7 +10,7 @@ double Ms(absl::Duration time) { return absl::ToDoubleMilliseconds(time); }
 TEST(LatencyModelTest, KnowsNothingBeforeTheFirstRun) {
   const LatencyModel model;
   EXPECT_EQ(model.Predict(10, absl::ZeroDuration()), absl::ZeroDuration());
-  EXPECT_EQ(model.Quickest(), absl::InfiniteDuration());
+  EXPECT_FALSE(model.IsWithin(absl::Hours(1), 1, absl::ZeroDuration()));
 }
 
 TEST(LatencyModelTest, FindsTheFixedPartAndThatOfARow) {
@@ -58,13 +58,19 @@ TEST(LatencyModelTest, IsNotBelievedForLong) {
   EXPECT_EQ(model.Predict(1, absl::Seconds(6.1)), absl::ZeroDuration());
 }
 
-TEST(LatencyModelTest, AModelIsQuickAlthoughOneRunWasSlow) {
+TEST(LatencyModelTest, ACallIsQuickForItsRowsAndNotForEver) {
   LatencyModel model;
-  model.Observe(1, absl::Microseconds(5), absl::ZeroDuration());
-  model.Observe(1, absl::Seconds(1), absl::ZeroDuration());
-  EXPECT_LT(model.Quickest(), absl::Microseconds(6));
-  for (int i = 0; i < 1000; ++i) model.Observe(1, absl::Seconds(1), absl::ZeroDuration());
-  EXPECT_EQ(model.Quickest(), absl::Seconds(1));
+  for (const int64_t rows : {1, 8, 1, 8}) {
+    model.Observe(rows, rows * absl::Microseconds(5), absl::ZeroDuration());
+  }
+  const auto is_quick = [&](int64_t rows, absl::Duration now = absl::ZeroDuration()) {
+    return model.IsWithin(absl::Microseconds(50), rows, now);
+  };
+  EXPECT_TRUE(is_quick(8));
+  EXPECT_FALSE(is_quick(100)) << "many rows take their time";
+  EXPECT_FALSE(is_quick(1, absl::Seconds(2))) << "nobody knows any more";
+  model.Observe(1, absl::Milliseconds(10), absl::ZeroDuration());
+  EXPECT_FALSE(is_quick(1)) << "a model that was slow once is not waited for";
 }
 
 }  // namespace

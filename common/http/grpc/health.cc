@@ -1,12 +1,12 @@
-#include "services/gateway/grpc/health.h"
+#include "common/http/grpc/health.h"
 
 #include <utility>
 #include <vector>
 
+#include "common/http/grpc/messages.h"
 #include "fmt/format.h"
-#include "services/gateway/grpc/frame.h"
 
-namespace slipway::gateway {
+namespace slipway::http::grpc {
 namespace {
 
 using ::grpc::health::v1::HealthCheckRequest;
@@ -17,12 +17,12 @@ constexpr size_t kMaxWatchers = 1000;
 std::string FrameOf(HealthCheckResponse::ServingStatus status) {
   HealthCheckResponse response;
   response.set_status(status);
-  return gateway::FrameOf(response);
+  return grpc::FrameOf(response);
 }
 
 }  // namespace
 
-bool HealthDoor::Handle(const Call& call, std::string_view method) {
+bool Health::Handle(const std::shared_ptr<ServerCall>& call, std::string_view method) {
   if (method == "Check") {
     Check(call);
   } else if (method == "Watch") {
@@ -33,13 +33,13 @@ bool HealthDoor::Handle(const Call& call, std::string_view method) {
   return true;
 }
 
-HealthDoor::Status HealthDoor::StatusOf(const std::string& service) const {
+Health::Status Health::StatusOf(const std::string& service) const {
   if (!service.empty() && !services_.contains(service)) return HealthCheckResponse::SERVICE_UNKNOWN;
   return ready_() ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
 }
 
-void HealthDoor::Check(const Call& call) {
-  call->ReadOnly([this, call](absl::StatusOr<http::grpc::Message> message) {
+void Health::Check(const std::shared_ptr<ServerCall>& call) {
+  call->ReadOnly([this, call](absl::StatusOr<Message> message) {
     if (!message.ok()) return;
     HealthCheckRequest request;
     if (const absl::Status parsed = ParseMessage(*message, request); !parsed.ok()) {
@@ -53,9 +53,9 @@ void HealthDoor::Check(const Call& call) {
   });
 }
 
-void HealthDoor::Watch(const Call& call) {
+void Health::Watch(const std::shared_ptr<ServerCall>& call) {
   call->AllowStream();
-  call->ReadOnly([this, call](absl::StatusOr<http::grpc::Message> message) {
+  call->ReadOnly([this, call](absl::StatusOr<Message> message) {
     if (!message.ok()) return;
     HealthCheckRequest request;
     if (const absl::Status parsed = ParseMessage(*message, request); !parsed.ok()) {
@@ -80,7 +80,7 @@ void HealthDoor::Watch(const Call& call) {
   });
 }
 
-void HealthDoor::Refresh(bool end) {
+void Health::Refresh(bool end) {
   std::vector<std::pair<std::shared_ptr<Watcher>, Status>> changed;
   {
     MutexLock lock(mutex_);
@@ -92,8 +92,8 @@ void HealthDoor::Refresh(bool end) {
   }
   for (const auto& [watcher, now] : changed) {
     watcher->call->Write(FrameOf(now), nullptr);
-    if (end) watcher->call->Finish(absl::UnavailableError("the gateway is stopping"));
+    if (end) watcher->call->Finish(absl::UnavailableError("the server is stopping"));
   }
 }
 
-}  // namespace slipway::gateway
+}  // namespace slipway::http::grpc

@@ -1,9 +1,9 @@
-#ifndef SLIPWAY_SERVICES_GATEWAY_IN_FLIGHT_H_
-#define SLIPWAY_SERVICES_GATEWAY_IN_FLIGHT_H_
+#ifndef SLIPWAY_COMMON_SYNC_IN_FLIGHT_H_
+#define SLIPWAY_COMMON_SYNC_IN_FLIGHT_H_
 
 #include "common/sync/mutex.h"
 
-namespace slipway::gateway {
+namespace slipway {
 
 /// Counts work that others finish, so that its owner can wait for the last of it. Any thread.
 class InFlight {
@@ -43,6 +43,6 @@ class InFlight {
   int count_ GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace slipway::gateway
+}  // namespace slipway
 
-#endif  // SLIPWAY_SERVICES_GATEWAY_IN_FLIGHT_H_
+#endif  // SLIPWAY_COMMON_SYNC_IN_FLIGHT_H_

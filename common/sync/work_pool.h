@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_GATEWAY_WORK_POOL_H_
-#define SLIPWAY_SERVICES_GATEWAY_WORK_POOL_H_
+#ifndef SLIPWAY_COMMON_SYNC_WORK_POOL_H_
+#define SLIPWAY_COMMON_SYNC_WORK_POOL_H_
 
 #include <cstddef>
 #include <deque>
@@ -9,7 +9,7 @@
 #include "absl/functional/any_invocable.h"
 #include "common/sync/mutex.h"
 
-namespace slipway::gateway {
+namespace slipway {
 
 /// A few threads for work that may block or compute for long, so that the threads that serve
 /// connections never do. Any thread may submit.
@@ -35,6 +35,6 @@ class WorkPool {
   std::vector<std::jthread> threads_;
 };
 
-}  // namespace slipway::gateway
+}  // namespace slipway
 
-#endif  // SLIPWAY_SERVICES_GATEWAY_WORK_POOL_H_
+#endif  // SLIPWAY_COMMON_SYNC_WORK_POOL_H_

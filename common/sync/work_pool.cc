@@ -1,8 +1,8 @@
-#include "services/gateway/work_pool.h"
+#include "common/sync/work_pool.h"
 
 #include <utility>
 
-namespace slipway::gateway {
+namespace slipway {
 
 WorkPool::WorkPool(int threads, size_t max_waiting) : max_waiting_(max_waiting) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
@@ -40,4 +40,4 @@ void WorkPool::Run() {
   }
 }
 
-}  // namespace slipway::gateway
+}  // namespace slipway

@@ -1,14 +1,14 @@
-#include "services/gateway/grpc/reflection.h"
+#include "common/http/grpc/reflection.h"
 
 #include <limits>
 #include <utility>
 #include <vector>
 
+#include "common/http/grpc/messages.h"
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.pb.h"
-#include "services/gateway/grpc/frame.h"
 
-namespace slipway::gateway {
+namespace slipway::http::grpc {
 namespace {
 
 namespace pb = google::protobuf;
@@ -27,28 +27,42 @@ void AddFile(const pb::FileDescriptor& file, std::set<std::string>& seen,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ReflectionDoor>> ReflectionDoor::Create(
-    std::string_view descriptors, std::set<std::string> services) {
+absl::StatusOr<std::unique_ptr<Reflection>> Reflection::Create(std::string_view descriptors,
+                                                               std::set<std::string> services) {
   pb::FileDescriptorSet set;
   if (descriptors.size() > std::numeric_limits<int>::max() ||
       !set.ParseFromArray(descriptors.data(), static_cast<int>(descriptors.size()))) {
-    return absl::InternalError("the descriptors of the public door are none");
+    return absl::InternalError("the descriptors of what is served are none");
   }
-  auto door = std::unique_ptr<ReflectionDoor>(new ReflectionDoor(std::move(services)));
+  auto pool = std::make_unique<pb::DescriptorPool>();
   for (const pb::FileDescriptorProto& file : set.file()) {
-    if (door->pool_.BuildFile(file) == nullptr) {
+    if (pool->BuildFile(file) == nullptr) {
       return absl::InternalError(fmt::format("the descriptors of {} do not fit", file.name()));
     }
   }
-  for (const std::string& service : door->services_) {
-    if (door->pool_.FindServiceByName(service) == nullptr) {
+  const pb::DescriptorPool& built = *pool;
+  std::unique_ptr<Reflection> made(new Reflection(std::move(pool), built, std::move(services)));
+  RETURN_IF_ERROR(made->Check());
+  return made;
+}
+
+absl::StatusOr<std::unique_ptr<Reflection>> Reflection::Create(std::set<std::string> services) {
+  std::unique_ptr<Reflection> made(
+      new Reflection(nullptr, *pb::DescriptorPool::generated_pool(), std::move(services)));
+  RETURN_IF_ERROR(made->Check());
+  return made;
+}
+
+absl::Status Reflection::Check() const {
+  for (const std::string& service : services_) {
+    if (pool_.FindServiceByName(service) == nullptr) {
       return absl::InternalError(fmt::format("{} is served without a descriptor", service));
     }
   }
-  return door;
+  return absl::OkStatus();
 }
 
-ServerReflectionResponse ReflectionDoor::Answer(const ServerReflectionRequest& request) const {
+ServerReflectionResponse Reflection::Answer(const ServerReflectionRequest& request) const {
   ServerReflectionResponse response;
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
@@ -106,8 +120,7 @@ ServerReflectionResponse ReflectionDoor::Answer(const ServerReflectionRequest& r
   return response;
 }
 
-bool ReflectionDoor::Handle(const std::shared_ptr<http::grpc::ServerCall>& call,
-                            std::string_view method) const {
+bool Reflection::Handle(const std::shared_ptr<ServerCall>& call, std::string_view method) const {
   if (method != "ServerReflectionInfo") return false;
   call->AllowStream();
   Next(call);
@@ -115,8 +128,8 @@ bool ReflectionDoor::Handle(const std::shared_ptr<http::grpc::ServerCall>& call,
 }
 
 // The next request is read when the kernel has taken the last answer.
-void ReflectionDoor::Next(const std::shared_ptr<http::grpc::ServerCall>& call) const {
-  call->ReadNext([this, call](absl::StatusOr<std::optional<http::grpc::Message>> message) {
+void Reflection::Next(const std::shared_ptr<ServerCall>& call) const {
+  call->ReadNext([this, call](absl::StatusOr<std::optional<Message>> message) {
     if (!message.ok()) return;
     if (!*message) return call->Finish(absl::OkStatus());
     ServerReflectionRequest request;
@@ -129,4 +142,4 @@ void ReflectionDoor::Next(const std::shared_ptr<http::grpc::ServerCall>& call) c
   });
 }
 
-}  // namespace slipway::gateway
+}  // namespace slipway::http::grpc

@@ -1,5 +1,5 @@
-#ifndef SLIPWAY_SERVICES_GATEWAY_GRPC_HEALTH_H_
-#define SLIPWAY_SERVICES_GATEWAY_GRPC_HEALTH_H_
+#ifndef SLIPWAY_COMMON_HTTP_GRPC_HEALTH_H_
+#define SLIPWAY_COMMON_HTTP_GRPC_HEALTH_H_
 
 #include <functional>
 #include <memory>
@@ -11,36 +11,35 @@
 #include "common/sync/mutex.h"
 #include "grpc/health/v1/health.pb.h"
 
-namespace slipway::gateway {
+namespace slipway::http::grpc {
 
-/// grpc.health.v1.Health: every service that is served is as ready as the gateway. Needs no key.
-/// Any thread.
-class HealthDoor {
+/// grpc.health.v1.Health: every service that is served is as ready as the process. Any thread.
+class Health {
  public:
-  using Call = std::shared_ptr<http::grpc::ServerCall>;
+  static constexpr std::string_view kService = "grpc.health.v1.Health";
 
-  /// `services`: full names. `ready` outlives it.
-  HealthDoor(std::set<std::string> services, std::function<bool()> ready)
+  /// `services`: full names. What `ready` refers to outlives it.
+  Health(std::set<std::string> services, std::function<bool()> ready)
       : services_(std::move(services)), ready_(std::move(ready)) {}
 
   /// False where there is no such method.
-  bool Handle(const Call& call, std::string_view method);
+  bool Handle(const std::shared_ptr<ServerCall>& call, std::string_view method);
 
   /// Tells those who watch when it has changed, and, at the `end`, that it serves no more. To be
-  /// called every now and then.
+  /// called when `ready` may have changed, or every now and then.
   void Refresh(bool end = false);
 
  private:
   using Status = ::grpc::health::v1::HealthCheckResponse::ServingStatus;
   struct Watcher {
-    Call call;
+    std::shared_ptr<ServerCall> call;
     std::string service;
     Status told;
   };
 
   Status StatusOf(const std::string& service) const;
-  void Check(const Call& call);
-  void Watch(const Call& call);
+  void Check(const std::shared_ptr<ServerCall>& call);
+  void Watch(const std::shared_ptr<ServerCall>& call);
 
   const std::set<std::string> services_;
   const std::function<bool()> ready_;
@@ -48,6 +47,6 @@ class HealthDoor {
   std::set<std::shared_ptr<Watcher>> watchers_ GUARDED_BY(mutex_);
 };
 
-}  // namespace slipway::gateway
+}  // namespace slipway::http::grpc
 
-#endif  // SLIPWAY_SERVICES_GATEWAY_GRPC_HEALTH_H_
+#endif  // SLIPWAY_COMMON_HTTP_GRPC_HEALTH_H_
