@@ -1,14 +1,15 @@
 // Many models on one worker: 100 deployments of small CNNs, memory for 20.
 //
 //   - an open loop (Poisson) of calls to one model alone, then the same rate over all of them by
-//     Zipf's law: no call may fail, and the five that are called most, which are in memory, should
-//     answer as quickly as the one did. The others come back to memory when they are called
+//     Zipf's law: no call may fail, and those whose model is in memory (it was called lately: this
+//     program keeps the order) should be answered as quickly as the one model's. The others wait
+//     until their model has come back
 //   - a model is loaded, called and unloaded again and again: what the worker's process holds
 //     after the fifth time and at the end
 //
 // The worker has one core, the callers the other.
 //
-//   models_bench [seconds a measurement, default 20] [calls a second, default 40] [cycles, default
+//   models_bench [seconds a measurement, default 40] [calls a second, default 6] [cycles, default
 //   200]
 
 #include <grpcpp/grpcpp.h>
@@ -40,8 +41,10 @@ namespace {
 
 constexpr int kModels = 100;
 constexpr int kInMemory = 20;
-constexpr size_t kPopular = 5;
-constexpr size_t kRare = 50;
+// Of the models by the time of their last call: these are in memory, and these are not. Between
+// the two it depends on which call comes first.
+constexpr size_t kSurelyIn = 15;
+constexpr size_t kSurelyOut = 25;
 constexpr int kFirstCycles = 5;
 constexpr absl::Duration kDeadline = absl::Seconds(10);
 
@@ -64,19 +67,9 @@ class OpenLoop {
     int64_t calls = 0;
     int64_t failures = 0;
     std::string failure;
-    // By model, in milliseconds.
-    std::vector<std::vector<double>> latencies = std::vector<std::vector<double>>(kModels);
-
-    double Quantile(double q, size_t from, size_t to) const {
-      std::vector<double> all;
-      for (size_t model = from; model < to; ++model) {
-        all.insert(all.end(), latencies[model].begin(), latencies[model].end());
-      }
-      std::sort(all.begin(), all.end());
-      if (all.empty()) return NAN;
-      return all[std::min(all.size() - 1,
-                          static_cast<size_t>(q * static_cast<double>(all.size())))];
-    }
+    // In milliseconds.
+    std::vector<double> hits;
+    std::vector<double> misses;
   };
 
   // Ends the program where the call fails.
@@ -117,19 +110,28 @@ class OpenLoop {
  private:
   struct Call {
     size_t model = 0;
+    size_t place = 0;
+    // Its model may have to come back first, for this call or for one before it.
+    bool may_wait = false;
     absl::Duration started;
     grpc::ClientContext context;
     inference::ModelInferResponse response;
   };
 
   void Start(size_t model) {
-    {
-      MutexLock lock(mutex_);
-      ++running_;
-    }
     const Clock& clock = Clock::Real();
     const auto call = std::make_shared<Call>();
     call->model = model;
+    const auto found = std::find(recent_.begin(), recent_.end(), model);
+    call->place = static_cast<size_t>(found - recent_.begin());
+    if (found != recent_.end()) recent_.erase(found);
+    recent_.insert(recent_.begin(), model);
+    {
+      MutexLock lock(mutex_);
+      ++running_;
+      call->may_wait = call->place >= kSurelyIn || may_wait_[model] > 0;
+      may_wait_[model] += call->may_wait ? 1 : 0;
+    }
     call->started = clock.Monotonic();
     PrepareContext(call->context, {.token = token_, .deadline = clock.Now() + kDeadline});
     stub_->async()->ModelInfer(&call->context, &requests_[model], &call->response,
@@ -141,20 +143,26 @@ class OpenLoop {
     MutexLock lock(mutex_);
     ++result_.calls;
     if (status.ok()) {
-      result_.latencies[call.model].push_back(absl::ToDoubleMilliseconds(took));
+      if (!call.may_wait) result_.hits.push_back(absl::ToDoubleMilliseconds(took));
+      if (call.place >= kSurelyOut) result_.misses.push_back(absl::ToDoubleMilliseconds(took));
     } else {
       ++result_.failures;
       result_.failure = status.error_message();
     }
+    may_wait_[call.model] -= call.may_wait ? 1 : 0;
     if (--running_ == 0) ended_.SignalAll();
   }
 
   const std::string token_;
   const std::unique_ptr<inference::GRPCInferenceService::Stub> stub_;
   std::vector<inference::ModelInferRequest> requests_;
+  // Models, the last called first.
+  std::vector<size_t> recent_;
   Mutex mutex_;
   CondVar ended_;
   int running_ GUARDED_BY(mutex_) = 0;
+  // By model: calls under way that may wait for it.
+  std::vector<int> may_wait_ GUARDED_BY(mutex_) = std::vector<int>(kModels);
   Result result_ GUARDED_BY(mutex_);
 };
 
@@ -173,9 +181,16 @@ int64_t BytesOfOne(ProcessLauncher& launcher, const TestTrust& trust, const Test
   return worker.Load(NameOf(0), artifact);
 }
 
-void Print(const char* what, const OpenLoop::Result& result, size_t from, size_t to) {
-  std::printf("%-28s p50 %6.2f ms, p99 %7.2f ms\n", what, result.Quantile(0.5, from, to),
-              result.Quantile(0.99, from, to));
+double Quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  if (values.empty()) return NAN;
+  const auto place = static_cast<size_t>(q * static_cast<double>(values.size()));
+  return values[std::min(values.size() - 1, place)];
+}
+
+void Print(const char* what, const std::vector<double>& values) {
+  std::printf("%-28s %5zu calls, p50 %6.2f ms, p99 %7.2f ms\n", what, values.size(),
+              Quantile(values, 0.5), Quantile(values, 0.99));
 }
 
 int Main(double seconds, double rate, int cycles) {
@@ -204,13 +219,13 @@ int Main(double seconds, double rate, int cycles) {
 
   std::printf("%d models, memory for %d (%.1f MB), %.0f calls a second\n", kModels, kInMemory,
               static_cast<double>(bytes) / 1e6, rate);
-  Print("one model alone", one, 0, 1);
-  Print("the five called most", many, 0, kPopular);
-  Print("the fifty called least", many, kRare, kModels);
+  Print("one model alone", one.hits);
+  Print("a model in memory", many.hits);
+  Print("a model that comes back", many.misses);
   std::printf("%ld of %ld calls failed%s%s\n", many.failures + one.failures, many.calls + one.calls,
               many.failures > 0 ? ": " : "", many.failure.c_str());
   std::printf("hits take %.2f times as long as with one model (p99)\n",
-              many.Quantile(0.99, 0, kPopular) / one.Quantile(0.99, 0, 1));
+              Quantile(many.hits, 0.99) / Quantile(one.hits, 0.99));
 
   const std::string name = "cycle";
   double first = 0;
@@ -234,6 +249,6 @@ int Main(double seconds, double rate, int cycles) {
 }  // namespace slipway
 
 int main(int argc, char** argv) {
-  return slipway::Main(argc > 1 ? std::atof(argv[1]) : 20, argc > 2 ? std::atof(argv[2]) : 40,
+  return slipway::Main(argc > 1 ? std::atof(argv[1]) : 40, argc > 2 ? std::atof(argv[2]) : 6,
                        argc > 3 ? std::atoi(argv[3]) : 200);
 }
