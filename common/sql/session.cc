@@ -140,13 +140,18 @@ struct Session::Impl {
       : dialect(dialect), display(std::move(display)), session(factory, connection) {}
 
   /// The prepared statement for this text and these types, from the cache where it is there.
-  Prepared& Prepare(const StatementText& sql, const Params& params) {
-    std::string key = sql.text;
+  absl::StatusOr<Prepared*> Prepare(std::string_view sql, const Params& params) {
+    std::string key(sql);
     key += '\0';
     for (const Value& value : params) key += TypeCode(value);
     if (const auto found = by_key.find(key); found != by_key.end()) {
       statements.splice(statements.begin(), statements, found->second);
-      return found->second->second;
+      return &found->second->second;
+    }
+    const StatementText text = NumberParameters(sql);
+    if (static_cast<size_t>(text.parameters) != params.size()) {
+      return absl::InternalError(fmt::format("{} parameters for {} places in: {}", params.size(),
+                                             text.parameters, text.text));
     }
     std::list<std::pair<std::string, Prepared>> fresh;
     fresh.emplace_back(std::piecewise_construct, std::forward_as_tuple(key),
@@ -174,7 +179,7 @@ struct Session::Impl {
           prepared.statement.exchange(soci::use(slot.text, slot.indicator));
       }
     }
-    prepared.statement.prepare(sql.text);
+    prepared.statement.prepare(text.text);
     prepared.statement.define_and_bind();
     statements.splice(statements.begin(), fresh);
     by_key[std::move(key)] = statements.begin();
@@ -182,7 +187,7 @@ struct Session::Impl {
       by_key.erase(statements.back().first);
       statements.pop_back();
     }
-    return prepared;
+    return &prepared;
   }
 
   void Fill(Prepared& prepared, const Params& params) {
@@ -376,16 +381,11 @@ absl::StatusOr<int64_t> Session::Run(std::string_view sql, const Params& params)
 
 absl::StatusOr<int64_t> Session::Run(std::string_view sql, const Params& params,
                                      absl::FunctionRef<absl::Status(const Row&)> on_row) {
-  const StatementText text = NumberParameters(sql);
-  if (static_cast<size_t>(text.parameters) != params.size()) {
-    return absl::InternalError(fmt::format("{} parameters for {} places in: {}", params.size(),
-                                           text.parameters, text.text));
-  }
   for (size_t i = 0; i < params.size(); ++i) {
     const auto* string = std::get_if<std::string>(&params[i].variant());
     if (string != nullptr && string->find('\0') != std::string::npos) {
       return absl::InvalidArgumentError(
-          fmt::format("text parameter {} holds a NUL byte in: {}", i + 1, text.text));
+          fmt::format("text parameter {} holds a NUL byte in: {}", i + 1, sql));
     }
   }
   Prepared* prepared = nullptr;
@@ -395,7 +395,7 @@ absl::StatusOr<int64_t> Session::Run(std::string_view sql, const Params& params,
     sqlite_api::sqlite3_reset(SqliteBackend(*prepared).stmt_);
   };
   try {
-    prepared = &impl_->Prepare(text, params);
+    ASSIGN_OR_RETURN(prepared, impl_->Prepare(sql, params));
     impl_->Fill(*prepared, params);
     const bool has_row = prepared->statement.execute(true);
     if (impl_->dialect == Dialect::kPostgres) {

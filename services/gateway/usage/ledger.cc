@@ -44,22 +44,32 @@ class Inserter {
 
   absl::Status Flush() {
     if (params_.empty()) return absl::OkStatus();
-    std::string row = "(";
-    for (size_t i = 0; i < width_; ++i) row += i == 0 ? "?" : ",?";
-    row += ")";
-    std::string sql = head_;
-    for (size_t i = 0; i < params_.size(); i += width_) sql += i == 0 ? row : "," + row;
-    sql += " ON CONFLICT (id) DO NOTHING";
-    const absl::Status status = tx_.Execute(sql, params_).status();
+    // Most hold as many rows as the one before.
+    if (sql_places_ != params_.size()) {
+      sql_ = Sql(params_.size() / width_);
+      sql_places_ = params_.size();
+    }
+    const absl::Status status = tx_.Execute(sql_, params_).status();
     params_.clear();
     return status;
   }
 
  private:
+  std::string Sql(size_t rows) const {
+    std::string row = "(";
+    for (size_t i = 0; i < width_; ++i) row += i == 0 ? "?" : ",?";
+    row += ")";
+    std::string sql = head_;
+    for (size_t i = 0; i < rows; ++i) sql += i == 0 ? row : "," + row;
+    return sql + " ON CONFLICT (id) DO NOTHING";
+  }
+
   sql::Transaction& tx_;
   const std::string head_;
   const size_t width_;
   const size_t full_;
+  std::string sql_;
+  size_t sql_places_ = 0;
   sql::Params params_;
 };
 
