@@ -142,11 +142,4 @@ absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message) {
   return answer;
 }
 
-std::string ModelFields(std::string_view name, std::string_view version) {
-  inference::ModelInferRequest fields;
-  fields.set_model_name(std::string(name));
-  fields.set_model_version(std::string(version));
-  return fields.SerializeAsString();
-}
-
 }  // namespace slipway::gateway

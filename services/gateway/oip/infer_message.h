@@ -34,10 +34,6 @@ absl::Cord Serialize(const InferRequest& request);
 /// Puts a worker's answer apart. kInternal where it is none, or has no contents for an output.
 absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message);
 
-/// What follows a serialized request to say which model and version are asked, whatever the
-/// request itself says: the last value of a field holds.
-std::string ModelFields(std::string_view name, std::string_view version);
-
 }  // namespace slipway::gateway
 
 #endif  // SLIPWAY_SERVICES_GATEWAY_OIP_INFER_MESSAGE_H_

@@ -51,7 +51,7 @@ void Prediction::Ask(const Worker* except, uint64_t random) {
       parts_.tokens.Issue(key_->principal, ServiceId::kWorker);
   if (!token.ok()) return End(token.status());
   absl::Cord message = request_;
-  message.Append(ModelFields(endpoint_->deployment, target_->version));
+  message.Append(absl::string_view(target_->model_fields));
   worker_->in_flight().fetch_add(1, std::memory_order_relaxed);
   std::shared_ptr<WorkerCall> call = worker_->Call(
       "ModelInfer", {.token = *token, .request_id = request_id_, .deadline = deadline_},

@@ -6,6 +6,7 @@
 #include "absl/strings/string_view.h"
 #include "common/log/log.h"
 #include "common/names/names.h"
+#include "inference/open_inference.pb.h"
 #include "slipway/controller/v1/controller.pb.h"
 
 namespace slipway::gateway {
@@ -17,6 +18,13 @@ std::string KeyOf(std::string_view tenant, std::string_view endpoint) {
   key.reserve(tenant.size() + 1 + endpoint.size());
   key.append(tenant).append(1, '/').append(endpoint);
   return key;
+}
+
+std::string ModelFields(const std::string& deployment, const std::string& version) {
+  inference::ModelInferRequest fields;
+  fields.set_model_name(deployment);
+  fields.set_model_version(version);
+  return fields.SerializeAsString();
 }
 
 // A 64-bit number to a place below `size`, without the bias of a remainder that could be seen.
@@ -91,6 +99,7 @@ RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor&
       Target target;
       target.model_version = from.model_version();
       target.version = std::to_string(version->number);
+      target.model_fields = ModelFields(endpoint->deployment, target.version);
       target.weight = from.weight();
       target.signature = from.signature();
       target.labels.assign(from.labels().begin(), from.labels().end());

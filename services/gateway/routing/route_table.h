@@ -24,6 +24,9 @@ namespace slipway::gateway {
 struct Target {
   std::string model_version;  ///< tenants/{t}/models/{m}/versions/{n}
   std::string version;        ///< "{n}"
+  /// What follows a serialized request to a worker, to say which model and version are asked
+  /// whatever the request itself says: the last value of a field holds.
+  std::string model_fields;
   int weight = 0;
   std::vector<std::shared_ptr<Worker>> workers;
   registry::v1::Signature signature;
