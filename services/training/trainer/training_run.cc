@@ -258,7 +258,6 @@ absl::Status Run::Resume(CheckpointStore& store) {
     return absl::DataLossError("the newest checkpoint says nothing of its loop");
   }
   ASSIGN_OR_RETURN(state_, LoopState::Parse(loop->second));
-  if (state_.step > steps_) return absl::DataLossError("the newest checkpoint is past the end");
   RETURN_IF_ERROR(Annotate(learner_->LoadState(*found.state), "the newest checkpoint"));
   progress_.set_step(state_.step);
   progress_.set_epoch(static_cast<int>(state_.step / sampler_->steps_per_epoch()));

@@ -501,11 +501,11 @@ TEST_F(Http2Test, ADrainBreaksWhatDoesNotEndInTime) {
 
 TEST_F(Http2Test, ManyThreadsAnswerManyStreams) {
   options_.threads = 2;
-  std::vector<std::jthread> threads;
   Mutex mutex;
   CondVar more;
   std::vector<std::shared_ptr<Exchange>> waiting;
   bool ended = false;
+  std::vector<std::jthread> threads;  // last: they use the rest until they end
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (;;) {

@@ -77,6 +77,13 @@ class TrainingRunTest : public ::testing::Test {
     return host.stored.at("model.safetensors");
   }
 
+  // What was told of the last epoch: its loss and accuracy are over all of its steps.
+  static std::string LastEpoch(const FakeAttemptHost& host) {
+    const std::string logs = host.Logs();
+    const size_t at = logs.find("epoch 3/3");
+    return at == std::string::npos ? "" : logs.substr(at, logs.find('\n', at) - at);
+  }
+
   TempDir folder_;
   FakeClock clock_;
   training::v1::JobSpec job_;
@@ -147,6 +154,9 @@ TEST_F(TrainingRunTest, ReportsPhasesProgressAndCheckpoints) {
 
 TEST_F(TrainingRunTest, AKilledRunEndsWithTheSameWeightsWhereverItWasKilled) {
   const std::string expected = WeightsOfOneRun();
+  FakeAttemptHost undisturbed(folder_.path().string());
+  ASSERT_EQ(Attempt(undisturbed).value(), RunOutcome::kCompleted);
+  const std::string last_epoch = LastEpoch(undisturbed);
   for (int64_t kill = 0; kill < kSteps; ++kill) {
     checkpoints_ = "killed-" + std::to_string(kill);
     FakeAttemptHost first(folder_.path().string());
@@ -156,6 +166,7 @@ TEST_F(TrainingRunTest, AKilledRunEndsWithTheSameWeightsWhereverItWasKilled) {
     ASSERT_EQ(Attempt(second).value(), RunOutcome::kCompleted);
     EXPECT_EQ(second.stored.at("model.safetensors"), expected) << "killed before step " << kill;
     EXPECT_EQ(steps_taken_, kSteps - kill / 4 * 4) << "did not go on from the checkpoint";
+    EXPECT_EQ(LastEpoch(second), last_epoch) << "killed before step " << kill;
   }
 }
 
@@ -196,14 +207,29 @@ TEST_F(TrainingRunTest, ADamagedCheckpointIsPassedOver) {
 }
 
 TEST_F(TrainingRunTest, CheckpointsOfAnotherSpecOrDatasetAreNotGoneOnFrom) {
-  FakeAttemptHost host(folder_.path().string());
-  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
-  dataset_digest_ = "sha256:2";
-  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
-  EXPECT_EQ(steps_taken_, 10);
-  (*job_.mutable_optimizer()->mutable_fields())["learning_rate"].set_number_value(0.02);
-  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
-  EXPECT_EQ(steps_taken_, kSteps);
+  const auto set = [](google::protobuf::Struct& object, const char* field, double value) {
+    (*object.mutable_fields())[field].set_number_value(value);
+  };
+  // Each changes what a step does.
+  const std::function<void()> changes[] = {
+      [&] { dataset_digest_ = "sha256:2"; },
+      [&] { job_.mutable_data()->set_standardize(true); },
+      [&] { job_.mutable_training()->set_seed(6); },
+      [&] { job_.mutable_resources()->set_threads(2); },
+      [&] { set(*job_.mutable_architecture(), "dropout", 0.5); },
+      [&] { set(*job_.mutable_loss(), "label_smoothing", 0.1); },
+      [&] { set(*job_.mutable_optimizer(), "learning_rate", 0.02); },
+      [&] { set(*job_.mutable_schedule(), "final_factor", 0.1); },
+  };
+  for (const auto& change : changes) {
+    checkpoints_ = "ck-" + std::to_string(&change - changes);
+    FakeAttemptHost host(folder_.path().string());
+    ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+    change();
+    const auto outcome = Attempt(host);
+    ASSERT_TRUE(outcome.ok()) << checkpoints_ << ": " << outcome.status();
+    EXPECT_EQ(steps_taken_, kSteps) << checkpoints_;
+  }
 }
 
 TEST_F(TrainingRunTest, WhatChangesNoStepDoesNotVoidACheckpoint) {
@@ -215,12 +241,20 @@ TEST_F(TrainingRunTest, WhatChangesNoStepDoesNotVoidACheckpoint) {
   EXPECT_EQ(steps_taken_, kSteps - 8);
 }
 
-TEST_F(TrainingRunTest, TheHostCanStopIt) {
+TEST_F(TrainingRunTest, TheHostCanStopItAtAnyTime) {
   FakeAttemptHost host(folder_.path().string());
   host.on_event = [](const training::v1::Event& event) { return event.has_checkpoint(); };
   EXPECT_EQ(Attempt(host).value(), RunOutcome::kAbandoned);
   EXPECT_LT(steps_taken_, kSteps);
   EXPECT_FALSE(host.result.has_value());
+  for (const char* phase : {"training", "evaluating", "registering"}) {
+    checkpoints_ = phase;
+    FakeAttemptHost stopping(folder_.path().string());
+    stopping.on_event = [&](const auto& event) { return event.progress().phase() == phase; };
+    EXPECT_EQ(Attempt(stopping).value(), RunOutcome::kAbandoned) << phase;
+    EXPECT_FALSE(stopping.result.has_value()) << phase;
+    EXPECT_EQ(stopping.events.back().progress().phase(), phase);
+  }
 }
 
 TEST_F(TrainingRunTest, EventsThatCannotBeToldDoNotStopIt) {
