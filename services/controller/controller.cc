@@ -16,6 +16,7 @@ namespace {
 constexpr int kDefaultPageSize = 50;
 constexpr int kMaxPageSize = 1000;
 constexpr size_t kMaxRequestIdBytes = 128;
+constexpr size_t kMaxReasonBytes = 500;
 constexpr char kDefaultPool[] = "default";
 
 using slipway::worker::v1::RuntimeSettings;
@@ -103,6 +104,8 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
   RETURN_IF_ERROR(CheckPool(pool, replicas));
   const RuntimeSettings runtime = request.runtime.value_or(RuntimeSettings());
   RETURN_IF_ERROR(CheckRuntimeSettings(runtime, "deployment.runtime"));
+  const RolloutPolicy rollout = request.rollout.value_or(RolloutPolicy());
+  RETURN_IF_ERROR(rollout.Check("deployment.rollout"));
 
   ASSIGN_OR_RETURN(std::optional<Deployment> made, FindMade(name, request_id));
   if (made) return View(*made);
@@ -117,6 +120,7 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
                       .model_version = std::move(reference),
                       .pool = pool,
                       .replicas = replicas,
+                      .rollout = rollout,
                       .create_time = clock_.Now(),
                       .update_time = clock_.Now(),
                       .request_id = std::string(request_id),
@@ -211,10 +215,22 @@ absl::StatusOr<DeploymentView> Controller::Update(const Principal& who, const De
       return InvalidField("deployment.runtime",
                           "stays as it was made: make another deployment and move its callers");
     }
-    if (reference) updated->model_version = *std::move(reference);
+    if (request.rollout) {
+      RETURN_IF_ERROR(request.rollout->Check("deployment.rollout"));
+      updated->rollout = *request.rollout;
+    }
+    if (reference) {
+      updated->model_version = *std::move(reference);
+      // Whoever names a version that was refused wants it tried again.
+      if (updated->trial && updated->trial->phase == Trial::Phase::kRolledBack) {
+        updated->trial.reset();
+      }
+    }
     if (!request.pool.empty()) updated->pool = request.pool;
     if (request.replicas != 0) updated->replicas = request.replicas;
     RETURN_IF_ERROR(CheckPool(updated->pool, updated->replicas));
+    // Begins now: its owner never sees it as done before it was begun.
+    updated->trial = Advance(updated->rollout, updated->trial, LookAt(*updated));
     updated->update_time = clock_.Now();
     ++updated->generation;
     RETURN_IF_ERROR(Save(*updated));
@@ -240,6 +256,140 @@ absl::Status Controller::Delete(const Principal& who, const DeploymentName& name
   return absl::OkStatus();
 }
 
+absl::StatusOr<DeploymentView> Controller::Promote(const Principal& who,
+                                                   const DeploymentName& name) {
+  return ChangeTrial(who, name, [&](const std::optional<Trial>& trial) {
+    return controller::Promote(trial, clock_.Now());
+  });
+}
+
+absl::StatusOr<DeploymentView> Controller::RollBack(const Principal& who,
+                                                    const DeploymentName& name,
+                                                    std::string_view reason) {
+  if (reason.size() > kMaxReasonBytes) {
+    return InvalidField(
+        "reason", fmt::format("must be at most {} bytes, got {}", kMaxReasonBytes, reason.size()));
+  }
+  return ChangeTrial(who, name, [&](const std::optional<Trial>& trial) {
+    return controller::RollBack(trial, reason, clock_.Now());
+  });
+}
+
+absl::StatusOr<DeploymentView> Controller::ChangeTrial(
+    const Principal& who, const DeploymentName& name,
+    absl::FunctionRef<absl::StatusOr<Trial>(const std::optional<Trial>&)> change) {
+  std::optional<Deployment> changed;
+  {
+    MutexLock writes(writes_);
+    ASSIGN_OR_RETURN(changed, Find(who, name));
+    if (changed->deleting) {
+      return absl::FailedPreconditionError(fmt::format("{} is being deleted", name.ToString()));
+    }
+    ASSIGN_OR_RETURN(Trial trial, change(changed->trial));
+    if (changed->trial == trial) return View(*changed);
+    changed->trial = std::move(trial);
+    changed->update_time = clock_.Now();
+    ++changed->generation;
+    RETURN_IF_ERROR(Save(*changed));
+  }
+  Announce(*changed);
+  wake_();
+  return View(*changed);
+}
+
+absl::Status Controller::ReportTraffic(const Principal& who,
+                                       const std::vector<TrafficReport>& reports) {
+  if (!who.tenant.empty()) {
+    return absl::FailedPreconditionError(
+        "traffic is reported by the gateway itself, on no tenant's behalf");
+  }
+  MutexLock lock(mutex_);
+  for (const TrafficReport& report : reports) {
+    const auto deployment = deployments_.find(report.deployment);
+    if (deployment == deployments_.end()) continue;
+    const std::optional<Trial>& trial = deployment->second.trial;
+    if (!trial || trial->phase != Trial::Phase::kRunning) continue;
+    StepTraffic& step = traffic_[report.deployment];
+    if (step.candidate != trial->candidate || step.since != trial->since) {
+      step = {trial->candidate, trial->since, {}};
+    }
+    if (report.version == trial->candidate) step.traffic.candidate.Add(report.traffic);
+    if (report.version == trial->stable) step.traffic.stable.Add(report.traffic);
+  }
+  return absl::OkStatus();
+}
+
+TrialTraffic Controller::TrafficOf(const Deployment& deployment) const {
+  MutexLock lock(mutex_);
+  const auto step = traffic_.find(deployment.name);
+  if (step == traffic_.end() || !deployment.trial ||
+      step->second.candidate != deployment.trial->candidate ||
+      step->second.since != deployment.trial->since) {
+    return {};
+  }
+  return step->second.traffic;
+}
+
+RolloutView Controller::LookAt(const Deployment& deployment) const {
+  RolloutView view;
+  view.resolved = catalog_.Find(deployment.model_version).version;
+  view.serving = deployment.serving;
+  view.now = clock_.Now();
+  return view;
+}
+
+std::optional<Trial> Controller::AdvancedTrial(const Deployment& deployment) const {
+  RolloutView view = LookAt(deployment);
+  view.traffic = TrafficOf(deployment);
+  if (const auto route = routes_.find(deployment.name); route != routes_.end()) {
+    const auto& candidate = route->second.candidate;
+    view.candidate_ready =
+        candidate && deployment.trial && candidate->version == deployment.trial->candidate;
+  }
+  return Advance(deployment.rollout, deployment.trial, view);
+}
+
+void Controller::AdvanceRollouts() {
+  for (const Deployment& seen : Snapshot()) {
+    if (seen.deleting || AdvancedTrial(seen) == seen.trial) continue;
+    MutexLock writes(writes_);
+    // Its owner may have changed it by now.
+    std::optional<Deployment> changed;
+    {
+      MutexLock lock(mutex_);
+      const auto deployment = deployments_.find(seen.name);
+      if (deployment == deployments_.end()) continue;
+      changed = deployment->second;
+    }
+    changed->trial = AdvancedTrial(*changed);
+    if (const absl::Status saved = Save(*changed); !saved.ok()) {
+      // What was decided before holds until there is room again.
+      Log(Severity::kWarning, "rollout_not_advanced",
+          {{"deployment", seen.name.ToString()}, {"error", saved}});
+      continue;
+    }
+    Announce(*changed);
+  }
+}
+
+void Controller::Announce(const Deployment& deployment) const {
+  if (!deployment.trial) return;
+  const Trial& trial = *deployment.trial;
+  const bool promoted = trial.phase == Trial::Phase::kPromoted;
+  if (promoted || trial.phase == Trial::Phase::kRolledBack) {
+    metrics_
+        .Counter("rollouts_total", "Rollouts that have ended",
+                 {{"outcome", promoted ? "promoted" : "rolled_back"}})
+        .Increment();
+  }
+  static constexpr const char* kPhases[] = {"loading", "running", "promoted", "rolled_back"};
+  Log(Severity::kInfo, "rollout_advanced",
+      {{"deployment", deployment.name.ToString()},
+       {"candidate", trial.candidate.ToString()},
+       {"phase", kPhases[static_cast<int>(trial.phase)]},
+       {"reason", trial.reason}});
+}
+
 absl::Status Controller::Save(const Deployment& deployment) {
   RETURN_IF_ERROR(store_.Update(deployment));
   MutexLock lock(mutex_);
@@ -262,16 +412,27 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
   desired.replicas = deployment.replicas;
   desired.deleting = deployment.deleting;
   // What the registry has not described yet cannot be loaded.
-  if (deployment.serving && catalog_.Details(*deployment.serving) != nullptr) {
-    desired.serving = deployment.serving;
-  }
+  const auto known = [&](const std::optional<VersionName>& version) {
+    return version && catalog_.Details(*version) != nullptr ? version : std::nullopt;
+  };
   VersionCatalog::Resolution resolution = catalog_.Find(deployment.model_version);
-  desired.wanted = std::move(resolution.version);
+  const Aim aim = AimOf(deployment.rollout, deployment.trial, resolution.version,
+                        deployment.serving, clock_.Now());
+  desired.serving = known(deployment.serving);
+  desired.wanted = known(aim.wanted);
+  desired.candidate = known(aim.candidate);
+  desired.percent = aim.percent;
+  desired.kept = aim.kept;
   desired.unresolved = std::move(resolution.problem);
-  const bool known = std::any_of(pools_.begin(), pools_.end(), [&](const PoolSize& pool) {
+  if (const auto& trial = deployment.trial; trial && trial->phase == Trial::Phase::kRolledBack &&
+                                            resolution.version == trial->candidate) {
+    desired.refused =
+        fmt::format("{} was rolled back: {}", trial->candidate.ToString(), trial->reason);
+  }
+  const bool has_pool = std::any_of(pools_.begin(), pools_.end(), [&](const PoolSize& pool) {
     return pool.name == deployment.pool;
   });
-  if (!known) {
+  if (!has_pool) {
     desired.unresolved = fmt::format("pool \"{}\" is not configured any more", deployment.pool);
   }
   return desired;
@@ -279,14 +440,16 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
 
 DeploymentView Controller::View(const Deployment& deployment) const {
   const DesiredDeployment desired = ToDesired(deployment);
+  const TrialTraffic traffic = TrafficOf(deployment);
   MutexLock lock(mutex_);
-  return {deployment, Summarize(desired, observed_)};
+  return {deployment, Summarize(desired, observed_), traffic};
 }
 
 bool Controller::Resolve() { return catalog_.Refresh(Snapshot()); }
 
 bool Controller::Step() {
   MutexLock step(step_);
+  AdvanceRollouts();
   Observed observed;
   observed.workers = fleet_.Observe(routes_);
   observed.routes = routes_;
@@ -319,11 +482,11 @@ void Controller::Measure(const Desired& desired, const Observed& observed) const
   static constexpr std::pair<WorkerState, const char*> kWorkerStates[] = {
       {WorkerState::kDown, "down"}, {WorkerState::kStarting, "starting"}, {WorkerState::kUp, "up"}};
   using State = DeploymentSummary::State;
-  static constexpr std::pair<State, const char*> kStates[] = {{State::kPending, "pending"},
-                                                              {State::kLoading, "loading"},
-                                                              {State::kReady, "ready"},
-                                                              {State::kFailed, "failed"},
-                                                              {State::kDeleting, "deleting"}};
+  static constexpr std::pair<State, const char*> kStates[] = {
+      {State::kPending, "pending"},       {State::kLoading, "loading"},
+      {State::kReady, "ready"},           {State::kFailed, "failed"},
+      {State::kDeleting, "deleting"},     {State::kRollingOut, "rolling_out"},
+      {State::kRolledBack, "rolled_back"}};
   for (const PoolSize& pool : desired.pools) {
     for (const auto& [state, name] : kWorkerStates) {
       const auto count = std::count_if(
@@ -345,22 +508,26 @@ void Controller::Measure(const Desired& desired, const Observed& observed) const
 }
 
 bool Controller::Settled(const Desired& desired, const Observed& observed) const {
-  size_t models = 0;
+  // A model that is ready, in no route and not kept waits to be routed or to be unloaded.
+  const auto at_rest = [&](const WorkerId& id, const ModelKey& key) {
+    const auto route = observed.routes.find(key.deployment);
+    if (route != observed.routes.end() && Routes(route->second, id, key.version)) return true;
+    return std::any_of(desired.deployments.begin(), desired.deployments.end(), [&](const auto& d) {
+      return d.name == key.deployment && d.kept == key.version;
+    });
+  };
   size_t workers = 0;
   for (const auto& [id, worker] : observed.workers) {
     if (worker.state == ObservedWorker::State::kUp) ++workers;
     for (const auto& [key, model] : worker.models) {
       using State = ObservedModel::State;
       if (model.state == State::kLoading || model.state == State::kUnloading) return false;
-      if (model.state == State::kReady) ++models;
+      if (model.state == State::kReady && !at_rest(id, key)) return false;
     }
   }
   if (workers < observed.workers.size()) return false;
-  // A model that waits to be unloaded is ready and in no route.
-  size_t routed = 0;
-  for (const auto& [deployment, route] : observed.routes) routed += route.workers.size();
-  return models == routed && std::none_of(desired.deployments.begin(), desired.deployments.end(),
-                                          [](const DesiredDeployment& d) { return d.deleting; });
+  return std::none_of(desired.deployments.begin(), desired.deployments.end(),
+                      [](const DesiredDeployment& d) { return d.deleting; });
 }
 
 bool Controller::Act(const Action& action) {
@@ -439,6 +606,7 @@ absl::Status Controller::Do(const ForgetDeployment& action) {
   RETURN_IF_ERROR(store_.Remove(action.deployment));
   MutexLock lock(mutex_);
   deployments_.erase(action.deployment);
+  traffic_.erase(action.deployment);
   return absl::OkStatus();
 }
 
@@ -447,19 +615,26 @@ void Controller::PublishRoutes(const Observed& observed) {
   for (const auto& [deployment, route] : routes_) {
     v1::Route& entry = *table.add_routes();
     entry.set_deployment(deployment.ToString());
-    if (!route.version) continue;
-    v1::Route::Target& target = *entry.add_targets();
-    target.set_model_version(route.version->ToString());
-    target.set_weight(1);
-    for (const WorkerId& id : route.workers) target.add_workers(fleet_.AddressOf(id));
-    if (const auto version = catalog_.Details(*route.version)) {
-      *target.mutable_signature() = version->signature();
-      *target.mutable_labels() = version->labels();
-    }
-    // Who registered the version need not have said what it takes; whoever has loaded it knows.
-    if (const auto* facts = FindFacts(observed, {deployment, *route.version})) {
-      *target.mutable_signature() = facts->signature();
-    }
+    const auto add = [&](const VersionName& name, int weight, const std::set<WorkerId>& workers)
+                         REQUIRES(step_) {
+                           v1::Route::Target& target = *entry.add_targets();
+                           target.set_model_version(name.ToString());
+                           target.set_weight(weight);
+                           for (const WorkerId& id : workers)
+                             target.add_workers(fleet_.AddressOf(id));
+                           if (const auto version = catalog_.Details(name)) {
+                             *target.mutable_signature() = version->signature();
+                             *target.mutable_labels() = version->labels();
+                           }
+                           // Who registered the version need not have said what it takes; whoever
+                           // has loaded it knows.
+                           if (const auto* facts = FindFacts(observed, {deployment, name})) {
+                             *target.mutable_signature() = facts->signature();
+                           }
+                         };
+    const int percent = route.candidate ? route.candidate->percent : 0;
+    if (route.version) add(*route.version, 100 - percent, route.workers);
+    if (route.candidate) add(route.candidate->version, percent, route.candidate->workers);
   }
   board_.Publish(std::move(table));
 }

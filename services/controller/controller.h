@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "common/identity/principal.h"
 #include "common/metrics/metrics.h"
@@ -42,12 +43,23 @@ struct DeploymentRequest {
   int replicas = 0;
   /// Nothing: the defaults (create), as it is (update, which changes it no other way).
   std::optional<slipway::worker::v1::RuntimeSettings> runtime = std::nullopt;
+  /// Nothing: the default (create), as it is (update).
+  std::optional<RolloutPolicy> rollout = std::nullopt;
 };
 
 /// A deployment and where it is.
 struct DeploymentView {
   Deployment deployment;
   DeploymentSummary summary;
+  /// Of the trial that runs.
+  TrialTraffic traffic = {};
+};
+
+/// What a gateway measured of one version.
+struct TrafficReport {
+  DeploymentName deployment;
+  VersionName version;
+  Traffic traffic;
 };
 
 struct DeploymentPage {
@@ -60,8 +72,8 @@ struct DeploymentPage {
 /// its own: ControlLoop (or a test) calls Resolve() and Step() again and again. Any thread may
 /// call anything.
 ///
-/// Metrics: slipway_controller_actions_total{action,outcome}, _workers{pool,state} and
-/// _deployments{state}.
+/// Metrics: slipway_controller_actions_total{action,outcome}, _rollouts_total{outcome},
+/// _workers{pool,state} and _deployments{state}.
 ///
 /// Locks, in the order in which they are taken: `step_` (one Step at a time), `writes_` (orders
 /// what goes to the store and is held during that I/O), `mutex_` (what is in memory; never held
@@ -99,6 +111,16 @@ class Controller {
   /// It is gone once no worker has it; until then Get() shows it as being deleted.
   absl::Status Delete(const Principal& who, const DeploymentName& name);
 
+  /// Both durable when they return, and idempotent. Errors: kFailedPrecondition (see rollout.h).
+  absl::StatusOr<DeploymentView> Promote(const Principal& who, const DeploymentName& name);
+  absl::StatusOr<DeploymentView> RollBack(const Principal& who, const DeploymentName& name,
+                                          std::string_view reason);
+
+  /// Counts towards the trials that run; what belongs to none is dropped. Kept in memory: after a
+  /// restart a trial's step sees its calls anew. Errors: kFailedPrecondition (on a tenant's
+  /// behalf).
+  absl::Status ReportTraffic(const Principal& who, const std::vector<TrafficReport>& reports);
+
   // ---- The loop.
 
   /// Asks the registry what aliases name and what versions are. May take seconds. True when that
@@ -123,6 +145,18 @@ class Controller {
   std::vector<Deployment> Snapshot() const;
   /// To the store, then to memory.
   absl::Status Save(const Deployment& deployment) REQUIRES(writes_);
+
+  /// Changes the trial of a deployment as its owner asks.
+  absl::StatusOr<DeploymentView> ChangeTrial(
+      const Principal& who, const DeploymentName& name,
+      absl::FunctionRef<absl::StatusOr<Trial>(const std::optional<Trial>&)> change);
+  TrialTraffic TrafficOf(const Deployment& deployment) const;
+  /// Without what only the loop knows.
+  RolloutView LookAt(const Deployment& deployment) const;
+  /// Where the deployment's rollout goes on from here.
+  std::optional<Trial> AdvancedTrial(const Deployment& deployment) const REQUIRES(step_);
+  void AdvanceRollouts() REQUIRES(step_);
+  void Announce(const Deployment& deployment) const;
 
   bool Settled(const Desired& desired, const Observed& observed) const;
   /// False when it failed.
@@ -155,6 +189,13 @@ class Controller {
 
   mutable Mutex mutex_;
   std::map<DeploymentName, Deployment> deployments_ GUARDED_BY(mutex_);
+  /// What was measured since a trial's step began.
+  struct StepTraffic {
+    VersionName candidate;
+    absl::Time since;
+    TrialTraffic traffic;
+  };
+  std::map<DeploymentName, StepTraffic> traffic_ GUARDED_BY(mutex_);
   /// The newest look, for summaries.
   Observed observed_ GUARDED_BY(mutex_);
 };

@@ -2,9 +2,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "fmt/format.h"
 #include "slipway/controller/v1/controller.grpc.pb.h"
 
 namespace slipway::controller {
@@ -12,6 +15,8 @@ namespace {
 
 // How soon a watcher that has gone is noticed.
 constexpr absl::Duration kWatchTick = absl::Milliseconds(500);
+// Where a rollout that is no direct one says nothing.
+constexpr absl::Duration kKeepPrevious = absl::Minutes(10);
 
 void SetTime(absl::Time time, google::protobuf::Timestamp& out) {
   const int64_t micros = absl::ToUnixMicros(time);
@@ -31,8 +36,93 @@ v1::Deployment::State ToProto(DeploymentSummary::State state) {
       return v1::Deployment::FAILED;
     case DeploymentSummary::State::kDeleting:
       return v1::Deployment::DELETING;
+    case DeploymentSummary::State::kRollingOut:
+      return v1::Deployment::ROLLING_OUT;
+    case DeploymentSummary::State::kRolledBack:
+      return v1::Deployment::ROLLED_BACK;
   }
   return v1::Deployment::STATE_UNSPECIFIED;
+}
+
+constexpr std::pair<Strategy, v1::RolloutPolicy::Strategy> kStrategies[] = {
+    {Strategy::kDirect, v1::RolloutPolicy::DIRECT},
+    {Strategy::kCanary, v1::RolloutPolicy::CANARY},
+    {Strategy::kBlueGreen, v1::RolloutPolicy::BLUE_GREEN},
+    {Strategy::kWeighted, v1::RolloutPolicy::WEIGHTED}};
+
+constexpr std::pair<Trial::Phase, v1::Rollout::State> kPhases[] = {
+    {Trial::Phase::kLoading, v1::Rollout::LOADING},
+    {Trial::Phase::kRunning, v1::Rollout::RUNNING},
+    {Trial::Phase::kPromoted, v1::Rollout::PROMOTED},
+    {Trial::Phase::kRolledBack, v1::Rollout::ROLLED_BACK}};
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration& out) {
+  out.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
+  out.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
+}
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+v1::RolloutPolicy ToProto(const RolloutPolicy& policy) {
+  v1::RolloutPolicy out;
+  for (const auto& [ours, theirs] : kStrategies) {
+    if (ours == policy.strategy) out.set_strategy(theirs);
+  }
+  out.set_percent(policy.percent);
+  out.mutable_steps()->Add(policy.steps.begin(), policy.steps.end());
+  SetDuration(policy.step_time, *out.mutable_step_time());
+  out.set_min_calls(policy.min_calls);
+  out.set_max_error_increase(policy.max_error_increase);
+  out.set_max_latency_ratio(policy.max_latency_ratio);
+  SetDuration(policy.keep_previous, *out.mutable_keep_previous());
+  return out;
+}
+
+RolloutPolicy FromProto(const v1::RolloutPolicy& in) {
+  RolloutPolicy policy;
+  for (const auto& [ours, theirs] : kStrategies) {
+    if (theirs == in.strategy()) policy.strategy = ours;
+  }
+  policy.percent = in.percent();
+  if (in.steps_size() > 0) policy.steps.assign(in.steps().begin(), in.steps().end());
+  if (in.has_step_time()) policy.step_time = FromProto(in.step_time());
+  if (in.min_calls() != 0) policy.min_calls = in.min_calls();
+  if (in.max_error_increase() != 0) policy.max_error_increase = in.max_error_increase();
+  if (in.max_latency_ratio() != 0) policy.max_latency_ratio = in.max_latency_ratio();
+  if (in.has_keep_previous()) {
+    policy.keep_previous = FromProto(in.keep_previous());
+  } else if (policy.strategy != Strategy::kDirect) {
+    policy.keep_previous = kKeepPrevious;
+  }
+  return policy;
+}
+
+void SetTraffic(const Traffic& traffic, v1::Rollout::VersionTraffic& out) {
+  out.set_calls(traffic.calls());
+  out.set_errors(traffic.errors);
+  out.set_latency_p95_seconds(absl::ToDoubleSeconds(traffic.answered.Quantile(0.95)));
+}
+
+v1::Rollout ToProto(const Trial& trial, const DeploymentView& view) {
+  v1::Rollout out;
+  out.set_candidate_version(trial.candidate.ToString());
+  out.set_stable_version(trial.stable.ToString());
+  for (const auto& [ours, theirs] : kPhases) {
+    if (ours == trial.phase) out.set_state(theirs);
+  }
+  out.set_percent(trial.phase == Trial::Phase::kPromoted ? 100 : view.summary.candidate_percent);
+  out.set_reason(trial.reason);
+  SetTime(trial.since, *out.mutable_update_time());
+  if (trial.phase != Trial::Phase::kRunning) return out;
+  SetTraffic(view.traffic.candidate, *out.mutable_candidate());
+  SetTraffic(view.traffic.stable, *out.mutable_stable());
+  const RolloutPolicy& policy = view.deployment.rollout;
+  if (policy.strategy == Strategy::kCanary) {
+    out.set_reason(trial.reason + ": " + Judge(policy, view.traffic).reason);
+  }
+  return out;
 }
 
 v1::Deployment ToProto(const DeploymentView& view) {
@@ -51,15 +141,34 @@ v1::Deployment ToProto(const DeploymentView& view) {
   out.set_ready_replicas(view.summary.ready_replicas);
   *out.mutable_runtime() = deployment.runtime;
   if (view.summary.serving) *out.mutable_facts() = view.summary.facts;
+  *out.mutable_rollout() = ToProto(deployment.rollout);
+  if (deployment.trial) *out.mutable_last_rollout() = ToProto(*deployment.trial, view);
   return out;
 }
 
 DeploymentRequest FromProto(const v1::Deployment& deployment) {
-  DeploymentRequest request = {.model_version = deployment.model_version(),
-                               .pool = deployment.pool(),
-                               .replicas = deployment.replicas()};
+  DeploymentRequest request{.model_version = deployment.model_version(),
+                            .pool = deployment.pool(),
+                            .replicas = deployment.replicas()};
   if (deployment.has_runtime()) request.runtime = deployment.runtime();
+  if (deployment.has_rollout()) request.rollout = FromProto(deployment.rollout());
   return request;
+}
+
+absl::StatusOr<TrafficReport> FromProto(const v1::ReportTrafficRequest::Traffic& in) {
+  TrafficReport report;
+  ASSIGN_OR_RETURN(report.deployment, DeploymentName::Parse("traffic.deployment", in.deployment()));
+  ASSIGN_OR_RETURN(report.version, VersionName::Parse("traffic.model_version", in.model_version()));
+  auto& buckets = report.traffic.answered.buckets;
+  if (in.latency_size() > static_cast<int>(buckets.size())) {
+    return InvalidField("traffic.latency", fmt::format("must be at most {}", buckets.size()));
+  }
+  report.traffic.errors = in.errors();
+  std::copy(in.latency().begin(), in.latency().end(), buckets.begin());
+  const bool negative =
+      std::any_of(buckets.begin(), buckets.end(), [](int64_t n) { return n < 0; });
+  if (negative || in.errors() < 0) return InvalidField("traffic", "counts must be at least 0");
+  return report;
 }
 
 }  // namespace
@@ -124,6 +233,42 @@ class ControllerService::Impl final : public v1::ControllerService::Service {
     return edge_->Call(*context, "DeleteDeployment", [&](const CallContext& call) -> absl::Status {
       ASSIGN_OR_RETURN(const DeploymentName name, DeploymentName::Parse("name", request->name()));
       return controller_.Delete(call.principal, name);
+    });
+  }
+
+  grpc::Status PromoteDeployment(grpc::ServerContext* context,
+                                 const v1::PromoteDeploymentRequest* request,
+                                 v1::Deployment* out) override {
+    return edge_->Call(*context, "PromoteDeployment", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const DeploymentName name, DeploymentName::Parse("name", request->name()));
+      ASSIGN_OR_RETURN(const DeploymentView view, controller_.Promote(call.principal, name));
+      *out = ToProto(view);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status RollbackDeployment(grpc::ServerContext* context,
+                                  const v1::RollbackDeploymentRequest* request,
+                                  v1::Deployment* out) override {
+    return edge_->Call(
+        *context, "RollbackDeployment", [&](const CallContext& call) -> absl::Status {
+          ASSIGN_OR_RETURN(const DeploymentName name,
+                           DeploymentName::Parse("name", request->name()));
+          ASSIGN_OR_RETURN(const DeploymentView view,
+                           controller_.RollBack(call.principal, name, request->reason()));
+          *out = ToProto(view);
+          return absl::OkStatus();
+        });
+  }
+
+  grpc::Status ReportTraffic(grpc::ServerContext* context, const v1::ReportTrafficRequest* request,
+                             google::protobuf::Empty*) override {
+    return edge_->Call(*context, "ReportTraffic", [&](const CallContext& call) -> absl::Status {
+      std::vector<TrafficReport> reports;
+      for (const auto& traffic : request->traffic()) {
+        ASSIGN_OR_RETURN(reports.emplace_back(), FromProto(traffic));
+      }
+      return controller_.ReportTraffic(call.principal, reports);
     });
   }
 

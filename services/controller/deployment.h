@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "common/names/names.h"
+#include "services/controller/rollout.h"
 #include "slipway/worker/v1/worker.pb.h"
 
 namespace slipway::controller {
@@ -34,8 +35,8 @@ class VersionReference {
   std::variant<VersionName, AliasName> name_;
 };
 
-/// A deployment as it is kept: what its owner wants, and the one fact about the past that must
-/// outlive a restart (`serving`). Where it runs is observed, never kept.
+/// A deployment as it is kept: what its owner wants, and the facts about the past that must
+/// outlive a restart (`serving`, `trial`). Where it runs is observed, never kept.
 struct Deployment {
   DeploymentName name;
   VersionReference model_version;
@@ -47,6 +48,9 @@ struct Deployment {
   /// The version that took traffic last. A restart loads it again beside the wanted one, so that
   /// a version that never loaded does not end what served before it.
   std::optional<VersionName> serving = std::nullopt;
+  RolloutPolicy rollout = {};
+  /// Of the newest version that was tried beside another.
+  std::optional<Trial> trial = std::nullopt;
   absl::Time create_time;
   absl::Time update_time;
   /// Grows with each change of what is wanted.

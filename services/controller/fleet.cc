@@ -12,12 +12,17 @@ std::map<WorkerId, ObservedWorker> Fleet::Observe(
   LookAtProcesses(clock_.Monotonic());
   AskWorkers();
   const absl::Duration now = clock_.Monotonic();
-  for (const auto& [deployment, route] : routes) {
-    for (const WorkerId& id : route.workers) {
-      if (const auto worker = workers_.find(id); worker != workers_.end() && route.version) {
-        worker->second.models[{deployment, *route.version}].routed_at = now;
+  const auto note = [&](const DeploymentName& deployment, const VersionName& version,
+                        const std::set<WorkerId>& on) {
+    for (const WorkerId& id : on) {
+      if (const auto worker = workers_.find(id); worker != workers_.end()) {
+        worker->second.models[{deployment, version}].routed_at = now;
       }
     }
+  };
+  for (const auto& [deployment, route] : routes) {
+    if (route.version) note(deployment, *route.version, route.workers);
+    if (route.candidate) note(deployment, route.candidate->version, route.candidate->workers);
   }
   std::map<WorkerId, ObservedWorker> observed;
   for (auto& [id, worker] : workers_) {

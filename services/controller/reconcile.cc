@@ -74,9 +74,27 @@ class Pass {
       for_old = Choose(deployment, *deployment.serving);
       old = {deployment.serving, Ready(deployment, *deployment.serving, for_old)};
     }
-    Publish(deployment, PickRoute(wanted, complete, old));
+    ObservedRoute route = PickRoute(wanted, complete, old);
+    std::vector<WorkerId> for_candidate;
+    // A candidate that still serves is first replaced by what is wanted.
+    if (deployment.candidate && deployment.candidate != deployment.serving) {
+      for_candidate = Choose(deployment, *deployment.candidate);
+      std::set<WorkerId> ready = Ready(deployment, *deployment.candidate, for_candidate);
+      if (!ready.empty() && ready.size() == for_candidate.size()) {
+        route.candidate = {*deployment.candidate, deployment.percent, std::move(ready)};
+      }
+    }
+    Publish(deployment, route);
     if (deployment.wanted) Load(deployment, *deployment.wanted, for_wanted);
     if (deployment.serving) Load(deployment, *deployment.serving, for_old);
+    if (!for_candidate.empty()) Load(deployment, *deployment.candidate, for_candidate);
+    if (deployment.kept) Keep({deployment.name, *deployment.kept});
+  }
+
+  void Keep(const ModelKey& key) {
+    for (const auto& [id, worker] : observed_.workers) {
+      if (worker.models.contains(key)) needed_.emplace(id, key);
+    }
   }
 
   // The wanted version once it is ready everywhere; until then what served before; a part of the
@@ -199,8 +217,7 @@ class Pass {
 
   bool Routed(const WorkerId& id, const ModelKey& key) const {
     const auto route = observed_.routes.find(key.deployment);
-    return route != observed_.routes.end() && route->second.version == key.version &&
-           route->second.workers.contains(id);
+    return route != observed_.routes.end() && Routes(route->second, id, key.version);
   }
 
   const Desired& desired_;
@@ -210,11 +227,19 @@ class Pass {
   std::map<WorkerId, int> assigned_;
 };
 
+std::string TargetText(const VersionName& version, const std::set<WorkerId>& workers) {
+  std::vector<std::string> texts;
+  for (const WorkerId& id : workers) texts.push_back(id.ToString());
+  return fmt::format("{} on {}", version.ToString(), fmt::join(texts, ", "));
+}
+
 std::string RouteText(const ObservedRoute& route) {
-  if (!route.version) return "nothing";
-  std::vector<std::string> workers;
-  for (const WorkerId& id : route.workers) workers.push_back(id.ToString());
-  return fmt::format("{} on {}", route.version->ToString(), fmt::join(workers, ", "));
+  std::string text = route.version ? TargetText(*route.version, route.workers) : "nothing";
+  if (const auto& candidate = route.candidate) {
+    text += fmt::format(", {}% to {}", candidate->percent,
+                        TargetText(candidate->version, candidate->workers));
+  }
+  return text;
 }
 
 struct Texts {
@@ -246,6 +271,12 @@ std::string KindOf(const Action& action) {
   return text.substr(0, text.find(' '));
 }
 
+bool Routes(const ObservedRoute& route, const WorkerId& worker, const VersionName& version) {
+  if (route.version == version && route.workers.contains(worker)) return true;
+  return route.candidate && route.candidate->version == version &&
+         route.candidate->workers.contains(worker);
+}
+
 std::vector<Action> Reconcile(const Desired& desired, const Observed& observed) {
   return Pass(desired, observed).Run();
 }
@@ -264,6 +295,7 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
   using State = DeploymentSummary::State;
   DeploymentSummary summary;
   summary.error = deployment.unresolved;
+  bool candidate_routed = false;
   if (const auto route = observed.routes.find(deployment.name); route != observed.routes.end()) {
     summary.serving = route->second.version;
     summary.ready_replicas = static_cast<int>(route->second.workers.size());
@@ -271,15 +303,29 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
       const auto* facts = FindFacts(observed, {deployment.name, *summary.serving});
       if (facts != nullptr) summary.facts = *facts;
     }
+    if (const auto& candidate = route->second.candidate) {
+      candidate_routed = candidate->version == deployment.candidate;
+      summary.candidate_percent = candidate->percent;
+    }
   }
   if (deployment.deleting) {
     summary.state = State::kDeleting;
     return summary;
   }
   if (!deployment.wanted) return summary;
+  // What is still to come: the candidate, once the wanted version serves.
+  std::optional<VersionName> awaited = deployment.wanted;
   if (summary.serving == deployment.wanted) {
-    summary.state = State::kReady;
-    return summary;
+    if (!deployment.candidate) {
+      summary.state = deployment.refused.empty() ? State::kReady : State::kRolledBack;
+      if (summary.error.empty()) summary.error = deployment.refused;
+      return summary;
+    }
+    if (candidate_routed) {
+      summary.state = State::kRollingOut;
+      return summary;
+    }
+    awaited = deployment.candidate;
   }
   for (const auto& [id, worker] : observed.workers) {
     if (id.pool != deployment.pool) continue;
@@ -289,12 +335,12 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
       }
       continue;
     }
-    const auto model = worker.models.find({deployment.name, *deployment.wanted});
+    const auto model = worker.models.find({deployment.name, *awaited});
     if (model == worker.models.end() || model->second.state == ModelState::kUnloading) continue;
     if (model->second.failures > 0 && model->second.state != ModelState::kReady) {
       summary.state = State::kFailed;
-      summary.error = fmt::format("{} could not be loaded: {}", deployment.wanted->ToString(),
-                                  model->second.error);
+      summary.error =
+          fmt::format("{} could not be loaded: {}", awaited->ToString(), model->second.error);
       return summary;
     }
     summary.state = State::kLoading;

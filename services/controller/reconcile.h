@@ -42,14 +42,22 @@ struct PoolSize {
   bool launched = true;
 };
 
-/// A deployment as it is wanted, its alias followed.
+/// A deployment as it is wanted, its alias followed, its rollout decided.
 struct DesiredDeployment {
   DeploymentName name;
   std::string pool;
   int replicas = 1;
   bool deleting = false;
-  /// Nothing until the registry has said what `model_version` names.
+  /// What is to take the calls (all but the candidate's share). Nothing until the registry has
+  /// said what `model_version` names.
   std::optional<VersionName> wanted;
+  /// On trial beside it, with this share of the calls.
+  std::optional<VersionName> candidate = std::nullopt;
+  int percent = 0;
+  /// Stays where it is loaded.
+  std::optional<VersionName> kept = std::nullopt;
+  /// Why the version that the owner named is not wanted; empty: it is.
+  std::string refused = "";
   /// Why `wanted` is unknown or out of date; empty: it is neither.
   std::string unresolved;
   std::optional<VersionName> serving;
@@ -95,12 +103,26 @@ struct ObservedWorker {
   std::map<ModelKey, ObservedModel> models;
 };
 
-/// What the gateways were told of one deployment. No version: it exists, and nothing serves it.
+/// A version on trial, ready on all of its workers.
+struct CandidateRoute {
+  VersionName version;
+  /// Of the calls; all others go to the route's version.
+  int percent = 0;
+  std::set<WorkerId> workers;
+  bool operator==(const CandidateRoute&) const = default;
+};
+
+/// What the gateways were told of one deployment. No version: it exists, and nothing serves it
+/// (but the candidate, with all calls where its share is not 0).
 struct ObservedRoute {
   std::optional<VersionName> version;
   std::set<WorkerId> workers;
+  std::optional<CandidateRoute> candidate = std::nullopt;
   bool operator==(const ObservedRoute&) const = default;
 };
+
+/// Does the route name the version on this worker?
+bool Routes(const ObservedRoute& route, const WorkerId& worker, const VersionName& version);
 
 struct Observed {
   /// A worker that is absent here is down.
@@ -160,6 +182,8 @@ std::string KindOf(const Action& action);
 /// - What serves goes on serving until the wanted version is ready on all of its workers. Then the
 ///   route moves at once, and the old version is unloaded once it was out of the route for
 ///   `patience.drain`.
+/// - A candidate is loaded beside the wanted version, and is in the route while it is ready on all
+///   of its workers.
 /// - A version that fails to load is never routed; it is tried again, each time a little later.
 /// - A deleted deployment leaves the routes first, then the workers, then the store.
 std::vector<Action> Reconcile(const Desired& desired, const Observed& observed);
@@ -169,11 +193,13 @@ const slipway::worker::v1::ModelFacts* FindFacts(const Observed& observed, const
 
 /// What a deployment's owner is told.
 struct DeploymentSummary {
-  enum class State { kPending, kLoading, kReady, kFailed, kDeleting };
+  enum class State { kPending, kLoading, kReady, kFailed, kDeleting, kRollingOut, kRolledBack };
   State state = State::kPending;
   /// The version that answers now.
   std::optional<VersionName> serving;
   int ready_replicas = 0;
+  /// The candidate's share of the calls as the gateways know it.
+  int candidate_percent = 0;
   /// Why it is not (or not quite) as wanted; empty: it is.
   std::string error;
   /// Of `serving`, as a worker that is ready with it says.

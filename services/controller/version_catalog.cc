@@ -17,6 +17,17 @@ Principal OnBehalfOf(const std::string& tenant) {
   return principal;
 }
 
+// The versions that a deployment needs beside what its reference names.
+std::vector<VersionName> Needed(const Deployment& deployment) {
+  std::vector<VersionName> needed;
+  if (deployment.serving) needed.push_back(*deployment.serving);
+  if (deployment.trial) {
+    needed.push_back(deployment.trial->candidate);
+    needed.push_back(deployment.trial->stable);
+  }
+  return needed;
+}
+
 }  // namespace
 
 absl::StatusOr<VersionName> VersionCatalog::Ask(const Principal& who,
@@ -57,8 +68,8 @@ bool VersionCatalog::Refresh(const std::vector<Deployment>& deployments) {
     if (deployment.deleting) continue;
     const VersionReference& reference = deployment.model_version;
     if (reference.IsAlias() || Details(*reference.Version()) == nullptr) ask(reference);
-    if (deployment.serving && Details(*deployment.serving) == nullptr) {
-      ask(VersionReference(*deployment.serving));
+    for (const VersionName& version : Needed(deployment)) {
+      if (Details(version) == nullptr) ask(VersionReference(version));
     }
   }
   Keep(deployments);
@@ -71,9 +82,9 @@ void VersionCatalog::Keep(const std::vector<Deployment>& deployments) {
   MutexLock lock(mutex_);
   for (const Deployment& deployment : deployments) {
     references.insert(deployment.model_version.ToString());
-    if (deployment.serving) {
-      references.insert(deployment.serving->ToString());
-      versions.insert(*deployment.serving);
+    for (const VersionName& version : Needed(deployment)) {
+      references.insert(version.ToString());
+      versions.insert(version);
     }
   }
   std::erase_if(resolutions_, [&](const auto& entry) { return !references.contains(entry.first); });

@@ -235,7 +235,7 @@ TEST_P(ServiceEdgeTest, TakesATableForAProtoThatIsNotOursIfItIsWhole) {
 
 TEST_P(ServiceEdgeTest, KnowsItsMethodsByName) {
   EXPECT_EQ(edge_->MethodIndex("CreateDeployment"), 0);
-  EXPECT_EQ(edge_->MethodIndex("WatchRoutes"), 5);
+  EXPECT_EQ(edge_->MethodIndex("WatchRoutes"), 8);
 }
 
 }  // namespace

@@ -40,6 +40,18 @@ class TestController final : public v1::ControllerService::Service {
                                 google::protobuf::Empty*) override {
     return Pass(*context, "DeleteDeployment");
   }
+  grpc::Status PromoteDeployment(grpc::ServerContext* context, const v1::PromoteDeploymentRequest*,
+                                 v1::Deployment*) override {
+    return Pass(*context, "PromoteDeployment");
+  }
+  grpc::Status RollbackDeployment(grpc::ServerContext* context,
+                                  const v1::RollbackDeploymentRequest*, v1::Deployment*) override {
+    return Pass(*context, "RollbackDeployment");
+  }
+  grpc::Status ReportTraffic(grpc::ServerContext* context, const v1::ReportTrafficRequest*,
+                             google::protobuf::Empty*) override {
+    return Pass(*context, "ReportTraffic");
+  }
   grpc::Status WatchRoutes(grpc::ServerContext* context, const v1::WatchRoutesRequest*,
                            grpc::ServerWriter<v1::RouteTable>* writer) override {
     if (edge_ == nullptr) return grpc::Status::OK;

@@ -123,7 +123,7 @@ TEST_F(ControllerServiceTest, ServesADeploymentFromCreationToDeletion) {
   EXPECT_EQ(routes->routes(0).deployment(), kShoes);
   const v1::Route::Target& target = routes->routes(0).targets(0);
   EXPECT_THAT(target.workers(), ElementsAre(worker_.address()));
-  EXPECT_EQ(target.weight(), 1);
+  EXPECT_EQ(target.weight(), 100);
   EXPECT_EQ(target.signature().inputs(0).name(), "x");
   EXPECT_EQ(client_->List()->deployments_size(), 1);
 

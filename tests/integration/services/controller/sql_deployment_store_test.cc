@@ -74,6 +74,42 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   EXPECT_EQ(kept.runtime.SerializeAsString(), made.runtime.SerializeAsString());
 }
 
+TEST_P(SqlDeploymentStoreTest, KeepsARolloutOverAReopening) {
+  Deployment made = Make("acme", "shoes");
+  made.rollout = {.strategy = Strategy::kCanary,
+                  .percent = 7,
+                  .steps = {1, 2, 3},
+                  .step_time = absl::Milliseconds(1500),
+                  .min_calls = 42,
+                  .max_error_increase = 0.125,
+                  .max_latency_ratio = 3,
+                  .keep_previous = absl::Minutes(5)};
+  ASSERT_TRUE(store_->Create(made).ok());
+  EXPECT_EQ(Only().trial, std::nullopt);
+  made.trial = Trial{.candidate = {{"acme", "cnn"}, 2},
+                     .stable = {{"acme", "cnn"}, 1},
+                     .phase = Trial::Phase::kRolledBack,
+                     .step = 2,
+                     .since = absl::FromUnixMicros(123'456'789),
+                     .reason = "50% of \"calls\" failed"};
+  ASSERT_TRUE(store_->Update(made).ok());
+  Reopen();
+  EXPECT_EQ(Only().rollout, made.rollout);
+  EXPECT_EQ(Only().trial, made.trial);
+}
+
+TEST_P(SqlDeploymentStoreTest, ARowOfBeforeRolloutsHasTheDefault) {
+  ASSERT_TRUE(store_->Create(Make("acme", "shoes")).ok());
+  const auto database = sql::Database::Open(url_);
+  ASSERT_TRUE(database.ok());
+  ASSERT_TRUE((*database)
+                  ->Write([](sql::Transaction& tx) {
+                    return tx.Execute("UPDATE deployments SET rollout = NULL").status();
+                  })
+                  .ok());
+  EXPECT_EQ(Only().rollout, RolloutPolicy());
+}
+
 TEST_P(SqlDeploymentStoreTest, RefusesANameTwice) {
   ASSERT_TRUE(store_->Create(Make("acme", "shoes")).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(store_->Create(Make("acme", "shoes"))));

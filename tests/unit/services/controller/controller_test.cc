@@ -76,7 +76,8 @@ class ControllerTest : public testing::Test {
     return *view;
   }
 
-  // "shoes: 1 on default-0" for each route of the newest table.
+  // "shoes: 1 on default-0" for each route of the newest table; with shares where there are two
+  // versions: "shoes: 95% 1 on default-0 5% 2 on default-0".
   std::vector<std::string> Routes() {
     std::vector<std::string> texts;
     const auto table = board_->WaitForNewer(-1, absl::ZeroDuration());
@@ -84,6 +85,7 @@ class ControllerTest : public testing::Test {
     for (const v1::Route& route : table->routes()) {
       std::string text = DeploymentName::Parse("deployment", route.deployment())->id + ":";
       for (const v1::Route::Target& target : route.targets()) {
+        if (route.targets_size() > 1) text += fmt::format(" {}%", target.weight());
         text += fmt::format(" {} on {}", VersionName::Parse("", target.model_version())->number,
                             fmt::join(target.workers(), ","));
       }
@@ -92,7 +94,39 @@ class ControllerTest : public testing::Test {
     return texts;
   }
 
+  static RolloutPolicy Policy(Strategy strategy) {
+    RolloutPolicy policy;
+    policy.strategy = strategy;
+    policy.steps = {5, 50};
+    policy.keep_previous = absl::Minutes(10);
+    return policy;
+  }
+
+  // Version 1 serves; 2 is wanted, on trial as `policy` says, and ready.
+  void BeginRollout(const RolloutPolicy& policy) {
+    ASSERT_TRUE(Create({.model_version = kVersion1, .rollout = policy}).ok());
+    Settle();
+    ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+    Settle();
+    controller_->Step();  // what became ready is looked at
+  }
+
+  // What a gateway measured.
+  void Report(int64_t number, int64_t answered, int64_t errors) {
+    TrafficReport report{kShoes, {{"acme", "cnn"}, number}, {}};
+    report.traffic.errors = errors;
+    report.traffic.answered.buckets[20] = answered;
+    ASSERT_TRUE(controller_->ReportTraffic(gateway_, {report}).ok());
+  }
+
+  Trial::Phase Phase() { return Shoes().deployment.trial->phase; }
+
   const Principal acme_ = Developer("acme");
+  const Principal gateway_ = [] {
+    Principal who;
+    who.caller = ServiceId::kGateway;
+    return who;
+  }();
   const Principal other_ = Developer("other");
   FakeClock clock_;
   Metrics metrics_{"controller"};
@@ -517,6 +551,174 @@ TEST_F(ControllerTest, ADeletionOutlivesARestart) {
   Settle();
   EXPECT_TRUE(store_.All()->empty());
   EXPECT_THAT(Routes(), IsEmpty());
+}
+
+TEST_F(ControllerTest, ACanaryTakesItsShareStepByStepAndThenAllCalls) {
+  BeginRollout(Policy(Strategy::kCanary));
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 95% 1 on default-0 5% 2 on default-1"));
+  EXPECT_EQ(Shoes().summary.state, State::kRollingOut);
+  Report(1, 2000, 0);
+  Report(2, 100, 0);
+  clock_.Advance(absl::Seconds(60));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 50% 1 on default-0 50% 2 on default-1"));
+
+  EXPECT_EQ(Shoes().traffic.candidate.calls(), 0) << "each step counts its own calls";
+  clock_.Advance(absl::Seconds(60));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 50% 1 on default-0 50% 2 on default-1"));
+  Report(1, 100, 0);
+  Report(2, 100, 0);
+  workers_.TakeCalls();
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-1"));
+  EXPECT_EQ(Shoes().summary.state, State::kReady);
+  EXPECT_EQ(Phase(), Trial::Phase::kPromoted);
+  EXPECT_THAT(Shoes().deployment.trial->reason, HasSubstr("0.00% of 100 calls failed"));
+  EXPECT_THAT(workers_.TakeCalls(), IsEmpty()) << "the version before is kept";
+  clock_.Advance(absl::Minutes(10));
+  Settle();
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("unload 1 from default-0"));
+}
+
+TEST_F(ControllerTest, ABadCanaryGoesBackByItselfAndSaysWhy) {
+  BeginRollout(Policy(Strategy::kCanary));
+  Report(1, 2000, 0);
+  Report(2, 50, 50);
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_EQ(Shoes().summary.state, State::kRolledBack);
+  EXPECT_THAT(Shoes().summary.error,
+              HasSubstr("versions/2 was rolled back: too many calls failed: 50.00% of 100"));
+  workers_.TakeCalls();
+  Settle();
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("unload 2 from default-1"));
+
+  // It stays away, over a restart too, until somebody asks for it again.
+  Restart();
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_THAT(Shoes().summary.error, HasSubstr("50.00% of 100"));
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  Settle();
+  EXPECT_EQ(Shoes().summary.state, State::kRollingOut);
+}
+
+TEST_F(ControllerTest, ACandidateThatFailsToLoadTakesNoCalls) {
+  for (const Strategy strategy : {Strategy::kCanary, Strategy::kBlueGreen, Strategy::kWeighted}) {
+    RolloutPolicy policy = Policy(strategy);
+    policy.percent = 50;
+    ASSERT_TRUE(Create({.model_version = kVersion1, .rollout = policy}).ok());
+    Settle();
+    ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+    Settle(/*failing=*/{2});
+    EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+    EXPECT_EQ(Shoes().summary.state, State::kFailed);
+    EXPECT_THAT(Shoes().summary.error, HasSubstr("digest differs"));
+    EXPECT_TRUE(absl::IsFailedPrecondition(controller_->Promote(acme_, kShoes).status()));
+    ASSERT_TRUE(controller_->Delete(acme_, kShoes).ok());
+    Settle();
+  }
+}
+
+TEST_F(ControllerTest, ACandidateThatLosesAWorkerGivesItsCallsBack) {
+  RolloutPolicy policy = Policy(Strategy::kWeighted);
+  policy.percent = 30;
+  ASSERT_TRUE(Create({.model_version = kVersion1, .replicas = 2, .rollout = policy}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 70% 1 on default-0,default-1 30% 2 on "
+                                    "default-0,default-1"));
+  workers_.Forget("default-0");
+  pool_->Die(0, "was killed by SIGKILL");
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-1"));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre(HasSubstr("30% 2 on")));
+}
+
+TEST_F(ControllerTest, GreenIsReadyBesideBlueAndTakesAllCallsOncePromoted) {
+  BeginRollout(Policy(Strategy::kBlueGreen));
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 100% 1 on default-0 0% 2 on default-1"));
+  workers_.TakeCalls();
+  ASSERT_TRUE(controller_->Promote(acme_, kShoes).ok());
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-1"));
+  ASSERT_TRUE(controller_->RollBack(acme_, kShoes, "wrong labels").ok());
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_THAT(workers_.TakeCalls(), IsEmpty()) << "blue was loaded all the time";
+  EXPECT_THAT(Shoes().summary.error, HasSubstr("by request: wrong labels"));
+}
+
+TEST_F(ControllerTest, ARollbackToWhatIsNotLoadedAnyMoreLeavesNoGap) {
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  EXPECT_TRUE(absl::IsFailedPrecondition(controller_->RollBack(acme_, kShoes, "").status()));
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  Settle();
+  workers_.TakeCalls();
+  ASSERT_TRUE(controller_->RollBack(acme_, kShoes, "").ok());
+  controller_->Resolve();
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-0"));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  EXPECT_THAT(workers_.TakeCalls(), ElementsAre("load 1 on default-0", "unload 2 from default-0"));
+}
+
+TEST_F(ControllerTest, WeightsChangeWhileItServes) {
+  RolloutPolicy policy = Policy(Strategy::kWeighted);
+  policy.percent = 10;
+  BeginRollout(policy);
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 90% 1 on default-0 10% 2 on default-1"));
+  policy.percent = 60;
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = "", .rollout = policy}).ok());
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 40% 1 on default-0 60% 2 on default-1"));
+  policy.percent = 101;
+  EXPECT_EQ(
+      FieldOf(
+          controller_->Update(acme_, kShoes, {.model_version = "", .rollout = policy}).status()),
+      "deployment.rollout.percent");
+}
+
+TEST_F(ControllerTest, ARestartGoesOnWithTheTrial) {
+  BeginRollout(Policy(Strategy::kCanary));
+  Report(2, 99, 0);
+  Restart();
+  Settle();
+  controller_->Step();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 95% 1 on default-0 5% 2 on default-1"));
+  EXPECT_EQ(Phase(), Trial::Phase::kRunning);
+  clock_.Advance(absl::Seconds(60));
+  Settle();
+  EXPECT_EQ(Shoes().deployment.trial->step, 0) << "its calls are counted anew";
+}
+
+TEST_F(ControllerTest, AFullDiskHoldsARolloutWhereItIs) {
+  BeginRollout(Policy(Strategy::kCanary));
+  Report(1, 2000, 0);
+  Report(2, 100, 0);
+  store_.SetFault(StorageFull("/data"));
+  clock_.Advance(absl::Seconds(60));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 95% 1 on default-0 5% 2 on default-1"));
+  store_.SetFault(absl::OkStatus());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 50% 1 on default-0 50% 2 on default-1"));
+}
+
+TEST_F(ControllerTest, OnlyTheGatewayItselfReportsTraffic) {
+  EXPECT_TRUE(absl::IsFailedPrecondition(controller_->ReportTraffic(acme_, {})));
+}
+
+TEST_F(ControllerTest, AnotherTenantMovesNoRollout) {
+  BeginRollout(Policy(Strategy::kBlueGreen));
+  EXPECT_TRUE(absl::IsNotFound(controller_->Promote(other_, kShoes).status()));
+  EXPECT_TRUE(absl::IsNotFound(controller_->RollBack(other_, kShoes, "").status()));
+  EXPECT_EQ(Phase(), Trial::Phase::kRunning);
 }
 
 }  // namespace

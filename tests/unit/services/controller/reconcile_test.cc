@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <random>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -407,6 +408,92 @@ TEST(SummarizeTest, TellsTheOwnerWhereTheDeploymentIs) {
   EXPECT_EQ(Summarize(deleting, observed).state, SummaryState::kDeleting);
 }
 
+DesiredDeployment Try(int64_t candidate, int percent, int64_t stable) {
+  DesiredDeployment deployment = Want(stable, stable);
+  deployment.candidate = Version(candidate);
+  deployment.percent = percent;
+  return deployment;
+}
+
+std::string RouteBoth(int stable, int candidate, int percent) {
+  return Route(stable, "default-0") + ", " + std::to_string(percent) +
+         "% to tenants/acme/models/cnn/versions/" + std::to_string(candidate) + " on default-0";
+}
+
+TEST_F(ReconcileTest, LoadsACandidateBesideWhatServes) {
+  desired.deployments = {Try(2, 5, 1)};
+  observed.workers[kFirst] = Up({{Shoes(1), In(ModelState::kReady)}});
+  observed.routes[kShoes] = To(1, {kFirst});
+  EXPECT_THAT(Decide(), ElementsAre(Load(2, "default-0")));
+  observed.workers[kFirst].models[Shoes(2)] = In(ModelState::kLoading);
+  EXPECT_THAT(Decide(), IsEmpty());
+  EXPECT_EQ(Summarize(desired.deployments[0], observed).state, SummaryState::kLoading);
+  observed.workers[kFirst].models[Shoes(2)] = Failed(1, absl::Seconds(1));
+  EXPECT_THAT(Decide(), IsEmpty()) << "a candidate that failed to load is not routed";
+  EXPECT_EQ(Summarize(desired.deployments[0], observed).state, SummaryState::kFailed);
+  observed.workers[kFirst].models[Shoes(2)] = In(ModelState::kReady);
+  EXPECT_THAT(Decide(), ElementsAre(RouteBoth(1, 2, 5)));
+}
+
+TEST_F(ReconcileTest, AShareThatChangesIsPublished) {
+  desired.deployments = {Try(2, 50, 1)};
+  observed.workers[kFirst] =
+      Up({{Shoes(1), In(ModelState::kReady)}, {Shoes(2), In(ModelState::kReady)}});
+  observed.routes[kShoes] = To(1, {kFirst});
+  observed.routes[kShoes].candidate = {Version(2), 5, {kFirst}};
+  EXPECT_THAT(Decide(), ElementsAre(RouteBoth(1, 2, 50)));
+  observed.routes[kShoes].candidate->percent = 50;
+  EXPECT_THAT(Decide(), IsEmpty());
+  EXPECT_EQ(Summarize(desired.deployments[0], observed).state, SummaryState::kRollingOut);
+}
+
+TEST_F(ReconcileTest, ACandidateIsRoutedOnlyWhileItIsReadyOnAllItsWorkers) {
+  desired.pools = {{"default", 2}};
+  desired.deployments = {Try(2, 5, 1)};
+  desired.deployments[0].replicas = 2;
+  const ObservedWorker both =
+      Up({{Shoes(1), In(ModelState::kReady)}, {Shoes(2), In(ModelState::kReady)}});
+  observed.workers = {{kFirst, both}, {kSecond, both}};
+  observed.workers[kSecond].models[Shoes(2)] = In(ModelState::kLoading);
+  observed.routes[kShoes] = To(1, {kFirst, kSecond});
+  EXPECT_THAT(Decide(), IsEmpty());
+  observed.routes[kShoes].candidate = {Version(2), 5, {kFirst, kSecond}};
+  EXPECT_THAT(Decide(), ElementsAre(Route(1, "default-0, default-1")));
+}
+
+TEST_F(ReconcileTest, APromotionIsOneRouteAndWhatIsKeptStaysLoaded) {
+  desired.deployments = {Want(2, 1)};
+  desired.deployments[0].kept = Version(1);
+  observed.workers[kFirst] =
+      Up({{Shoes(1), In(ModelState::kReady)}, {Shoes(2), In(ModelState::kReady)}});
+  observed.routes[kShoes] = To(1, {kFirst});
+  observed.routes[kShoes].candidate = {Version(2), 50, {kFirst}};
+  EXPECT_THAT(Decide(), ElementsAre(Route(2, "default-0")));
+  observed.routes[kShoes] = To(2, {kFirst});
+  desired.deployments[0].serving = Version(2);
+  EXPECT_THAT(Decide(), IsEmpty());
+  desired.deployments[0].kept.reset();
+  EXPECT_THAT(Decide(), ElementsAre(Unload(1, "default-0")));
+}
+
+TEST_F(ReconcileTest, ACandidateThatIsGivenUpIsUnloadedAfterItsDrain) {
+  desired.deployments = {Want(1, 1)};
+  desired.deployments[0].refused = "2 was rolled back: too slow";
+  observed.workers[kFirst] =
+      Up({{Shoes(1), In(ModelState::kReady)}, {Shoes(2), In(ModelState::kReady)}});
+  observed.routes[kShoes] = To(1, {kFirst});
+  observed.routes[kShoes].candidate = {Version(2), 5, {kFirst}};
+  EXPECT_THAT(Decide(), ElementsAre(Route(1, "default-0")));
+  observed.routes[kShoes].candidate.reset();
+  observed.workers[kFirst].models[Shoes(2)].unrouted_for = absl::Seconds(1);
+  EXPECT_THAT(Decide(), IsEmpty());
+  observed.workers[kFirst].models[Shoes(2)].unrouted_for = absl::Seconds(2);
+  EXPECT_THAT(Decide(), ElementsAre(Unload(2, "default-0")));
+  const DeploymentSummary summary = Summarize(desired.deployments[0], observed);
+  EXPECT_EQ(summary.state, SummaryState::kRolledBack);
+  EXPECT_EQ(summary.error, "2 was rolled back: too slow");
+}
+
 // A world in which actions have their effects a little later, workers die and hang, loads fail
 // and owners change their minds. Whatever happens, the rules hold at each step; and once the
 // world calms down, everything wanted serves and nothing else is left.
@@ -418,7 +505,7 @@ class World {
   }
 
   void Disturb() {
-    switch (Pick(7)) {
+    switch (Pick(9)) {
       case 0: {
         DesiredDeployment wants = Want(1 + Pick(3));
         wants.name = {"acme", std::string(1, static_cast<char>('a' + Pick(3)))};
@@ -427,7 +514,10 @@ class World {
         break;
       }
       case 1:
-        if (DesiredDeployment* d = Any()) d->wanted = Version(1 + Pick(4));
+        if (DesiredDeployment* d = Any()) {
+          d->wanted = Version(1 + Pick(4));
+          if (d->candidate == d->wanted) d->candidate.reset();
+        }
         break;
       case 2:
         if (DesiredDeployment* d = Any()) d->replicas = 1 + Pick(3);
@@ -441,6 +531,18 @@ class World {
         break;
       }
       case 5:
+        if (DesiredDeployment* d = Any()) {
+          d->candidate = Version(1 + Pick(4));
+          d->percent = Pick(101);
+          if (d->candidate == d->wanted || Pick(3) == 0) d->candidate.reset();
+        }
+        break;
+      case 6:  // promoted
+        if (DesiredDeployment* d = Any(); d != nullptr && d->candidate) {
+          d->wanted = std::exchange(d->candidate, std::nullopt);
+        }
+        break;
+      case 7:
         observed_.workers[{"default", Pick(3)}].silent_for = absl::Seconds(Pick(120));
         break;
       default:
@@ -476,6 +578,14 @@ class World {
           model->second.unrouted_for = absl::ZeroDuration();
         }
       }
+      if (!route.candidate) continue;
+      for (const WorkerId& id : route.candidate->workers) {
+        auto& models = observed_.workers[id].models;
+        if (const auto model = models.find({name, route.candidate->version});
+            model != models.end()) {
+          model->second.unrouted_for = absl::ZeroDuration();
+        }
+      }
     }
     for (const Action& action : Reconcile(desired_, observed_)) {
       std::visit([this](const auto& a) { Apply(a); }, action);
@@ -493,7 +603,15 @@ class World {
       if (d.wanted->number == 4) continue;  // What served before is checked at each step.
       EXPECT_EQ(route->second.version, d.wanted);
       EXPECT_EQ(static_cast<int>(route->second.workers.size()), d.replicas);
-      EXPECT_EQ(Summarize(d, observed_).state, SummaryState::kReady);
+      const bool loads = d.candidate && d.candidate->number != 4;
+      EXPECT_EQ(route->second.candidate.has_value(), loads);
+      if (loads) {
+        EXPECT_EQ(route->second.candidate->percent, d.percent);
+        EXPECT_EQ(static_cast<int>(route->second.candidate->workers.size()), d.replicas);
+      }
+      if (d.candidate && !loads) continue;
+      EXPECT_EQ(Summarize(d, observed_).state,
+                loads ? SummaryState::kRollingOut : SummaryState::kReady);
     }
   }
 
@@ -522,8 +640,7 @@ class World {
   void Apply(const UnloadModel& a) {
     ObservedModel& model = observed_.workers[a.worker].models.at(a.model);
     const ObservedRoute& route = observed_.routes[a.model.deployment];
-    ASSERT_FALSE(route.version == a.model.version && route.workers.contains(a.worker))
-        << "unloads what is routed";
+    ASSERT_FALSE(Routes(route, a.worker, a.model.version)) << "unloads what is routed";
     ASSERT_GE(model.unrouted_for, desired_.patience.drain);
     model.state = ModelState::kUnloading;
   }
@@ -535,6 +652,15 @@ class World {
           << "routes what is not ready";
     }
     ASSERT_EQ(a.route.version.has_value(), !a.route.workers.empty());
+    if (const auto& candidate = a.route.candidate) {
+      ASSERT_FALSE(candidate->workers.empty());
+      for (const WorkerId& id : candidate->workers) {
+        ASSERT_EQ(observed_.workers[id].state, WorkerState::kUp);
+        ASSERT_EQ(observed_.workers[id].models.at({a.deployment, candidate->version}).state,
+                  ModelState::kReady)
+            << "routes a candidate that is not ready";
+      }
+    }
     DesiredDeployment* deployment = Find(a.deployment);
     ASSERT_NE(deployment, nullptr);
     // A route ends only when nothing that it names is left to serve.
