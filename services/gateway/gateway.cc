@@ -33,6 +33,7 @@
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/relay/api_handler.h"
 #include "services/gateway/routing/route_watcher_client.h"
+#include "services/gateway/routing/traffic_reporter_client.h"
 #include "services/gateway/routing/worker_directory.h"
 #include "services/gateway/schema.h"
 #include "services/gateway/usage/ledger_feed.h"
@@ -108,6 +109,7 @@ class Gateway::Impl : public http::Handler {
     ledger_feed_->Start();
     outbox_->Start();
     watcher_->Start();
+    reporter_->Start();
     gauges_ = std::jthread([this] { KeepGauges(); });
     return Listen();
   }
@@ -203,7 +205,11 @@ class Gateway::Impl : public http::Handler {
         channels_["controller"],
         [this] { return tokens_->Issue(Principal(), ServiceId::kController); },
         [this](const std::string& address) { return workers_->Get(address); }, routes_, metrics_,
-        RouteWatcher::Options());
+        traffic_, RouteWatcher::Options());
+    reporter_ = std::make_unique<TrafficReporter>(
+        channels_["controller"],
+        [this] { return tokens_->Issue(Principal(), ServiceId::kController); }, traffic_, clock_,
+        TrafficReporter::Options());
     outbox_ = std::make_unique<OutboxFeed>("training",
                                            TrainingOutbox(channels_["training"], *tokens_, clock_),
                                            *ledger_, config_.usage_poll);
@@ -395,8 +401,10 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<Backends> backends_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
   Routes routes_;
+  TrafficBook traffic_;
   std::unique_ptr<WorkerDirectory> workers_;
   std::unique_ptr<RouteWatcher> watcher_;
+  std::unique_ptr<TrafficReporter> reporter_;
   std::unique_ptr<OutboxFeed> outbox_;
   std::unique_ptr<IdentityService> identity_;
   std::unique_ptr<UsageService> usage_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "services/gateway/oip/model_lookup.h"
+#include "services/gateway/routing/traffic.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
@@ -79,16 +80,22 @@ void Prediction::Cancel() {
 void Prediction::OnOutcome(Worker::Outcome outcome) {
   worker_->in_flight().fetch_sub(1, std::memory_order_relaxed);
   if (outcome.status.ok()) return End(ParseInferAnswer(outcome.answer));
-  if (outcome.never_sent && attempts_ < parts_.max_attempts) {
-    // By now the worker may have been replaced.
-    const std::shared_ptr<Worker> gone = worker_;
+  // Nothing has run: the worker is gone, or has unloaded the version since it was chosen.
+  const bool never_ran = outcome.never_sent || absl::IsNotFound(outcome.status);
+  if (never_ran && attempts_ < parts_.max_attempts) {
+    // By now worker and version may have been replaced.
+    const uint64_t random = RandomOf(request_id_);
     const auto fresh = parts_.routes.Get()->Find(endpoint_->tenant, endpoint_->name);
-    const Target* target = fresh == nullptr ? nullptr : fresh->Choose(target_->version, 0);
-    if (target != nullptr && std::any_of(target->workers.begin(), target->workers.end(),
-                                         [&](const auto& worker) { return worker != gone; })) {
-      endpoint_ = fresh;
-      target_ = target;
-      return Ask(gone.get(), RandomOf(request_id_) + static_cast<uint64_t>(attempts_));
+    const Target* target = fresh == nullptr ? nullptr : fresh->Choose(version_, random);
+    if (target != nullptr) {
+      // A worker without the old version may well have the new one.
+      const std::shared_ptr<Worker> gone = target->version == target_->version ? worker_ : nullptr;
+      if (std::any_of(target->workers.begin(), target->workers.end(),
+                      [&](const auto& worker) { return worker != gone; })) {
+        endpoint_ = fresh;
+        target_ = target;
+        return Ask(gone.get(), random + static_cast<uint64_t>(attempts_));
+      }
     }
   }
   End(std::move(outcome.status));
@@ -126,6 +133,9 @@ void Prediction::Observe(int http_code) {
   const absl::Duration took = parts_.clock.Monotonic() - start_;
   parts_.metrics.Observe(http_code, took);
   endpoint_->metrics->Observe(http_code, took);
+  if (target_ != nullptr && http_code != kCallerLeft) {
+    target_->traffic->Add(http_code == 200, took);
+  }
 }
 
 }  // namespace slipway::gateway

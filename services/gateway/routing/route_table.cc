@@ -7,6 +7,7 @@
 #include "common/log/log.h"
 #include "common/names/names.h"
 #include "inference/open_inference.pb.h"
+#include "services/gateway/routing/traffic.h"
 #include "slipway/controller/v1/controller.pb.h"
 
 namespace slipway::gateway {
@@ -77,7 +78,7 @@ std::shared_ptr<Worker> ChooseWorker(const Target& target, const Worker* except,
 }
 
 RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor& worker_for,
-                       GatewayMetrics& metrics)
+                       GatewayMetrics& metrics, TrafficBook& traffic)
     : generation_(table.generation()) {
   for (const controller::v1::Route& route : table.routes()) {
     const auto name = DeploymentName::Parse("deployment", route.deployment());
@@ -103,6 +104,7 @@ RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor&
       target.weight = from.weight();
       target.signature = from.signature();
       target.labels.assign(from.labels().begin(), from.labels().end());
+      target.traffic = traffic.For(route.deployment(), from.model_version());
       for (const std::string& address : from.workers()) {
         if (auto worker = worker_for(address)) target.workers.push_back(std::move(worker));
       }

@@ -20,6 +20,9 @@ class RouteTable;
 
 namespace slipway::gateway {
 
+class TrafficBook;
+class TrafficCounter;
+
 /// A version behind an endpoint and the workers that are ready with it.
 struct Target {
   std::string model_version;  ///< tenants/{t}/models/{m}/versions/{n}
@@ -31,6 +34,7 @@ struct Target {
   std::vector<std::shared_ptr<Worker>> workers;
   registry::v1::Signature signature;
   std::vector<std::string> labels;
+  std::shared_ptr<TrafficCounter> traffic;
 };
 
 /// What a caller names as `model`. Immutable.
@@ -59,7 +63,7 @@ class RouteTable {
   RouteTable() = default;
   /// From what the controller says. Routes and targets that make no sense are left out.
   RouteTable(const controller::v1::RouteTable& table, const WorkerFor& worker_for,
-             GatewayMetrics& metrics);
+             GatewayMetrics& metrics, TrafficBook& traffic);
 
   /// Null where the tenant has no such endpoint.
   std::shared_ptr<const Endpoint> Find(std::string_view tenant, std::string_view endpoint) const;

@@ -14,12 +14,13 @@ namespace slipway::gateway {
 
 RouteWatcher::RouteWatcher(std::shared_ptr<grpc::Channel> controller, Token token,
                            RouteTable::WorkerFor worker_for, Routes& routes,
-                           GatewayMetrics& metrics, const Options& options)
+                           GatewayMetrics& metrics, TrafficBook& traffic, const Options& options)
     : controller_(std::move(controller)),
       token_(std::move(token)),
       worker_for_(std::move(worker_for)),
       routes_(routes),
       metrics_(metrics),
+      traffic_(traffic),
       options_(options) {}
 
 RouteWatcher::~RouteWatcher() {
@@ -57,7 +58,7 @@ bool RouteWatcher::Watch() {
   bool brought = false;
   while (reader->Read(&table)) {
     brought = true;
-    auto next = std::make_shared<RouteTable>(table, worker_for_, metrics_);
+    auto next = std::make_shared<RouteTable>(table, worker_for_, metrics_, traffic_);
     Log(Severity::kInfo, "routes_changed",
         {{"generation", next->generation()}, {"endpoints", next->size()}});
     routes_.Set(std::move(next));

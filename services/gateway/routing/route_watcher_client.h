@@ -31,10 +31,10 @@ class RouteWatcher {
   /// The gateway's own token for the controller; a fresh one for each stream.
   using Token = std::function<absl::StatusOr<std::string>()>;
 
-  /// `routes` and `metrics` outlive the watcher.
+  /// `routes`, `metrics` and `traffic` outlive the watcher.
   RouteWatcher(std::shared_ptr<grpc::Channel> controller, Token token,
                RouteTable::WorkerFor worker_for, Routes& routes, GatewayMetrics& metrics,
-               const Options& options);
+               TrafficBook& traffic, const Options& options);
   ~RouteWatcher();
 
   void Start();
@@ -49,6 +49,7 @@ class RouteWatcher {
   const RouteTable::WorkerFor worker_for_;
   Routes& routes_;
   GatewayMetrics& metrics_;
+  TrafficBook& traffic_;
   const Options options_;
   Mutex mutex_;
   CondVar wake_;

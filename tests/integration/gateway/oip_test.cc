@@ -9,7 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "common/sync/mutex.h"
+#include "google/protobuf/empty.pb.h"
 #include "services/gateway/identity/api_key.h"
+#include "slipway/controller/v1/controller.pb.h"
 #include "slipway/training/v1/training.pb.h"
 #include "tests/integration/gateway/oip_fixture.h"
 
@@ -247,6 +250,28 @@ TEST_F(OipTest, ACallThatReachedItsWorkerIsNotRepeated) {
   EXPECT_EQ(worker_->requests().size() + second->requests().size(), 1u);
 }
 
+TEST_F(OipTest, ACallOfAVersionThatWasReplacedMeanwhileGoesToTheNewOne) {
+  // The worker has unloaded version 3 since the gateway chose it.
+  worker_->OnInfer([&](const auto& request, auto& response) {
+    if (request.model_version() == "3") {
+      SetRoutes({Route("acme", "digits", {{4, worker_->address()}})});
+      WaitFor([&] { return Ask("GET", "/v2/models/digits/versions/4", key_).status == 200; },
+              "version 4");
+      return absl::NotFoundError("version 3 of digits was not found");
+    }
+    EchoTensors(request, response);
+    return absl::OkStatus();
+  });
+  const Answer answer = Infer(InferBody());
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(json::parse(answer.body)["model_version"], "4");
+  // Who names a version wants that one.
+  SetRoutes({Route("acme", "digits", {{3, worker_->address()}, {4, worker_->address()}})});
+  WaitFor([&] { return Ask("GET", "/v2/models/digits/versions/3", key_).status == 200; },
+          "version 3");
+  EXPECT_EQ(Ask("POST", "/v2/models/digits/versions/3/infer", key_, InferBody()).status, 404);
+}
+
 TEST_F(OipTest, SharesCallsByWeight) {
   auto second = std::make_unique<FakeWorker>(trust_, folder_ / "run/w2.sock");
   controller::v1::Route route =
@@ -263,6 +288,53 @@ TEST_F(OipTest, SharesCallsByWeight) {
   }
   EXPECT_NEAR(versions["4"], 50, 35);
   EXPECT_EQ(versions["3"] + versions["4"], 500);
+}
+
+TEST_F(OipTest, TellsTheControllerOfEachVersionsCallsOnce) {
+  Mutex mutex;
+  int refusals = 1;
+  std::map<std::string, std::pair<int64_t, int64_t>> told;  // by version: answered, errors
+  platform_->On("ControllerService/ReportTraffic", [&](const google::protobuf::Message& message) {
+    MutexLock lock(mutex);
+    FakePlatform::Reply reply;
+    reply.messages.push_back(std::make_shared<google::protobuf::Empty>());
+    if (refusals-- > 0) {
+      reply.status = absl::UnavailableError("not now");
+      return reply;
+    }
+    const auto& report = dynamic_cast<const controller::v1::ReportTrafficRequest&>(message);
+    for (const auto& traffic : report.traffic()) {
+      EXPECT_EQ(traffic.deployment(), "tenants/acme/deployments/digits");
+      auto& [answered, errors] = told[traffic.model_version()];
+      for (const int64_t bucket : traffic.latency()) answered += bucket;
+      errors += traffic.errors();
+    }
+    return reply;
+  });
+  SetRoutes({Route("acme", "digits", {{3, worker_->address()}, {4, worker_->address()}})});
+  WaitFor([&] { return Ask("GET", "/v2/models/digits/versions/4", key_).status == 200; },
+          "version 4");
+  worker_->OnInfer([](const auto& request, auto& response) {
+    if (request.model_version() == "4") return absl::InternalError("broken");
+    EchoTensors(request, response);
+    return absl::OkStatus();
+  });
+  const auto call = [&](const std::string& version) {
+    return Ask("POST", "/v2/models/digits/versions/" + version + "/infer", key_, InferBody())
+        .status;
+  };
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(call("3"), 200);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(call("4"), 500);
+  // A body that no version has seen says nothing of any.
+  EXPECT_EQ(Ask("POST", "/v2/models/digits/infer", key_, "{").status, 400);
+  const std::map<std::string, std::pair<int64_t, int64_t>> expected = {
+      {"tenants/acme/models/m/versions/3", {5, 0}}, {"tenants/acme/models/m/versions/4", {0, 2}}};
+  WaitFor(
+      [&] {
+        MutexLock lock(mutex);
+        return told == expected;
+      },
+      "the counts");
 }
 
 TEST_F(OipTest, KeepsTheRoutesWhileTheControllerIsAway) {

@@ -55,7 +55,7 @@ class FakePlatform {
   /// What the controller streams from now on.
   void SetRoutes(const controller::v1::RouteTable& table);
 
-  /// Calls so far, WatchRoutes and ListUsageEvents left out.
+  /// Calls so far, but for those that the gateway makes by itself.
   std::vector<Call> calls() const;
   /// Waits until a stream of that method is open (or gone, with `open` = false).
   void WaitForStream(const std::string& method, bool open);
