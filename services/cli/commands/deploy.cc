@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cctype>
 #include <ostream>
+#include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "common/time/clock.h"
@@ -50,8 +52,94 @@ void PrintFacts(const Session& session, const json& deployment) {
       NumberOf(check, "changedLabels"));
 }
 
-// Returns the deployment once it serves what is wanted; an error once that has failed or `limit`
-// has passed.
+// Why the newest rollout stands where it stands, and, while it runs, what was measured.
+void PrintRollout(const Session& session, const json& deployment) {
+  if (!deployment.contains("lastRollout")) return;
+  const json& rollout = deployment["lastRollout"];
+  session.out() << fmt::format("\nrollout of {} beside {}: {}: {}\n",
+                               LastSegment(TextOf(rollout, "candidateVersion")),
+                               LastSegment(TextOf(rollout, "stableVersion")),
+                               TextOf(rollout, "state"), TextOf(rollout, "reason"));
+  if (TextOf(rollout, "state") != "RUNNING") return;
+  Table table({"VERSION", "ROLE", "SHARE", "CALLS", "ERRORS", "P95"});
+  const auto add = [&](const char* role, const std::string& version, int share) {
+    const json traffic = rollout.value(role, json::object());
+    const double calls = NumberOf(traffic, "calls");
+    const double errors = NumberOf(traffic, "errors");
+    table.Add(
+        {LastSegment(version), role, fmt::format("{}%", share), fmt::format("{}", calls),
+         calls > 0 ? fmt::format("{:.2f}%", 100 * errors / calls) : "-",
+         calls > 0 ? fmt::format("{:.1f} ms", 1e3 * NumberOf(traffic, "latencyP95Seconds")) : "-"});
+  };
+  const int percent = static_cast<int>(NumberOf(rollout, "percent"));
+  add("candidate", TextOf(rollout, "candidateVersion"), percent);
+  add("stable", TextOf(rollout, "stableVersion"), 100 - percent);
+  table.Print(session.out());
+}
+
+absl::StatusOr<std::string> ProtoDuration(const std::string& option, const std::string& text) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(text, &duration)) {
+    return InvalidField(option, "must be a duration such as 90s or 5m");
+  }
+  return fmt::format("{:.3f}s", absl::ToDoubleSeconds(duration));
+}
+
+// How a deployment moves to another version, as options.
+struct RolloutOptions {
+  std::string strategy;
+  int percent = 0;
+  std::vector<int> steps;
+  std::string step_time;
+  int64_t min_calls = 0;
+  double max_error_increase = 0;
+  double max_latency_ratio = 0;
+  std::string keep_previous;
+
+  void AddTo(CLI::App& command) {
+    CLI::Option* chosen =
+        command.add_option("--strategy", strategy, "How calls move to another version")
+            ->check(CLI::IsMember({"direct", "canary", "blue-green", "weighted"}));
+    const auto add = [&](const char* name, auto& into, const char* text) {
+      return command.add_option(name, into, text)->needs(chosen);
+    };
+    add("--percent", percent, "weighted: its share of the calls")->check(CLI::Range(0, 100));
+    add("--steps", steps, "canary: its shares, such as 5,25,50")->delimiter(',');
+    add("--step-time", step_time, "canary: least time of a step; 60s");
+    add("--min-calls", min_calls, "canary: least calls of a step; 100");
+    add("--max-error-increase", max_error_increase, "canary: more failed calls, at most; 0.01");
+    add("--max-latency-ratio", max_latency_ratio, "canary: times the latency, at most; 1.5");
+    add("--keep-previous", keep_previous, "The version before stays loaded; 10m");
+  }
+
+  // Null where no strategy was chosen.
+  absl::StatusOr<json> Body() const {
+    if (strategy.empty()) return json();
+    json body = {{"strategy", strategy == "blue-green" ? "BLUE_GREEN" : UpperCase(strategy)},
+                 {"percent", percent},
+                 {"steps", steps},
+                 {"minCalls", min_calls},
+                 {"maxErrorIncrease", max_error_increase},
+                 {"maxLatencyRatio", max_latency_ratio}};
+    if (!step_time.empty()) {
+      ASSIGN_OR_RETURN(body["stepTime"], ProtoDuration("--step-time", step_time));
+    }
+    if (!keep_previous.empty()) {
+      ASSIGN_OR_RETURN(body["keepPrevious"], ProtoDuration("--keep-previous", keep_previous));
+    }
+    return body;
+  }
+};
+
+// A version that waits to be promoted, or has the share that somebody chose for it.
+bool WaitsForSomebody(const json& deployment) {
+  if (TextOf(deployment, "state") != "ROLLING_OUT") return false;
+  const json policy = deployment.value("rollout", json::object());
+  return TextOf(policy, "strategy") != "CANARY";
+}
+
+// Returns the deployment once it serves what is wanted, as far as that goes by itself; an error
+// once that has failed or `limit` has passed.
 absl::StatusOr<json> WaitUntilReady(const Session& session, const Api& api, const std::string& id,
                                     absl::Duration limit) {
   const Clock& clock = Clock::Real();
@@ -59,8 +147,8 @@ absl::StatusOr<json> WaitUntilReady(const Session& session, const Api& api, cons
   for (;;) {
     ASSIGN_OR_RETURN(json found, api.Get(session.Path("deployments/" + id)));
     const std::string state = TextOf(found, "state");
-    if (state == "READY") return found;
-    if (state == "FAILED") {
+    if (state == "READY" || WaitsForSomebody(found)) return found;
+    if (state == "FAILED" || state == "ROLLED_BACK") {
       return absl::AbortedError(fmt::format("{}: {}", id, TextOf(found, "error")));
     }
     if (clock.Monotonic() >= end) {
@@ -89,6 +177,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     bool pinned = false;
     bool wait = false;
     std::string timeout = "2m";
+    RolloutOptions rollout;
+    std::string reason;
   };
   auto options = std::make_shared<Options>();
 
@@ -103,6 +193,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     command.add_option("--pool", options->pool, "The pool of workers; else the default one");
     command.add_option("--replicas", options->replicas, "How many workers load it")
         ->check(CLI::Range(1, 1000));
+    options->rollout.AddTo(command);
     command.add_flag("--wait", options->wait, "Return when it is ready");
     command.add_option("--timeout", options->timeout, "How long to wait")->capture_default_str();
   };
@@ -129,6 +220,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     if (!chosen.runtime.empty()) body["runtime"]["runtime"] = UpperCase(chosen.runtime);
     if (!chosen.precision.empty()) body["runtime"]["precision"] = UpperCase(chosen.precision);
     if (chosen.pinned) body["runtime"]["pinned"] = true;
+    ASSIGN_OR_RETURN(const json rollout, chosen.rollout.Body());
+    if (!rollout.is_null()) body["rollout"] = rollout;
     return body;
   };
   const auto finish = [&session, options](const Api& api, json made) -> absl::Status {
@@ -159,7 +252,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
   CLI::App& update = *deploy.add_subcommand("update", "Rolls a deployment to another version");
   add_target(update, /*required=*/false);
   update.footer(
-      "Example:\n  slipway deploy update fashion --model fashion-mnist-cnn --version 2 --wait");
+      "Example:\n  slipway deploy update fashion --model fashion-mnist-cnn --version 2 --wait\n"
+      "  slipway deploy update fashion --model fashion-mnist-cnn --version 3 --strategy canary");
   session.OnRun(update, [&session, options, body_of, finish]() -> absl::Status {
     ASSIGN_OR_RETURN(const json body, body_of(session, *options));
     ASSIGN_OR_RETURN(const Api api, session.Connect());
@@ -186,7 +280,45 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     if (session.PrintJson(found)) return absl::OkStatus();
     PrintDeployments(session, json::array({found}));
     PrintFacts(session, found);
+    PrintRollout(session, found);
     return absl::OkStatus();
+  });
+
+  // Calls that answer the deployment as it is then.
+  const auto change = [&session, options](const char* method, const std::string& verb,
+                                          const json& body) -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json changed,
+                     api.Call(method, session.Path("deployments/" + options->id) + verb, body));
+    if (session.PrintJson(changed)) return absl::OkStatus();
+    PrintDeployments(session, json::array({changed}));
+    PrintRollout(session, changed);
+    return absl::OkStatus();
+  };
+
+  CLI::App& weights =
+      *deploy.add_subcommand("weights", "Sets the new version's share of the calls");
+  weights.add_option("id", options->id, "The deployment's id")->required();
+  weights.add_option("--percent", options->rollout.percent, "In percent")
+      ->required()
+      ->check(CLI::Range(0, 100));
+  weights.footer("Example:\n  slipway deploy weights fashion --percent 20");
+  session.OnRun(weights, [options, change]() -> absl::Status {
+    return change("PATCH", "",
+                  {{"rollout", {{"strategy", "WEIGHTED"}, {"percent", options->rollout.percent}}}});
+  });
+
+  CLI::App& promote = *deploy.add_subcommand("promote", "Moves all calls to the new version");
+  promote.add_option("id", options->id, "The deployment's id")->required();
+  promote.footer("Example:\n  slipway deploy promote fashion");
+  session.OnRun(promote, [change] { return change("POST", ":promote", json::object()); });
+
+  CLI::App& rollback = *deploy.add_subcommand("rollback", "Back to the version before, at once");
+  rollback.add_option("id", options->id, "The deployment's id")->required();
+  rollback.add_option("--reason", options->reason, "For those who read it later");
+  rollback.footer("Example:\n  slipway deploy rollback fashion --reason 'wrong labels'");
+  session.OnRun(rollback, [options, change] {
+    return change("POST", ":rollback", {{"reason", options->reason}});
   });
 
   CLI::App& remove = *deploy.add_subcommand("delete", "Takes an endpoint away");
