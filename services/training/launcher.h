@@ -15,7 +15,8 @@ namespace slipway::training {
 
 /// How a trainer went, where it says nothing else: what it reported by AttemptService comes first.
 struct TrainerEnd {
-  /// For the job's owner: "the trainer was killed by SIGKILL".
+  /// For the job's owner: "the trainer was killed by SIGKILL". Empty: it ended by itself, as one
+  /// does that has told its verdict.
   std::string reason;
   /// Another attempt may do better.
   bool retryable = true;

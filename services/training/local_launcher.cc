@@ -71,14 +71,11 @@ std::vector<std::string> TailOf(const std::string& path) {
 TrainerEnd EndOf(const ProcessExit& exit, const std::string& log_file) {
   TrainerEnd end;
   end.last_lines = TailOf(log_file);
-  if (exit.ok()) {
-    end.reason = "the trainer ended without a verdict";
-  } else {
-    end.reason = "the trainer " + exit.ToString();
-    end.retryable = exit.signal != 0 || exit.code != kTrainerBadAttempt;
-    end.interrupted = exit.signal == 0 && exit.code == kTrainerInterrupted;
-    if (end.interrupted) end.reason = "the trainer was stopped";
-  }
+  if (exit.ok()) return end;
+  end.reason = "the trainer " + exit.ToString();
+  end.retryable = exit.signal != 0 || exit.code != kTrainerBadAttempt;
+  end.interrupted = exit.signal == 0 && exit.code == kTrainerInterrupted;
+  if (end.interrupted) end.reason = "the trainer was stopped";
   return end;
 }
 

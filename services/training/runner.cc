@@ -131,7 +131,9 @@ void Runner::TakeNews() {
     if (trainer == trainers_.end()) continue;
     end.ran = end.ended - trainer->second.started;
     Log(Severity::kInfo, "trainer_ended",
-        {{"job", name.ToString()}, {"attempt", end.attempt}, {"reason", end.end.reason}});
+        {{"job", name.ToString()},
+         {"attempt", end.attempt},
+         {"reason", end.end.reason.empty() ? "it is done" : end.end.reason}});
     trainers_.erase(trainer);
     ended_[name] = std::move(end);
   }
@@ -265,6 +267,7 @@ absl::Status Runner::Settle(const JobName& name) {
         const auto ended = ended_.find(name);
         if (ended != ended_.end() && ended->second.attempt == job.attempts) {
           end.reason = ended->second.end.reason;
+          if (end.reason.empty()) end.reason = "the trainer ended without a verdict";
           end.retryable = ended->second.end.retryable;
           end.last_lines = ended->second.end.last_lines;
           end.ran = ended->second.ran;
