@@ -465,6 +465,8 @@ bool Controller::Step() {
     if (!Act(action)) failing.insert(ToString(action));
   }
   failing_ = std::move(failing);
+  // What became ready is on trial from now on: who is told so may promote it.
+  if (!actions.empty()) AdvanceRollouts();
   const bool settled = actions.empty() && Settled(desired, observed);
   observed.routes = routes_;
   Measure(desired, observed);

@@ -652,6 +652,20 @@ TEST_F(ControllerTest, GreenIsReadyBesideBlueAndTakesAllCallsOncePromoted) {
   EXPECT_THAT(Shoes().summary.error, HasSubstr("by request: wrong labels"));
 }
 
+TEST_F(ControllerTest, WhatIsSaidToBeRollingOutMayBePromoted) {
+  ASSERT_TRUE(Create({.model_version = kVersion1, .rollout = Policy(Strategy::kBlueGreen)}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  for (int i = 0; i < 100 && Shoes().summary.state != State::kRollingOut; ++i) {
+    EXPECT_FALSE(controller_->Promote(acme_, kShoes).ok());
+    controller_->Resolve();
+    controller_->Step();
+    workers_.FinishLoads({});
+    clock_.Advance(absl::Milliseconds(100));
+  }
+  EXPECT_TRUE(controller_->Promote(acme_, kShoes).ok());
+}
+
 TEST_F(ControllerTest, ARollbackToWhatIsNotLoadedAnyMoreLeavesNoGap) {
   ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
   Settle();
