@@ -84,6 +84,9 @@ ListenedController::ListenedController(std::unique_ptr<ServiceEdge> edge, TestHa
   Add<v1::ListDeploymentsRequest, v1::ListDeploymentsResponse>("ListDeployments");
   Add<v1::UpdateDeploymentRequest, v1::Deployment>("UpdateDeployment");
   Add<v1::DeleteDeploymentRequest, google::protobuf::Empty>("DeleteDeployment");
+  Add<v1::PromoteDeploymentRequest, v1::Deployment>("PromoteDeployment");
+  Add<v1::RollbackDeploymentRequest, v1::Deployment>("RollbackDeployment");
+  Add<v1::ReportTrafficRequest, google::protobuf::Empty>("ReportTraffic");
   service_.Add("WatchRoutes",
                [this](std::unique_ptr<ServiceCall> call) { WatchRoutes(std::move(call)); });
 }
