@@ -202,8 +202,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
         ->check(CLI::IsMember({"auto", "torch", "openvino"}));
     command.add_option("--precision", options->precision, "What it computes in; else float32")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
-    command.add_flag("--pinned", options->pinned,
-                     "Keep it in memory, also while nobody calls it and others need the room");
+    command.add_flag("--pinned", options->pinned, "Keep it in memory when others need the room");
   };
   const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
     json body = json::object();
