@@ -25,6 +25,11 @@ absl::Status AlreadyThere(const std::string& name) {
   return absl::AlreadyExistsError(fmt::format("{} exists already", name));
 }
 
+v1::ModelVersion::Origin OriginOf(const Principal& who) {
+  if (who.caller == ServiceId::kTraining) return v1::ModelVersion::TRAINED;
+  return who.role == Role::kOperator ? v1::ModelVersion::IMPORTED : v1::ModelVersion::UPLOADED;
+}
+
 /// Every file's blob is there and has the size that was given; fills sizes in. Returns their sum.
 absl::StatusOr<int64_t> TakeFiles(RegistryTransaction& tx, std::string_view field,
                                   std::string_view tenant, Files& files) {
@@ -163,11 +168,13 @@ absl::StatusOr<v1::ModelVersion> Registry::CreateVersion(const Principal& who,
   v1::ModelVersion written = version;
   written.clear_name();
   written.clear_create_time();
+  written.clear_origin();
   ASSIGN_OR_RETURN(const Request request, MakeRequest(model.tenant, request_id, "CreateVersion",
                                                       model.ToString(), written));
   return Once<v1::ModelVersion>(
       request, [&](RegistryTransaction& tx) -> absl::StatusOr<v1::ModelVersion> {
         v1::ModelVersion made = written;
+        made.set_origin(OriginOf(who));
         RETURN_IF_ERROR(TakeFiles(tx, "model_version.artifact", model.tenant,
                                   *made.mutable_artifact()->mutable_files())
                             .status());

@@ -32,6 +32,7 @@ void PrintVersion(const Session& session, const json& version) {
   const auto print = [&out](const char* label, const std::string& value) {
     if (!value.empty()) out << fmt::format("  {:<15} {}\n", label, value);
   };
+  print("origin", TextOf(version, "origin"));
   print("job", TextOf(lineage, "job"));
   print("dataset", TextOf(lineage, "dataset"));
   print("dataset digest", ShortDigest(TextOf(lineage, "datasetDigest")));

@@ -89,6 +89,7 @@ TEST_F(RegistryTest, KeepsAllThatAVersionSays) {
   v1::ModelVersion expected = version;
   expected.set_name("tenants/acme/models/classifier/versions/1");
   *expected.mutable_create_time() = made->create_time();
+  expected.set_origin(v1::ModelVersion::UPLOADED);
   expected.mutable_artifact()->mutable_files(0)->set_size_bytes(7);
   expected.mutable_artifact()->mutable_files(1)->set_size_bytes(2);
   // sha256("sha256:<{}> architecture.json\nsha256:<weights> model.safetensors\n"), the lines
@@ -103,6 +104,21 @@ TEST_F(RegistryTest, KeepsAllThatAVersionSays) {
   const auto got = registry_->GetVersion(Of("acme"), VersionName{kModel, 1});
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_TRUE(MessageDifferencer::Equals(*got, *made));
+}
+
+TEST_F(RegistryTest, SaysWhoVouchesForAVersionWhateverItsCallerWrote) {
+  Principal training = Of("acme");
+  training.caller = ServiceId::kTraining;
+  Principal operators = Of("acme");
+  operators.role = Role::kOperator;
+  v1::ModelVersion version = Version();
+  version.set_origin(v1::ModelVersion::TRAINED);
+  const auto origin = [&](const Principal& who) {
+    return registry_->CreateVersion(who, kModel, version, "").value().origin();
+  };
+  EXPECT_EQ(origin(Of("acme")), v1::ModelVersion::UPLOADED);
+  EXPECT_EQ(origin(training), v1::ModelVersion::TRAINED);
+  EXPECT_EQ(origin(operators), v1::ModelVersion::IMPORTED);
 }
 
 TEST_F(RegistryTest, NumbersHaveNoHolesWhateverHappensAtTheSameTime) {
