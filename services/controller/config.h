@@ -20,6 +20,8 @@ struct PoolConfig {
   std::string name = "default";
   std::string kind = "cpu";
   int workers = 1;
+  int isolated_workers = 8;
+  bool share_uploaded = false;
   int threads = 0;
   std::vector<std::string> addresses;
 
@@ -29,6 +31,12 @@ struct PoolConfig {
     v.Choice("kind", kind, {"cpu", "gpu"}, "What its workers run models on");
     v.Field("workers", workers, "How many worker processes this controller starts and keeps",
             {.min = 0, .max = 1000});
+    v.Field("isolated_workers", isolated_workers,
+            "How many more it starts at most while models that tenants uploaded are deployed: each "
+            "is for one tenant",
+            {.min = 0, .max = 1000});
+    v.Field("share_uploaded", share_uploaded,
+            "May the pool's workers load what tenants uploaded beside models of others");
     v.Field("threads", threads, "Threads of one run of a model; 0: each worker measures",
             {.min = 0, .max = 1024});
     v.Field("addresses", addresses,

@@ -24,9 +24,16 @@ using slipway::worker::v1::RuntimeSettings;
 std::vector<PoolSize> SizesOf(const std::vector<WorkerPool*>& pools) {
   std::vector<PoolSize> sizes;
   for (const WorkerPool* pool : pools) {
-    sizes.push_back({pool->name(), pool->size(), pool->launches()});
+    sizes.push_back({pool->name(), pool->size(), pool->launches(), pool->isolated_size(),
+                     pool->shares_uploaded()});
   }
   return sizes;
+}
+
+// The platform vouches for what its trainer made, the operator for what it brought.
+bool IsUploaded(const slipway::registry::v1::ModelVersion& version) {
+  using Version = slipway::registry::v1::ModelVersion;
+  return version.origin() != Version::TRAINED && version.origin() != Version::IMPORTED;
 }
 
 }  // namespace
@@ -429,11 +436,21 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
     desired.refused =
         fmt::format("{} was rolled back: {}", trial->candidate.ToString(), trial->reason);
   }
-  const bool has_pool = std::any_of(pools_.begin(), pools_.end(), [&](const PoolSize& pool) {
-    return pool.name == deployment.pool;
+  const auto pool = std::find_if(pools_.begin(), pools_.end(), [&](const PoolSize& known) {
+    return known.name == deployment.pool;
   });
-  if (!has_pool) {
+  if (pool == pools_.end()) {
     desired.unresolved = fmt::format("pool \"{}\" is not configured any more", deployment.pool);
+    return desired;
+  }
+  for (const auto& version : {desired.serving, desired.wanted, desired.candidate}) {
+    if (version && !pool->shares_uploaded && IsUploaded(*catalog_.Details(*version))) {
+      desired.isolated.insert(*version);
+    }
+  }
+  if (!desired.isolated.empty() && pool->isolated == 0) {
+    desired.unresolved =
+        fmt::format("pool \"{}\" does not load models that tenants uploaded", deployment.pool);
   }
   return desired;
 }
@@ -518,16 +535,22 @@ bool Controller::Settled(const Desired& desired, const Observed& observed) const
       return d.name == key.deployment && d.kept == key.version;
     });
   };
-  size_t workers = 0;
+  // An isolated worker that is down is not needed, or waits to be started again.
+  const auto may_be_down = [&](const WorkerId& id) {
+    return std::any_of(desired.pools.begin(), desired.pools.end(), [&](const PoolSize& pool) {
+      return pool.name == id.pool && id.index >= pool.workers;
+    });
+  };
   for (const auto& [id, worker] : observed.workers) {
-    if (worker.state == ObservedWorker::State::kUp) ++workers;
+    using WorkerState = ObservedWorker::State;
+    if (worker.state == WorkerState::kStarting) return false;
+    if (worker.state == WorkerState::kDown && !may_be_down(id)) return false;
     for (const auto& [key, model] : worker.models) {
       using State = ObservedModel::State;
       if (model.state == State::kLoading || model.state == State::kUnloading) return false;
       if (model.state == State::kReady && !at_rest(id, key)) return false;
     }
   }
-  if (workers < observed.workers.size()) return false;
   return std::none_of(desired.deployments.begin(), desired.deployments.end(),
                       [](const DesiredDeployment& d) { return d.deleting; });
 }
@@ -551,12 +574,17 @@ bool Controller::Act(const Action& action) {
 }
 
 absl::Status Controller::Do(const StartWorker& action) {
-  fleet_.Start(action.worker);
+  fleet_.Start(action.worker, action.tenant);
   return absl::OkStatus();
 }
 
 absl::Status Controller::Do(const StopWorker& action) {
   fleet_.Stop(action.worker, action.reason);
+  return absl::OkStatus();
+}
+
+absl::Status Controller::Do(const RetireWorker& action) {
+  fleet_.Retire(action.worker);
   return absl::OkStatus();
 }
 

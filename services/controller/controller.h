@@ -163,6 +163,7 @@ class Controller {
   bool Act(const Action& action) REQUIRES(step_);
   absl::Status Do(const StartWorker& action) REQUIRES(step_);
   absl::Status Do(const StopWorker& action) REQUIRES(step_);
+  absl::Status Do(const RetireWorker& action) REQUIRES(step_);
   absl::Status Do(const LoadModel& action) REQUIRES(step_);
   absl::Status Do(const UnloadModel& action) REQUIRES(step_);
   absl::Status Do(const SetRoute& action) REQUIRES(step_);

@@ -87,6 +87,8 @@ void Fleet::NoteFailures(WorkerMemory& worker, absl::Duration now) {
 
 ObservedWorker Fleet::Describe(const WorkerMemory& memory, absl::Duration now) {
   ObservedWorker worker;
+  worker.tenant = memory.process.tenant;
+  worker.ending = memory.process.ending;
   if (!memory.process.running) {
     worker.failed_starts = memory.process.failed_starts;
     worker.down_for = memory.process.since;
@@ -115,25 +117,21 @@ ObservedWorker Fleet::Describe(const WorkerMemory& memory, absl::Duration now) {
   return worker;
 }
 
-std::vector<PoolSize> Fleet::Sizes() const {
-  std::vector<PoolSize> sizes;
-  for (const WorkerPool* pool : pools_) {
-    sizes.push_back({pool->name(), pool->size(), pool->launches()});
-  }
-  return sizes;
-}
-
 std::string Fleet::AddressOf(const WorkerId& id) const {
   const auto worker = workers_.find(id);
   return worker == workers_.end() ? "" : worker->second.process.address;
 }
 
-void Fleet::Start(const WorkerId& id) {
-  if (WorkerPool* pool = FindPool(id.pool)) pool->Start(id.index);
+void Fleet::Start(const WorkerId& id, const std::string& tenant) {
+  if (WorkerPool* pool = FindPool(id.pool)) pool->Start(id.index, tenant);
 }
 
 void Fleet::Stop(const WorkerId& id, const std::string& reason) {
   if (WorkerPool* pool = FindPool(id.pool)) pool->Stop(id.index, reason);
+}
+
+void Fleet::Retire(const WorkerId& id) {
+  if (WorkerPool* pool = FindPool(id.pool)) pool->Retire(id.index);
 }
 
 absl::Status Fleet::Load(const WorkerId& id, const ModelKey& model,

@@ -31,12 +31,12 @@ class Fleet {
   /// Looks at all workers. `routes` are those that are published now.
   std::map<WorkerId, ObservedWorker> Observe(const std::map<DeploymentName, ObservedRoute>& routes);
 
-  std::vector<PoolSize> Sizes() const;
   /// Of the newest look; empty while the worker is down.
   std::string AddressOf(const WorkerId& id) const;
 
-  void Start(const WorkerId& id);
+  void Start(const WorkerId& id, const std::string& tenant);
   void Stop(const WorkerId& id, const std::string& reason);
+  void Retire(const WorkerId& id);
   /// A worker that does not take the load counts as a failed load.
   absl::Status Load(const WorkerId& id, const ModelKey& model,
                     const slipway::registry::v1::ModelVersion& version,

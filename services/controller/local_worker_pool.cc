@@ -33,6 +33,9 @@ struct LocalWorkerPool::State {
     std::string down_reason;
     // Why it was killed, where we did it.
     std::string stop_reason;
+    // It was told to end.
+    bool retired = false;
+    std::string tenant;
     // Null until the launcher has answered.
     std::shared_ptr<Process> process;
   };
@@ -58,10 +61,15 @@ void LocalWorkerPool::State::Ended(int index, int64_t incarnation, const std::st
     if (!worker.running || worker.incarnation != incarnation) return;
     const absl::Duration now = clock.Monotonic();
     const bool lasted = now - worker.changed_at >= healthy_after;
-    worker.failed_starts = lasted ? 1 : worker.failed_starts + 1;
+    if (worker.retired) {
+      worker.failed_starts = 0;
+      worker.down_reason.clear();
+    } else {
+      worker.failed_starts = lasted ? 1 : worker.failed_starts + 1;
+      worker.down_reason = worker.stop_reason.empty() ? how : worker.stop_reason;
+    }
     worker.running = false;
     worker.changed_at = now;
-    worker.down_reason = worker.stop_reason.empty() ? how : worker.stop_reason;
     worker.process = nullptr;
     // Nobody is left to be told.
     if (shut_down) return;
@@ -75,7 +83,7 @@ LocalWorkerPool::LocalWorkerPool(Options options, ProcessLauncher& launcher, con
       launcher_(launcher),
       state_(std::make_shared<State>(clock, options_.healthy_after, std::move(changed))) {
   MutexLock lock(state_->mutex);
-  state_->workers.resize(static_cast<size_t>(options_.workers));
+  state_->workers.resize(static_cast<size_t>(options_.workers + options_.isolated_workers));
 }
 
 LocalWorkerPool::~LocalWorkerPool() { Shutdown(absl::ZeroDuration()); }
@@ -84,7 +92,7 @@ std::vector<WorkerProcess> LocalWorkerPool::Workers() const {
   const absl::Duration now = state_->clock.Monotonic();
   std::vector<WorkerProcess> processes;
   MutexLock lock(state_->mutex);
-  for (int index = 0; index < options_.workers; ++index) {
+  for (int index = 0; index < std::ssize(state_->workers); ++index) {
     const State::Worker& worker = state_->workers[static_cast<size_t>(index)];
     processes.push_back({.id = {options_.name, index},
                          .running = worker.running,
@@ -92,12 +100,14 @@ std::vector<WorkerProcess> LocalWorkerPool::Workers() const {
                          .incarnation = worker.incarnation,
                          .since = now - worker.changed_at,
                          .failed_starts = worker.failed_starts,
-                         .down_reason = worker.running ? "" : worker.down_reason});
+                         .down_reason = worker.running ? "" : worker.down_reason,
+                         .tenant = worker.tenant,
+                         .ending = worker.running && worker.retired});
   }
   return processes;
 }
 
-void LocalWorkerPool::Start(int index) {
+void LocalWorkerPool::Start(int index, const std::string& tenant) {
   int64_t incarnation = 0;
   {
     MutexLock lock(state_->mutex);
@@ -107,15 +117,20 @@ void LocalWorkerPool::Start(int index) {
     worker.incarnation = incarnation = worker.incarnation + 1;
     worker.changed_at = state_->clock.Monotonic();
     worker.stop_reason.clear();
+    worker.retired = false;
+    // What another tenant's models did to it says nothing of this one's.
+    if (worker.tenant != tenant) worker.failed_starts = 0;
+    worker.tenant = tenant;
   }
   const std::string name = WorkerId{options_.name, index}.ToString();
   RemoveStaleSocket(options_.address(index));
-  absl::StatusOr<std::unique_ptr<Process>> process = launcher_.Launch(
-      options_.spec(index), [state = state_, index, incarnation, name](const ProcessExit& exit) {
-        Log(exit.ok() ? Severity::kInfo : Severity::kWarning, "worker_exited",
-            {{"worker", name}, {"exit", exit.ToString()}});
-        state->Ended(index, incarnation, exit.ToString());
-      });
+  absl::StatusOr<std::unique_ptr<Process>> process =
+      launcher_.Launch(options_.spec(index, tenant),
+                       [state = state_, index, incarnation, name](const ProcessExit& exit) {
+                         Log(exit.ok() ? Severity::kInfo : Severity::kWarning, "worker_exited",
+                             {{"worker", name}, {"exit", exit.ToString()}});
+                         state->Ended(index, incarnation, exit.ToString());
+                       });
   if (!process.ok()) {
     Log(Severity::kError, "worker_start_failed", {{"worker", name}, {"error", process.status()}});
     state_->Ended(index, incarnation, std::string(process.status().message()));
@@ -140,6 +155,19 @@ void LocalWorkerPool::Stop(int index, const std::string& reason) {
     process = worker.process;
   }
   if (process != nullptr) process->Kill();
+}
+
+void LocalWorkerPool::Retire(int index) {
+  std::shared_ptr<Process> process;
+  {
+    MutexLock lock(state_->mutex);
+    State::Worker& worker = state_->workers[static_cast<size_t>(index)];
+    if (!worker.running || worker.retired || worker.process == nullptr) return;
+    worker.retired = true;
+    process = worker.process;
+  }
+  // One that does not end falls silent, and is killed then.
+  process->Signal(SIGTERM).IgnoreError();
 }
 
 void LocalWorkerPool::Shutdown(absl::Duration grace) {

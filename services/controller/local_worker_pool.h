@@ -20,8 +20,10 @@ class LocalWorkerPool final : public WorkerPool {
   struct Options {
     std::string name;
     int workers = 1;
-    /// What to start as worker `index`.
-    std::function<ProcessSpec(int index)> spec;
+    int isolated_workers = 0;
+    bool share_uploaded = false;
+    /// What to start as worker `index`; an isolated one for `tenant`.
+    std::function<ProcessSpec(int index, const std::string& tenant)> spec;
     /// Where it will listen.
     std::function<std::string(int index)> address;
     /// A worker that lived so long was well: the next start counts as its first.
@@ -37,10 +39,13 @@ class LocalWorkerPool final : public WorkerPool {
 
   const std::string& name() const override { return options_.name; }
   int size() const override { return options_.workers; }
+  int isolated_size() const override { return options_.isolated_workers; }
+  bool shares_uploaded() const override { return options_.share_uploaded; }
   bool launches() const override { return true; }
   std::vector<WorkerProcess> Workers() const override;
-  void Start(int index) override;
+  void Start(int index, const std::string& tenant) override;
   void Stop(int index, const std::string& reason) override;
+  void Retire(int index) override;
 
   /// Ends all: SIGTERM, and SIGKILL to whatever still runs after `grace`. No worker starts after.
   void Shutdown(absl::Duration grace);

@@ -41,7 +41,8 @@ absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher&
   std::string program = config.worker_program;
   for (const PoolConfig& pool : config.pools) {
     if (!pool.addresses.empty()) {
-      pools.fixed.push_back(std::make_unique<FixedWorkerPool>(pool.name, pool.addresses));
+      pools.fixed.push_back(
+          std::make_unique<FixedWorkerPool>(pool.name, pool.addresses, pool.share_uploaded));
       pools.all.push_back(pools.fixed.back().get());
       continue;
     }
@@ -51,8 +52,10 @@ absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher&
     LocalWorkerPool::Options options;
     options.name = pool.name;
     options.workers = pool.workers;
-    options.spec = [&config, pool, program](int index) {
-      return WorkerSpec(config, pool, index, program);
+    options.isolated_workers = pool.isolated_workers;
+    options.share_uploaded = pool.share_uploaded;
+    options.spec = [&config, pool, program](int index, const std::string& tenant) {
+      return WorkerSpec(config, pool, index, tenant, program);
     };
     options.address = [&config, pool](int index) { return WorkerAddress(config, pool, index); };
     pools.local.push_back(

@@ -26,30 +26,45 @@ class Pass {
 
   std::vector<Action> Run() {
     for (const PoolSize& pool : desired_.pools) {
-      if (pool.launched) KeepWorkersRunning(pool);
+      if (!pool.launched) continue;
+      for (int index = 0; index < pool.workers; ++index) KeepRunning({pool.name, index}, "");
     }
     for (const DesiredDeployment& deployment : desired_.deployments) Serve(deployment);
+    for (const PoolSize& pool : desired_.pools) {
+      for (int i = 0; i < pool.isolated; ++i) KeepWhileClaimed({pool.name, pool.workers + i});
+    }
     UnloadTheRest();
     for (const DesiredDeployment& deployment : desired_.deployments) Forget(deployment);
     return std::move(actions_);
   }
 
  private:
-  void KeepWorkersRunning(const PoolSize& pool) {
-    for (int index = 0; index < pool.workers; ++index) {
-      const WorkerId id{pool.name, index};
-      const ObservedWorker* worker = Find(id);
-      if (worker == nullptr || worker->state == WorkerState::kDown) {
-        const int failed = worker == nullptr ? 0 : worker->failed_starts;
-        const Patience& patience = desired_.patience;
-        if (failed == 0 ||
-            worker->down_for >= Backoff(patience.first_restart, patience.last_restart, failed)) {
-          actions_.push_back(StartWorker{id});
-        }
-      } else if (worker->silent_for >= desired_.patience.hang) {
-        actions_.push_back(StopWorker{id, fmt::format("it has not answered for {} s",
-                                                      absl::ToInt64Seconds(worker->silent_for))});
+  void KeepRunning(const WorkerId& id, const std::string& tenant) {
+    const ObservedWorker* worker = Find(id);
+    if (worker == nullptr || worker->state == WorkerState::kDown) {
+      // Starts that failed for another tenant say nothing.
+      const int failed = worker == nullptr || worker->tenant != tenant ? 0 : worker->failed_starts;
+      const Patience& patience = desired_.patience;
+      if (failed == 0 ||
+          worker->down_for >= Backoff(patience.first_restart, patience.last_restart, failed)) {
+        actions_.push_back(StartWorker{id, tenant});
       }
+    } else if (worker->silent_for >= desired_.patience.hang) {
+      actions_.push_back(StopWorker{id, fmt::format("it has not answered for {} s",
+                                                    absl::ToInt64Seconds(worker->silent_for))});
+    }
+  }
+
+  void KeepWhileClaimed(const WorkerId& id) {
+    const ObservedWorker* worker = Find(id);
+    if (const auto claim = claims_.find(id); claim != claims_.end()) {
+      KeepRunning(id, claim->second);
+    } else if (worker == nullptr || worker->state == WorkerState::kDown) {
+      return;
+    } else if (worker->ending) {
+      KeepRunning(id, worker->tenant);  // unless it hangs
+    } else if (worker->models.empty()) {
+      actions_.push_back(RetireWorker{id});
     }
   }
 
@@ -112,27 +127,48 @@ class Pass {
   }
 
   // The workers that should have `version`: those in reach first, among them those that have it.
+  // Of isolated ones, first those that are the tenant's already.
   std::vector<WorkerId> Choose(const DesiredDeployment& deployment, const VersionName& version) {
     const ModelKey key{deployment.name, version};
     const auto pool = std::find_if(desired_.pools.begin(), desired_.pools.end(),
                                    [&](const PoolSize& p) { return p.name == deployment.pool; });
     if (pool == desired_.pools.end()) return {};
-    std::vector<std::tuple<int, int, int, WorkerId>> ranked;
-    for (int index = 0; index < pool->workers; ++index) {
+    const bool isolated = deployment.isolated.contains(version);
+    const std::string& tenant = deployment.name.tenant;
+    const int first = isolated ? pool->workers : 0;
+    const int end = isolated ? first + pool->isolated : pool->workers;
+    std::vector<std::tuple<bool, int, int, int, WorkerId>> ranked;
+    for (int index = first; index < end; ++index) {
       WorkerId id{pool->name, index};
+      const std::optional<std::string> owner = isolated ? OwnerOf(id) : std::nullopt;
+      if (owner && (*owner != tenant || Ending(id))) continue;
       const auto load = assigned_.find(id);
-      ranked.emplace_back(Reach(id), Progress(id, key), load == assigned_.end() ? 0 : load->second,
-                          std::move(id));
+      ranked.emplace_back(!owner, Reach(id), Progress(id, key),
+                          load == assigned_.end() ? 0 : load->second, std::move(id));
     }
     std::sort(ranked.begin(), ranked.end());
     ranked.resize(std::min(ranked.size(), static_cast<size_t>(std::max(1, deployment.replicas))));
     std::vector<WorkerId> chosen;
-    for (auto& [reach, progress, load, id] : ranked) {
+    for (auto& [strange, reach, progress, load, id] : ranked) {
       ++assigned_[id];
       needed_.emplace(id, key);
+      if (isolated) claims_[id] = tenant;
       chosen.push_back(std::move(id));
     }
     return chosen;
+  }
+
+  bool Ending(const WorkerId& id) const {
+    const ObservedWorker* worker = Find(id);
+    return worker != nullptr && worker->ending;
+  }
+
+  // The tenant that an isolated worker is for; nothing where it is free.
+  std::optional<std::string> OwnerOf(const WorkerId& id) const {
+    if (const auto claim = claims_.find(id); claim != claims_.end()) return claim->second;
+    const ObservedWorker* worker = Find(id);
+    if (worker == nullptr || worker->state == WorkerState::kDown) return std::nullopt;
+    return worker->tenant;
   }
 
   std::set<WorkerId> Ready(const DesiredDeployment& deployment, const VersionName& version,
@@ -225,6 +261,8 @@ class Pass {
   std::vector<Action> actions_;
   std::set<std::pair<WorkerId, ModelKey>> needed_;
   std::map<WorkerId, int> assigned_;
+  // Isolated workers and their tenants.
+  std::map<WorkerId, std::string> claims_;
 };
 
 std::string TargetText(const VersionName& version, const std::set<WorkerId>& workers) {
@@ -243,10 +281,13 @@ std::string RouteText(const ObservedRoute& route) {
 }
 
 struct Texts {
-  std::string operator()(const StartWorker& a) { return "start " + a.worker.ToString(); }
+  std::string operator()(const StartWorker& a) {
+    return "start " + a.worker.ToString() + (a.tenant.empty() ? "" : " for tenants/" + a.tenant);
+  }
   std::string operator()(const StopWorker& a) {
     return fmt::format("stop {}: {}", a.worker.ToString(), a.reason);
   }
+  std::string operator()(const RetireWorker& a) { return "retire " + a.worker.ToString(); }
   std::string operator()(const LoadModel& a) {
     return fmt::format("load {} of {} on {}", a.model.version.ToString(),
                        a.model.deployment.ToString(), a.worker.ToString());
@@ -327,8 +368,12 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
     }
     awaited = deployment.candidate;
   }
+  const bool isolated = deployment.isolated.contains(*awaited);
+  bool any = false;
   for (const auto& [id, worker] : observed.workers) {
     if (id.pool != deployment.pool) continue;
+    if (worker.tenant != (isolated ? deployment.name.tenant : "")) continue;
+    any = true;
     if (worker.state == WorkerState::kDown) {
       if (summary.error.empty() && !worker.down_reason.empty()) {
         summary.error = fmt::format("worker {} is down: {}", id.ToString(), worker.down_reason);
@@ -344,6 +389,10 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
       return summary;
     }
     summary.state = State::kLoading;
+  }
+  if (isolated && !any && summary.error.empty()) {
+    summary.error = fmt::format("{} waits for an isolated worker, which no other tenant uses",
+                                awaited->ToString());
   }
   return summary;
 }

@@ -37,9 +37,14 @@ struct Patience {
 
 struct PoolSize {
   std::string name;
+  /// Indices from 0: for every tenant.
   int workers = 1;
   /// False where somebody else keeps the workers running.
   bool launched = true;
+  /// The indices after those: each for one tenant, while it is needed.
+  int isolated = 0;
+  /// The workers for every tenant load uploaded versions, too.
+  bool shares_uploaded = false;
 };
 
 /// A deployment as it is wanted, its alias followed, its rollout decided.
@@ -56,6 +61,8 @@ struct DesiredDeployment {
   int percent = 0;
   /// Stays where it is loaded.
   std::optional<VersionName> kept = std::nullopt;
+  /// Those of its versions that run on isolated workers, since their tenant made the files.
+  std::set<VersionName> isolated = {};
   /// Why the version that the owner named is not wanted; empty: it is.
   std::string refused = "";
   /// Why `wanted` is unknown or out of date; empty: it is neither.
@@ -98,6 +105,10 @@ struct ObservedWorker {
   absl::Duration down_for = absl::InfiniteDuration();
   /// Why it went down, for people.
   std::string down_reason;
+  /// Of an isolated one: for whom it runs, or ran last.
+  std::string tenant = "";
+  /// It was retired and has not ended yet.
+  bool ending = false;
   /// Since its newest answer, or since its start where there is none.
   absl::Duration silent_for = absl::ZeroDuration();
   std::map<ModelKey, ObservedModel> models;
@@ -132,6 +143,8 @@ struct Observed {
 
 struct StartWorker {
   WorkerId worker;
+  /// Of an isolated one.
+  std::string tenant = "";
   bool operator==(const StartWorker&) const = default;
 };
 /// Ends a process that hangs; it counts as a failed start.
@@ -139,6 +152,11 @@ struct StopWorker {
   WorkerId worker;
   std::string reason;
   bool operator==(const StopWorker&) const = default;
+};
+/// Lets an isolated worker end that nobody needs any more.
+struct RetireWorker {
+  WorkerId worker;
+  bool operator==(const RetireWorker&) const = default;
 };
 struct LoadModel {
   WorkerId worker;
@@ -165,8 +183,8 @@ struct ForgetDeployment {
   DeploymentName deployment;
   bool operator==(const ForgetDeployment&) const = default;
 };
-using Action = std::variant<StartWorker, StopWorker, LoadModel, UnloadModel, SetRoute, RemoveRoute,
-                            ForgetDeployment>;
+using Action = std::variant<StartWorker, StopWorker, RetireWorker, LoadModel, UnloadModel, SetRoute,
+                            RemoveRoute, ForgetDeployment>;
 
 /// One line for a log or a failed test.
 std::string ToString(const Action& action);
@@ -176,9 +194,10 @@ std::string KindOf(const Action& action);
 /// What to do now, to be done in this order. Any thread.
 ///
 /// - Every worker of every launched pool runs; one that dies starts again, each time a little
-/// later.
+/// later. An isolated one runs while a version of its tenant needs it.
 /// - A deployment's wanted version is loaded on `replicas` workers of its pool. A worker that has
-///   it is preferred, so that choices stay.
+///   it is preferred, so that choices stay. A version that is to be isolated goes to isolated
+///   workers of its tenant, which are started for it; no other tenant's version comes there.
 /// - What serves goes on serving until the wanted version is ready on all of its workers. Then the
 ///   route moves at once, and the old version is unloaded once it was out of the route for
 ///   `patience.drain`.

@@ -26,6 +26,10 @@ struct WorkerProcess {
   int failed_starts = 0;
   /// Why it is down, for people; empty before the first start.
   std::string down_reason = "";
+  /// Of an isolated worker: the only tenant whose models it loads, or loaded while it ran.
+  std::string tenant = "";
+  /// It runs and was told to end.
+  bool ending = false;
 };
 
 /// The workers of one pool: all of the same hardware. Any thread.
@@ -34,17 +38,25 @@ class WorkerPool {
   virtual ~WorkerPool() = default;
 
   virtual const std::string& name() const = 0;
+  /// Workers for anybody's models: indices from 0. After them come those that are isolated, each
+  /// started for one tenant.
   virtual int size() const = 0;
+  virtual int isolated_size() const = 0;
+  /// May the former load models that tenants uploaded?
+  virtual bool shares_uploaded() const = 0;
   /// False where somebody else keeps the workers running: Start and Stop do nothing then.
   virtual bool launches() const = 0;
 
   /// One entry each, by index.
   virtual std::vector<WorkerProcess> Workers() const = 0;
 
-  /// Starts worker `index` unless it runs. A start that fails is seen in Workers().
-  virtual void Start(int index) = 0;
+  /// Starts worker `index` unless it runs; an isolated one for `tenant`. A start that fails is
+  /// seen in Workers().
+  virtual void Start(int index, const std::string& tenant) = 0;
   /// Kills it; a start that did not last.
   virtual void Stop(int index, const std::string& reason) = 0;
+  /// Lets it finish and end, since nobody needs it any more.
+  virtual void Retire(int index) = 0;
 };
 
 }  // namespace slipway::controller

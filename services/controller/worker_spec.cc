@@ -18,7 +18,7 @@ std::string WorkerAddress(const ControllerConfig& config, const PoolConfig& pool
 }
 
 ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, int index,
-                       const std::string& program) {
+                       const std::string& tenant, const std::string& program) {
   ProcessSpec spec;
   spec.program = program;
   const auto set = [&](std::string_view key, std::string_view value) {
@@ -30,7 +30,13 @@ ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, i
   set("admin_listen", fmt::format("unix:{}/{}-admin.sock", config.run_dir, name));
   set("registry", config.registry);
   set("trust_dir", config.trust_dir);
-  set("data_dir", config.data_dir);
+  if (tenant.empty()) {
+    set("data_dir", config.data_dir);
+    set("share_uploaded", pool.share_uploaded ? "true" : "false");
+  } else {
+    set("data_dir", fmt::format("{}/tenants/{}", config.data_dir, tenant));
+    set("tenant", tenant);
+  }
   set("device", pool.kind == "gpu" ? "cuda" : "cpu");
   set("threads", std::to_string(pool.threads));
   if (config.tls.configured()) {

@@ -124,7 +124,8 @@ struct GatewayConfig {
     v.Field("metrics_listen", metrics_listen,
             "Where the metrics of all metrics_targets are served together; empty: nowhere");
     v.Field("metrics_targets", metrics_targets,
-            "Admin listeners whose metrics are served there, as <service>=unix:/path");
+            "Admin listeners whose metrics are served there, as <service>=unix:/path; a * in both, "
+            "in the path's last part, stands for the same");
     v.Field("registry", registry, "The registry service: unix:/path, or host:port with TLS");
     v.Field("training", training, "The training service");
     v.Field("controller", controller, "The controller service");

@@ -1,6 +1,8 @@
 #include "services/gateway/metrics_door.h"
 
+#include <filesystem>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "common/http/server/server.h"
@@ -14,18 +16,13 @@ namespace slipway::gateway {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(2);
+constexpr std::string_view kUnix = "unix:";
 
 }  // namespace
 
 class MetricsDoor::Impl : public http::Handler {
  public:
-  explicit Impl(const std::vector<std::string>& targets) : pool_(1, 16) {
-    for (const std::string& target : targets) {
-      const size_t equals = target.find('=');
-      constexpr std::string_view kUnix = "unix:";
-      targets_[target.substr(0, equals)] = target.substr(equals + 1 + kUnix.size());
-    }
-  }
+  explicit Impl(const std::vector<std::string>& targets) : targets_(targets), pool_(1, 16) {}
 
   absl::Status Listen(const std::string& address) {
     http::ServerOptions options;
@@ -59,7 +56,7 @@ class MetricsDoor::Impl : public http::Handler {
     std::string up =
         "# HELP slipway_gateway_metrics_target_up Whether the service's admin listener answered\n"
         "# TYPE slipway_gateway_metrics_target_up gauge\n";
-    for (const auto& [name, path] : targets_) {
+    for (const auto& [name, path] : Targets()) {
       const auto text = http::UnixGet(path, "/metrics", kPatience);
       if (text) texts[name] = *text;
       up += fmt::format("slipway_gateway_metrics_target_up{{service=\"{}\"}} {}\n", name,
@@ -71,7 +68,38 @@ class MetricsDoor::Impl : public http::Handler {
     return response;
   }
 
-  std::map<std::string, std::string> targets_;
+  // Sockets by service. What a star stands for is looked up each time.
+  std::map<std::string, std::string> Targets() const {
+    std::map<std::string, std::string> found;
+    for (const std::string& target : targets_) {
+      const size_t equals = target.find('=');
+      const std::string name = target.substr(0, equals);
+      const std::string path = target.substr(equals + 1 + kUnix.size());
+      const size_t name_star = name.find('*');
+      const size_t star = path.find('*');
+      if (name_star == std::string::npos || star == std::string::npos) {
+        found[name] = path;
+        continue;
+      }
+      const size_t folder = path.rfind('/');
+      const std::string prefix = path.substr(0, star);
+      const std::string suffix = path.substr(star + 1);
+      std::error_code ignored;
+      for (const auto& entry :
+           std::filesystem::directory_iterator(path.substr(0, folder), ignored)) {
+        const std::string& socket = entry.path().native();
+        if (socket.size() < prefix.size() + suffix.size() || !socket.starts_with(prefix) ||
+            !socket.ends_with(suffix)) {
+          continue;
+        }
+        const std::string word = socket.substr(star, socket.size() - prefix.size() - suffix.size());
+        found[name.substr(0, name_star) + word + name.substr(name_star + 1)] = socket;
+      }
+    }
+    return found;
+  }
+
+  const std::vector<std::string> targets_;
   WorkPool pool_;
   std::unique_ptr<http::Server> server_;
 };

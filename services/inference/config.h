@@ -50,6 +50,8 @@ struct WorkerConfig {
   std::string trust_dir = "/var/lib/slipway/trust";
   std::string data_dir = "/var/lib/slipway/worker";
   int64_t max_cache_bytes = int64_t{20} << 30;
+  std::string tenant;
+  bool share_uploaded = false;
   std::string device = "cpu";
   int threads = 0;
   int instances = 0;
@@ -76,6 +78,9 @@ struct WorkerConfig {
             "Where models' files are kept by digest; workers of one machine share it");
     v.Field("max_cache_bytes", max_cache_bytes,
             "What is longest unused goes when these files grow past this", {.min = 0});
+    v.Field("tenant", tenant, "Only this tenant's models are loaded; empty: any tenant's");
+    v.Field("share_uploaded", share_uploaded,
+            "Without a tenant: may models that tenants uploaded be loaded beside those of others");
     v.Field("device", device, "What models run on: cpu, cuda or cuda:1");
     v.Field("threads", threads,
             "Threads of one run; 0: as many as there are cores, divided by instances, and with "

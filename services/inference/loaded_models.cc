@@ -102,6 +102,7 @@ absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
   if (job->key.version.model.tenant != tenant) {
     return InvalidField("model_version.name", "belongs to another tenant than the deployment");
   }
+  RETURN_IF_ERROR(CheckIsolation(options_.isolation, tenant, version));
   job->format = version.artifact().format();
   ASSIGN_OR_RETURN(job->signature, ParseSignature(version.signature(), "model_version.signature"));
   job->labels.assign(version.labels().begin(), version.labels().end());

@@ -20,6 +20,7 @@
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
 #include "services/inference/batching/batcher.h"
+#include "services/inference/isolation.h"
 #include "services/inference/model_metrics.h"
 #include "services/inference/model_runtime.h"
 #include "services/inference/model_settings.h"
@@ -94,6 +95,7 @@ class LoadedModels {
     absl::Duration max_idle = absl::InfiniteDuration();
     /// How long a load waits for room while all other models are in use.
     absl::Duration patience = absl::Seconds(10);
+    Isolation isolation = {.share_uploaded = true};
   };
   /// All outlive this object.
   LoadedModels(BlobCache& cache, ModelRuntime& runtime, Batcher& batcher, Metrics& metrics,
@@ -105,7 +107,7 @@ class LoadedModels {
   /// or is ready already stays as it is; one that had failed is tried again. `settings` say how it
   /// runs; without them Options do.
   /// Errors: InvalidField (deployment, model_version...): names, paths or digests that are none,
-  /// or a version of another tenant.
+  /// or a version of another tenant; those of CheckIsolation.
   absl::StatusOr<ModelReport> Load(std::string_view deployment,
                                    const slipway::registry::v1::ModelVersion& version,
                                    std::string token,

@@ -131,7 +131,8 @@ absl::Status Run(const WorkerConfig& config) {
        .parallelism = parallelism,
        .max_bytes = config.max_model_bytes,
        .max_idle = config.max_model_idle == absl::ZeroDuration() ? absl::InfiniteDuration()
-                                                                 : config.max_model_idle},
+                                                                 : config.max_model_idle,
+       .isolation = {.tenant = config.tenant, .share_uploaded = config.share_uploaded}},
       clock);
   SharedMemory memory;
   std::atomic<bool> ready = false;

@@ -111,6 +111,9 @@ TEST_F(ForeignModelTest, IsUploadedDeployedAndAnswersAsItsFrameworkDoes) {
       EXPECT_NEAR(output["data"][i].get<float>(), expected[i], 1e-5);
     }
   }
+  // A worker that all tenants share has none of it.
+  EXPECT_FALSE(std::filesystem::is_empty(platform_->data_dir() + "/worker/tenants/acme/blobs"));
+  EXPECT_TRUE(std::filesystem::is_empty(platform_->data_dir() + "/worker/blobs"));
 }
 
 TEST_F(ForeignModelTest, ABrokenFileNeverServesAndItsReasonCanBeRead) {

@@ -52,8 +52,8 @@ Settings SettingsOf(const std::string& service, const DataDirectory& directory,
          {"run_dir", directory.run_folder()}});
   } else {
     std::vector<std::string> scraped = ServiceNames();
-    // The controller's one worker by default, which it starts by itself.
-    scraped.push_back("worker-default-0");
+    // The controller starts workers by itself.
+    scraped.push_back("worker-*");
     std::string targets;
     for (const std::string& name : scraped) {
       targets += fmt::format("{}{}={}", targets.empty() ? "" : ",", name,

@@ -83,6 +83,25 @@ TEST_F(MetricsDoorTest, AServiceThatComesBackIsShownAgain) {
   EXPECT_THAT(Get("/metrics").body, HasSubstr("slipway_registry_calls_total"));
 }
 
+TEST_F(MetricsDoorTest, WorkersThatComeAndGoAreFoundByTheirSockets) {
+  const auto first = Start("worker", "worker-default-0-admin.sock");
+  const auto other = Start("registry", "registry-admin.sock");
+  auto door =
+      MetricsDoor::Start("127.0.0.1:0", {"worker-*=unix:" + (folder_ / "worker-*-admin.sock")});
+  ASSERT_TRUE(door.ok()) << door.status();
+  door_ = *std::move(door);
+  const char kSecond[] = "slipway_worker_calls_total{service=\"worker-default-1\"} 3\n";
+  std::string text = Get("/metrics").body;
+  EXPECT_THAT(text, HasSubstr("slipway_worker_calls_total{service=\"worker-default-0\"} 3\n"));
+  EXPECT_THAT(text, Not(HasSubstr("registry")));
+  {
+    const auto second = Start("worker", "worker-default-1-admin.sock");
+    EXPECT_THAT(Get("/metrics").body, HasSubstr(kSecond));
+  }
+  text = Get("/metrics").body;
+  EXPECT_THAT(text, Not(HasSubstr("worker-default-1"))) << "it ended in order";
+}
+
 TEST_F(MetricsDoorTest, ServesNothingElse) {
   auto door = MetricsDoor::Start("127.0.0.1:0", {});
   ASSERT_TRUE(door.ok()) << door.status();

@@ -59,6 +59,7 @@ class FakeRegistryServer::Service final : public v1::RegistryService::Service {
   v1::ModelVersion Add(const std::string& name, const TestArtifact& artifact) {
     v1::ModelVersion version;
     version.set_name(name);
+    version.set_origin(v1::ModelVersion::TRAINED);
     version.mutable_artifact()->set_format("slipway");
     *version.mutable_signature() = artifact.signature;
     MutexLock lock(mutex_);

@@ -39,7 +39,7 @@ struct RunningController {
         registry(*GrpcRegistryClient::Create({.address = registry_server.address(), .tls = {}},
                                              tokens, Clock::Real())),
         workers(tokens, {}, Clock::Real()),
-        pool("default", worker_addresses),
+        pool("default", worker_addresses, /*shares_uploaded=*/false),
         controller(*store, *registry, workers, {&pool}, board, Clock::Real(), metrics, Options(),
                    [this] { loop.Wake(); }) {
     EXPECT_TRUE(controller.Load().ok());

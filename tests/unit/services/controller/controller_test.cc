@@ -42,7 +42,7 @@ class ControllerTest : public testing::Test {
   // A new process on the same store: nothing else is left, the workers died with the old one.
   void Restart() {
     controller_.reset();
-    pool_ = std::make_unique<FakePool>("default", 2);
+    pool_ = std::make_unique<FakePool>("default", 2, isolated_);
     board_ = std::make_unique<RouteBoard>(0);
     workers_.Forget("default-0");
     workers_.Forget("default-1");
@@ -133,6 +133,7 @@ class ControllerTest : public testing::Test {
   FakeDeploymentStore store_;
   FakeRegistry registry_;
   FakeWorkers workers_;
+  int isolated_ = 1;  // workers
   std::unique_ptr<FakePool> pool_;
   std::unique_ptr<RouteBoard> board_;
   std::unique_ptr<Controller> controller_;
@@ -156,6 +157,31 @@ TEST_F(ControllerTest, CreatesLoadsAndRoutes) {
   EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
   const auto table = board_->WaitForNewer(-1, absl::ZeroDuration());
   EXPECT_THAT(table->routes(0).targets(0).labels(), ElementsAre("boot"));
+}
+
+TEST_F(ControllerTest, WhatATenantUploadedRunsInAWorkerOfItsOwn) {
+  registry_.AddVersion(kVersion2, FakeRegistry::ModelVersion::UPLOADED);
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  EXPECT_FALSE(pool_->Workers()[2].running);
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-2"));
+  EXPECT_EQ(pool_->Workers()[2].tenant, "acme");
+  ASSERT_TRUE(controller_->Delete(acme_, kShoes).ok());
+  Settle();
+  EXPECT_FALSE(pool_->Workers()[2].running) << "nobody needs it";
+}
+
+TEST_F(ControllerTest, APoolWithoutIsolatedWorkersSaysThatItTakesNoUploadedModel) {
+  isolated_ = 0;
+  Restart();
+  registry_.AddVersion(kVersion2, FakeRegistry::ModelVersion::UPLOADED);
+  ASSERT_TRUE(Create({.model_version = kVersion2}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes:"));
+  EXPECT_EQ(Shoes().summary.state, State::kPending);
+  EXPECT_EQ(Shoes().summary.error, "pool \"default\" does not load models that tenants uploaded");
 }
 
 TEST_F(ControllerTest, AModelIsLoadedAsTheDeploymentWantsItRun) {

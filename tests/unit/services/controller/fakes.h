@@ -65,9 +65,12 @@ class FakeDeploymentStore final : public DeploymentStore {
 /// Knows the versions and aliases that it was told of.
 class FakeRegistry final : public RegistryClient {
  public:
-  void AddVersion(const std::string& name) {
-    slipway::registry::v1::ModelVersion version;
+  using ModelVersion = slipway::registry::v1::ModelVersion;
+
+  void AddVersion(const std::string& name, ModelVersion::Origin origin = ModelVersion::TRAINED) {
+    ModelVersion version;
     version.set_name(name);
+    version.set_origin(origin);
     version.add_labels("boot");
     MutexLock lock(mutex_);
     answers_[name] = std::move(version);
@@ -177,20 +180,25 @@ class FakeWorkers final : public WorkerClient {
 /// Processes that run from Start() until Die().
 class FakePool final : public WorkerPool {
  public:
-  FakePool(std::string name, int size) : name_(std::move(name)), workers_(size) {
-    for (int i = 0; i < size; ++i) workers_[static_cast<size_t>(i)].id = {name_, i};
+  FakePool(std::string name, int size, int isolated = 0)
+      : name_(std::move(name)), size_(size), workers_(static_cast<size_t>(size + isolated)) {
+    for (int i = 0; i < size + isolated; ++i) workers_[static_cast<size_t>(i)].id = {name_, i};
   }
   const std::string& name() const override { return name_; }
-  int size() const override { return static_cast<int>(workers_.size()); }
+  int size() const override { return size_; }
+  int isolated_size() const override { return static_cast<int>(workers_.size()) - size_; }
+  bool shares_uploaded() const override { return false; }
   bool launches() const override { return true; }
   std::vector<WorkerProcess> Workers() const override { return workers_; }
-  void Start(int index) override {
+  void Start(int index, const std::string& tenant) override {
     WorkerProcess& worker = workers_[static_cast<size_t>(index)];
     worker.running = true;
+    worker.tenant = tenant;
     worker.address = worker.id.ToString();
     ++worker.incarnation;
   }
   void Stop(int index, const std::string& reason) override { Die(index, reason); }
+  void Retire(int index) override { Die(index, ""); }
 
   void Die(int index, const std::string& reason) {
     WorkerProcess& worker = workers_[static_cast<size_t>(index)];
@@ -200,6 +208,7 @@ class FakePool final : public WorkerPool {
 
  private:
   const std::string name_;
+  const int size_;
   std::vector<WorkerProcess> workers_;
 };
 

@@ -66,10 +66,11 @@ class LocalWorkerPoolTest : public testing::Test {
   LocalWorkerPool::Options Options() {
     return {.name = "default",
             .workers = 2,
+            .isolated_workers = 1,
             .spec =
-                [](int index) {
+                [](int index, const std::string& tenant) {
                   ProcessSpec spec;
-                  spec.program = "worker" + std::to_string(index);
+                  spec.program = "worker" + std::to_string(index) + tenant;
                   return spec;
                 },
             .address = [](int index) { return "unix:" + std::to_string(index); }};
@@ -84,16 +85,16 @@ class LocalWorkerPoolTest : public testing::Test {
 
 TEST_F(LocalWorkerPoolTest, StartsOnlyWhatDoesNotRun) {
   EXPECT_FALSE(First().running);
-  pool_.Start(0);
-  pool_.Start(0);
-  pool_.Start(1);
+  pool_.Start(0, "");
+  pool_.Start(0, "");
+  pool_.Start(1, "");
   EXPECT_THAT(launcher_.programs, ElementsAre("worker0", "worker1"));
   EXPECT_TRUE(First().running);
   EXPECT_EQ(First().address, "unix:0");
 }
 
 TEST_F(LocalWorkerPoolTest, TellsHowAWorkerEndedAndCountsStartsThatDidNotLast) {
-  pool_.Start(0);
+  pool_.Start(0, "");
   const int64_t incarnation = First().incarnation;
   clock_.Advance(absl::Seconds(1));
   launcher_.End(1, {3, 0});
@@ -104,7 +105,7 @@ TEST_F(LocalWorkerPoolTest, TellsHowAWorkerEndedAndCountsStartsThatDidNotLast) {
   clock_.Advance(absl::Seconds(5));
   EXPECT_EQ(First().since, absl::Seconds(5));
 
-  pool_.Start(0);
+  pool_.Start(0, "");
   EXPECT_NE(First().incarnation, incarnation);
   launcher_.End(2, {3, 0});
   EXPECT_EQ(First().failed_starts, 2);
@@ -112,11 +113,11 @@ TEST_F(LocalWorkerPoolTest, TellsHowAWorkerEndedAndCountsStartsThatDidNotLast) {
 
 TEST_F(LocalWorkerPoolTest, AWorkerThatLivedLongStartsItsCountAnew) {
   for (int64_t pid = 1; pid <= 3; ++pid) {
-    pool_.Start(0);
+    pool_.Start(0, "");
     launcher_.End(pid, {1, 0});
   }
   EXPECT_EQ(First().failed_starts, 3);
-  pool_.Start(0);
+  pool_.Start(0, "");
   clock_.Advance(absl::Seconds(30));
   launcher_.End(4, {1, 0});
   EXPECT_EQ(First().failed_starts, 1);
@@ -124,32 +125,54 @@ TEST_F(LocalWorkerPoolTest, AWorkerThatLivedLongStartsItsCountAnew) {
 
 TEST_F(LocalWorkerPoolTest, AProgramThatCannotBeStartedIsAFailedStart) {
   launcher_.fault = absl::NotFoundError("slipway-worker is not there");
-  pool_.Start(0);
+  pool_.Start(0, "");
   EXPECT_FALSE(First().running);
   EXPECT_EQ(First().failed_starts, 1);
   EXPECT_EQ(First().down_reason, "slipway-worker is not there");
 }
 
 TEST_F(LocalWorkerPoolTest, AStoppedWorkerKeepsTheReason) {
-  pool_.Start(0);
+  pool_.Start(0, "");
   pool_.Stop(0, "it has not answered for 90 s");
   EXPECT_FALSE(First().running);
   EXPECT_EQ(First().down_reason, "it was stopped: it has not answered for 90 s");
   EXPECT_EQ(First().failed_starts, 1);
 }
 
+TEST_F(LocalWorkerPoolTest, ARetiredWorkerEndsByItselfAndHasNotFailed) {
+  pool_.Start(2, "acme");
+  EXPECT_THAT(launcher_.programs, ElementsAre("worker2acme"));
+  EXPECT_EQ(pool_.Workers()[2].tenant, "acme");
+  pool_.Retire(2);
+  pool_.Retire(2);
+  EXPECT_THAT(launcher_.log, ElementsAre("terminate"));
+  EXPECT_FALSE(pool_.Workers()[2].running);
+  EXPECT_EQ(pool_.Workers()[2].failed_starts, 0);
+  EXPECT_EQ(pool_.Workers()[2].down_reason, "");
+}
+
+TEST_F(LocalWorkerPoolTest, FailedStartsForOneTenantAreNotAnothers) {
+  pool_.Start(2, "acme");
+  launcher_.End(1, {0, SIGSEGV});
+  EXPECT_EQ(pool_.Workers()[2].failed_starts, 1);
+  EXPECT_EQ(pool_.Workers()[2].tenant, "acme");
+  pool_.Start(2, "globex");
+  launcher_.End(2, {0, SIGSEGV});
+  EXPECT_EQ(pool_.Workers()[2].failed_starts, 1);
+}
+
 TEST_F(LocalWorkerPoolTest, ShutdownAsksFirstAndThenKills) {
-  pool_.Start(0);
+  pool_.Start(0, "");
   pool_.Shutdown(absl::Seconds(5));
   EXPECT_THAT(launcher_.log, ElementsAre("terminate"));
   EXPECT_FALSE(First().running);
-  pool_.Start(0);
+  pool_.Start(0, "");
   EXPECT_FALSE(First().running);
 }
 
 TEST_F(LocalWorkerPoolTest, ShutdownKillsWhatDoesNotListen) {
   launcher_.heeds_signals = false;
-  pool_.Start(0);
+  pool_.Start(0, "");
   pool_.Shutdown(absl::ZeroDuration());
   EXPECT_THAT(launcher_.log, ElementsAre("terminate", "kill"));
 }

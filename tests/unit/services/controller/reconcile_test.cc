@@ -494,13 +494,110 @@ TEST_F(ReconcileTest, ACandidateThatIsGivenUpIsUnloadedAfterItsDrain) {
   EXPECT_EQ(summary.error, "2 was rolled back: too slow");
 }
 
+class IsolationTest : public ReconcileTest {
+ protected:
+  IsolationTest() {
+    desired.pools = {{.name = "default", .workers = 1, .isolated = 2}};
+    observed.workers[kFirst] = Up();
+  }
+
+  void Deploy(const std::string& tenant, const std::string& name) {
+    DesiredDeployment deployment = Want(1);
+    deployment.name = {tenant, name};
+    deployment.wanted = VersionName{{tenant, "cnn"}, 1};
+    deployment.isolated = {*deployment.wanted};
+    observed.routes[deployment.name] = {};
+    desired.deployments.push_back(std::move(deployment));
+  }
+  static ObservedWorker For(const std::string& tenant, ObservedWorker worker = Up()) {
+    worker.tenant = tenant;
+    return worker;
+  }
+  static ModelKey Key(const std::string& tenant, const std::string& name) {
+    return {{tenant, name}, {{tenant, "cnn"}, 1}};
+  }
+};
+
+TEST_F(IsolationTest, AnUploadedVersionGetsAWorkerThatIsStartedForItsTenant) {
+  Deploy("acme", "a");
+  Deploy("globex", "b");
+  EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/acme",
+                                    "start default-2 for tenants/globex"));
+  observed.workers[kSecond] = For("acme");
+  observed.workers[{"default", 2}] = For("globex");
+  EXPECT_THAT(
+      Decide(),
+      ElementsAre(
+          "load tenants/acme/models/cnn/versions/1 of tenants/acme/deployments/a on default-1",
+          "load tenants/globex/models/cnn/versions/1 of tenants/globex/deployments/b on "
+          "default-2"));
+}
+
+TEST_F(IsolationTest, ATenantsUploadedVersionsShareItsWorker) {
+  Deploy("acme", "a");
+  Deploy("acme", "b");
+  EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/acme"));
+}
+
+TEST_F(IsolationTest, WhereAllIsolatedWorkersAreOthersTheDeploymentSaysSo) {
+  Deploy("acme", "a");
+  Deploy("globex", "b");
+  Deploy("initech", "c");
+  observed.workers[kSecond] = For("acme", Up({{Key("acme", "a"), In(ModelState::kReady)}}));
+  observed.workers[{"default", 2}] =
+      For("globex", Up({{Key("globex", "b"), In(ModelState::kReady)}}));
+  for (const std::string& action : Decide()) {
+    EXPECT_THAT(action, testing::Not(testing::HasSubstr("initech")));
+  }
+  const DeploymentSummary summary = Summarize(desired.deployments[2], observed);
+  EXPECT_EQ(summary.state, SummaryState::kPending);
+  EXPECT_EQ(summary.error,
+            "tenants/initech/models/cnn/versions/1 waits for an isolated worker, which no other "
+            "tenant uses");
+}
+
+TEST_F(IsolationTest, AWorkerThatNobodyNeedsIsRetiredAndThenServesAnotherTenant) {
+  observed.workers[kSecond] = For("acme");
+  observed.workers[{"default", 2}] = For("globex", Up({{Key("globex", "b"), {}}}));
+  Deploy("globex", "b");
+  Deploy("initech", "c");
+  EXPECT_THAT(Decide(), ElementsAre("retire default-1"));
+  observed.workers[kSecond].ending = true;
+  EXPECT_THAT(Decide(), IsEmpty());
+  ObservedWorker down;
+  down.tenant = "acme";
+  observed.workers[kSecond] = down;
+  EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/initech"));
+}
+
+TEST_F(IsolationTest, AWorkerThatIsEndingTakesNothingNew) {
+  observed.workers[kSecond] = For("acme");
+  observed.workers[kSecond].ending = true;
+  Deploy("acme", "a");
+  EXPECT_THAT(Decide(), ElementsAre("start default-2 for tenants/acme"));
+}
+
+TEST_F(IsolationTest, OneTenantsCrashesDoNotHoldUpAnother) {
+  ObservedWorker down;
+  down.tenant = "acme";
+  down.failed_starts = 9;
+  down.down_for = absl::ZeroDuration();
+  observed.workers[kSecond] = down;
+  Deploy("acme", "a");
+  EXPECT_THAT(Decide(), IsEmpty()) << "its own start waits";
+  desired.deployments.clear();
+  observed.routes.clear();
+  Deploy("globex", "b");
+  EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/globex"));
+}
+
 // A world in which actions have their effects a little later, workers die and hang, loads fail
 // and owners change their minds. Whatever happens, the rules hold at each step; and once the
 // world calms down, everything wanted serves and nothing else is left.
 class World {
  public:
   explicit World(unsigned seed) : random_(seed) {
-    desired_.pools = {{"default", 3}};
+    desired_.pools = {{.name = "default", .workers = kShared, .isolated = kIsolated}};
     desired_.patience.drain = absl::Seconds(2);
   }
 
@@ -508,8 +605,10 @@ class World {
     switch (Pick(9)) {
       case 0: {
         DesiredDeployment wants = Want(1 + Pick(3));
-        wants.name = {"acme", std::string(1, static_cast<char>('a' + Pick(3)))};
+        wants.name = {Pick(2) == 0 ? "acme" : "globex",
+                      std::string(1, static_cast<char>('a' + Pick(3)))};
         wants.replicas = 1 + Pick(3);
+        wants.isolated = {kUploaded};
         if (Find(wants.name) == nullptr) desired_.deployments.push_back(wants);
         break;
       }
@@ -526,7 +625,7 @@ class World {
         if (DesiredDeployment* d = Any(); d != nullptr && Pick(3) == 0) d->deleting = true;
         break;
       case 4: {
-        ObservedWorker& worker = observed_.workers[{"default", Pick(3)}];
+        ObservedWorker& worker = observed_.workers[{"default", Pick(kShared + kIsolated)}];
         if (worker.state != WorkerState::kDown) Die(worker);
         break;
       }
@@ -543,7 +642,8 @@ class World {
         }
         break;
       case 7:
-        observed_.workers[{"default", Pick(3)}].silent_for = absl::Seconds(Pick(120));
+        observed_.workers[{"default", Pick(kShared + kIsolated)}].silent_for =
+            absl::Seconds(Pick(120));
         break;
       default:
         break;
@@ -553,6 +653,7 @@ class World {
   void Tick(bool calm) {
     for (auto& [id, worker] : observed_.workers) {
       worker.down_for += kTick;
+      if (worker.ending && Pick(3) == 0) worker = ObservedWorker{};
       if (worker.state == WorkerState::kStarting && Pick(2) == 0) worker.state = WorkerState::kUp;
       if (worker.state == WorkerState::kUp && calm) worker.silent_for = absl::ZeroDuration();
       for (auto model = worker.models.begin(); model != worker.models.end();) {
@@ -613,14 +714,24 @@ class World {
       EXPECT_EQ(Summarize(d, observed_).state,
                 loads ? SummaryState::kRollingOut : SummaryState::kReady);
     }
+    for (const auto& [id, worker] : observed_.workers) {
+      if (id.index < kShared || worker.state == WorkerState::kDown) continue;
+      EXPECT_FALSE(worker.models.empty()) << id.ToString() << " runs for nothing";
+    }
   }
 
  private:
   static constexpr absl::Duration kTick = absl::Milliseconds(500);
+  static constexpr int kShared = 3;
+  // For two tenants with three replicas each.
+  static constexpr int kIsolated = 6;
+  inline static const VersionName kUploaded = Version(3);
 
   void Apply(const StartWorker& a) {
     ObservedWorker& worker = observed_.workers[a.worker];
     ASSERT_EQ(worker.state, WorkerState::kDown);
+    ASSERT_EQ(a.tenant.empty(), a.worker.index < kShared);
+    worker.tenant = a.tenant;
     worker.state = WorkerState::kStarting;
     worker.silent_for = absl::ZeroDuration();
   }
@@ -628,8 +739,17 @@ class World {
     ASSERT_NE(observed_.workers[a.worker].state, WorkerState::kDown);
     Die(observed_.workers[a.worker]);
   }
+  void Apply(const RetireWorker& a) {
+    ObservedWorker& worker = observed_.workers[a.worker];
+    ASSERT_GE(a.worker.index, kShared);
+    ASSERT_TRUE(worker.models.empty());
+    ASSERT_FALSE(worker.ending);
+    worker.ending = true;
+  }
   void Apply(const LoadModel& a) {
     ObservedWorker& worker = observed_.workers[a.worker];
+    ASSERT_EQ(worker.tenant, a.model.version == kUploaded ? a.model.deployment.tenant : "")
+        << "loads what its tenant made beside what is others'";
     ASSERT_EQ(worker.state, WorkerState::kUp);
     ASSERT_LT(worker.silent_for, desired_.patience.silence);
     ObservedModel& model = worker.models[a.model];
@@ -685,7 +805,9 @@ class World {
   }
 
   void Die(ObservedWorker& worker) {
+    std::string tenant = std::move(worker.tenant);
     worker = ObservedWorker{};
+    worker.tenant = std::move(tenant);
     worker.failed_starts = 1;
     worker.down_for = absl::ZeroDuration();
   }

@@ -1,0 +1,37 @@
+#include "services/inference/isolation.h"
+
+#include "gtest/gtest.h"
+
+namespace slipway::worker {
+namespace {
+
+using Version = slipway::registry::v1::ModelVersion;
+
+absl::Status Check(const Isolation& isolation, Version::Origin origin) {
+  Version version;
+  version.set_name("tenants/acme/models/cnn/versions/1");
+  version.set_origin(origin);
+  return CheckIsolation(isolation, "acme", version);
+}
+
+TEST(IsolationTest, ASharedWorkerLoadsOnlyWhatIsVouchedFor) {
+  EXPECT_TRUE(Check({}, Version::TRAINED).ok());
+  EXPECT_TRUE(Check({}, Version::IMPORTED).ok());
+  for (const auto origin : {Version::UPLOADED, Version::ORIGIN_UNSPECIFIED}) {
+    const absl::Status status = Check({}, origin);
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_TRUE(Check({.share_uploaded = true}, origin).ok());
+  }
+}
+
+TEST(IsolationTest, ATenantsWorkerLoadsAllOfItsModelsAndNobodyElses) {
+  for (const auto origin : {Version::UPLOADED, Version::TRAINED}) {
+    EXPECT_TRUE(Check({.tenant = "acme"}, origin).ok());
+    EXPECT_TRUE(absl::IsFailedPrecondition(Check({.tenant = "globex"}, origin)));
+    EXPECT_TRUE(
+        absl::IsFailedPrecondition(Check({.tenant = "globex", .share_uploaded = true}, origin)));
+  }
+}
+
+}  // namespace
+}  // namespace slipway::worker
