@@ -171,6 +171,17 @@ TEST_P(SqlJobStoreTest, KeepsEverythingOfAJobThroughARestart) {
   ExpectSame(*done, *store_->Get({"acme", "first"}));
 }
 
+TEST_P(SqlJobStoreTest, KeepsThatARunningJobIsToBeCancelledThroughARestart) {
+  ASSERT_TRUE(Insert(Make("acme", "first")).ok());
+  ASSERT_TRUE(Start({"acme", "first"}).ok());
+  const auto cancel = [](Job& job, Effects& effects) { return RequestCancel(job, kT0, effects); };
+  ASSERT_TRUE(store_->Update({"acme", "first"}, cancel).ok());
+  Reopen();
+  const auto job = store_->Get({"acme", "first"});
+  EXPECT_EQ(job->state, TrainingJob::RUNNING);
+  EXPECT_TRUE(job->cancel_requested);
+}
+
 TEST_P(SqlJobStoreTest, AJobThatWasNotMadeIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(store_->Get({"acme", "none"}).status()));
   EXPECT_TRUE(absl::IsNotFound(Start({"acme", "none"}).status()));
