@@ -248,6 +248,27 @@ absl::StatusOr<DeploymentView> Controller::Update(const Principal& who, const De
   return View(*updated);
 }
 
+absl::StatusOr<DeploymentView> Controller::SetLoaded(const Principal& who,
+                                                     const DeploymentName& name, bool loaded) {
+  std::optional<Deployment> changed;
+  {
+    MutexLock writes(writes_);
+    ASSIGN_OR_RETURN(changed, Find(who, name));
+    if (changed->deleting) {
+      return absl::FailedPreconditionError(fmt::format("{} is being deleted", name.ToString()));
+    }
+    if (changed->unloaded == !loaded) return View(*changed);
+    changed->unloaded = !loaded;
+    changed->update_time = clock_.Now();
+    ++changed->generation;
+    RETURN_IF_ERROR(Save(*changed));
+  }
+  Log(Severity::kInfo, loaded ? "deployment_load_requested" : "deployment_unload_requested",
+      {{"deployment", name.ToString()}});
+  wake_();
+  return View(*changed);
+}
+
 absl::Status Controller::Delete(const Principal& who, const DeploymentName& name) {
   {
     MutexLock writes(writes_);
@@ -358,7 +379,7 @@ std::optional<Trial> Controller::AdvancedTrial(const Deployment& deployment) con
 
 void Controller::AdvanceRollouts() {
   for (const Deployment& seen : Snapshot()) {
-    if (seen.deleting || AdvancedTrial(seen) == seen.trial) continue;
+    if (seen.deleting || seen.unloaded || AdvancedTrial(seen) == seen.trial) continue;
     MutexLock writes(writes_);
     // Its owner may have changed it by now.
     std::optional<Deployment> changed;
@@ -418,6 +439,11 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
   desired.pool = deployment.pool;
   desired.replicas = deployment.replicas;
   desired.deleting = deployment.deleting;
+  if (deployment.unloaded) {
+    // It serves nothing and wants nothing.
+    desired.unloaded = true;
+    return desired;
+  }
   // What the registry has not described yet cannot be loaded.
   const auto known = [&](const std::optional<VersionName>& version) {
     return version && catalog_.Details(*version) != nullptr ? version : std::nullopt;
@@ -501,11 +527,14 @@ void Controller::Measure(const Desired& desired, const Observed& observed) const
   static constexpr std::pair<WorkerState, const char*> kWorkerStates[] = {
       {WorkerState::kDown, "down"}, {WorkerState::kStarting, "starting"}, {WorkerState::kUp, "up"}};
   using State = DeploymentSummary::State;
-  static constexpr std::pair<State, const char*> kStates[] = {
-      {State::kPending, "pending"},       {State::kLoading, "loading"},
-      {State::kReady, "ready"},           {State::kFailed, "failed"},
-      {State::kDeleting, "deleting"},     {State::kRollingOut, "rolling_out"},
-      {State::kRolledBack, "rolled_back"}};
+  static constexpr std::pair<State, const char*> kStates[] = {{State::kPending, "pending"},
+                                                              {State::kLoading, "loading"},
+                                                              {State::kReady, "ready"},
+                                                              {State::kFailed, "failed"},
+                                                              {State::kDeleting, "deleting"},
+                                                              {State::kRollingOut, "rolling_out"},
+                                                              {State::kRolledBack, "rolled_back"},
+                                                              {State::kUnloaded, "unloaded"}};
   for (const PoolSize& pool : desired.pools) {
     for (const auto& [state, name] : kWorkerStates) {
       const auto count = std::count_if(

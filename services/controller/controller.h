@@ -108,6 +108,9 @@ class Controller {
   /// deleted.
   absl::StatusOr<DeploymentView> Update(const Principal& who, const DeploymentName& name,
                                         const DeploymentRequest& request);
+  /// Whether it is wanted on workers at all; durable when it returns. Errors: as Update.
+  absl::StatusOr<DeploymentView> SetLoaded(const Principal& who, const DeploymentName& name,
+                                           bool loaded);
   /// It is gone once no worker has it; until then Get() shows it as being deleted.
   absl::Status Delete(const Principal& who, const DeploymentName& name);
 

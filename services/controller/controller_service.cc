@@ -40,6 +40,8 @@ v1::Deployment::State ToProto(DeploymentSummary::State state) {
       return v1::Deployment::ROLLING_OUT;
     case DeploymentSummary::State::kRolledBack:
       return v1::Deployment::ROLLED_BACK;
+    case DeploymentSummary::State::kUnloaded:
+      return v1::Deployment::UNLOADED;
   }
   return v1::Deployment::STATE_UNSPECIFIED;
 }
@@ -171,6 +173,16 @@ absl::StatusOr<TrafficReport> FromProto(const v1::ReportTrafficRequest::Traffic&
   return report;
 }
 
+// Is there a worker that its calls go to?
+bool IsRouted(const v1::RouteTable& table, const DeploymentName& name) {
+  const auto route =
+      std::find_if(table.routes().begin(), table.routes().end(),
+                   [&](const v1::Route& one) { return one.deployment() == name.ToString(); });
+  return route != table.routes().end() &&
+         std::any_of(route->targets().begin(), route->targets().end(),
+                     [](const v1::Route::Target& target) { return target.workers_size() > 0; });
+}
+
 }  // namespace
 
 class ControllerService::Impl final : public v1::ControllerService::Service {
@@ -272,6 +284,22 @@ class ControllerService::Impl final : public v1::ControllerService::Service {
     });
   }
 
+  grpc::Status UnloadDeployment(grpc::ServerContext* context,
+                                const v1::UnloadDeploymentRequest* request,
+                                v1::Deployment* out) override {
+    return edge_->Call(*context, "UnloadDeployment", [&](const CallContext& call) {
+      return SetLoaded(*context, call.principal, request->name(), false, *out);
+    });
+  }
+
+  grpc::Status LoadDeployment(grpc::ServerContext* context,
+                              const v1::LoadDeploymentRequest* request,
+                              v1::Deployment* out) override {
+    return edge_->Call(*context, "LoadDeployment", [&](const CallContext& call) {
+      return SetLoaded(*context, call.principal, request->name(), true, *out);
+    });
+  }
+
   grpc::Status WatchRoutes(grpc::ServerContext* context, const v1::WatchRoutesRequest*,
                            grpc::ServerWriter<v1::RouteTable>* writer) override {
     return edge_->Call(*context, "WatchRoutes", [&](const CallContext&) -> absl::Status {
@@ -288,6 +316,29 @@ class ControllerService::Impl final : public v1::ControllerService::Service {
   }
 
  private:
+  // Returns once the routes show it.
+  absl::Status SetLoaded(const grpc::ServerContext& context, const Principal& who,
+                         const std::string& text, bool loaded, v1::Deployment& out) {
+    ASSIGN_OR_RETURN(const DeploymentName name, DeploymentName::Parse("name", text));
+    RETURN_IF_ERROR(controller_.SetLoaded(who, name, loaded).status());
+    int64_t seen = -1;
+    while (!context.IsCancelled()) {
+      const auto table = board_.WaitForNewer(seen, kWatchTick);
+      if (board_.closed()) return absl::UnavailableError("the controller is stopping");
+      ASSIGN_OR_RETURN(const DeploymentView view, controller_.Get(who, name));
+      if (loaded && view.summary.state == DeploymentSummary::State::kFailed) {
+        return absl::FailedPreconditionError(view.summary.error);
+      }
+      if (table == nullptr) continue;
+      seen = table->generation();
+      if (IsRouted(*table, name) != loaded) continue;
+      out = ToProto(view);
+      return absl::OkStatus();
+    }
+    return absl::DeadlineExceededError(
+        fmt::format("{} is not {} yet", text, loaded ? "loaded" : "unloaded"));
+  }
+
   Controller& controller_;
   RouteBoard& board_;
   const std::unique_ptr<ServiceEdge> edge_;

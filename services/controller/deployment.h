@@ -45,6 +45,8 @@ struct Deployment {
   int replicas = 1;
   /// Its owner deleted it; it goes once no worker has it.
   bool deleting = false;
+  /// Its owner wants it on no worker for now.
+  bool unloaded = false;
   /// The version that took traffic last. A restart loads it again beside the wanted one, so that
   /// a version that never loaded does not end what served before it.
   std::optional<VersionName> serving = std::nullopt;

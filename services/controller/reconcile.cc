@@ -353,6 +353,10 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
     summary.state = State::kDeleting;
     return summary;
   }
+  if (deployment.unloaded) {
+    summary.state = State::kUnloaded;
+    return summary;
+  }
   if (!deployment.wanted) return summary;
   // What is still to come: the candidate, once the wanted version serves.
   std::optional<VersionName> awaited = deployment.wanted;

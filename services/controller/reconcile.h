@@ -53,6 +53,8 @@ struct DesiredDeployment {
   std::string pool;
   int replicas = 1;
   bool deleting = false;
+  /// Its owner wants nothing of it, for now.
+  bool unloaded = false;
   /// What is to take the calls (all but the candidate's share). Nothing until the registry has
   /// said what `model_version` names.
   std::optional<VersionName> wanted;
@@ -212,7 +214,16 @@ const slipway::worker::v1::ModelFacts* FindFacts(const Observed& observed, const
 
 /// What a deployment's owner is told.
 struct DeploymentSummary {
-  enum class State { kPending, kLoading, kReady, kFailed, kDeleting, kRollingOut, kRolledBack };
+  enum class State {
+    kPending,
+    kLoading,
+    kReady,
+    kFailed,
+    kDeleting,
+    kRollingOut,
+    kRolledBack,
+    kUnloaded,
+  };
   State state = State::kPending;
   /// The version that answers now.
   std::optional<VersionName> serving;

@@ -5,9 +5,12 @@
 #include "common/fields/field_reader.h"
 #include "common/fields/field_writer.h"
 #include "fmt/format.h"
+#include "google/protobuf/util/json_util.h"
 
 namespace slipway::controller {
 namespace {
+
+using slipway::worker::v1::RuntimeSettings;
 
 const std::vector<sql::Migration>& Migrations() {
   static const auto* const migrations =
@@ -34,6 +37,10 @@ ALTER TABLE deployments ADD COLUMN runtime_precision BIGINT NOT NULL DEFAULT 0;
 )"},
                                       {3, "rollouts", R"(
 ALTER TABLE deployments ADD COLUMN rollout TEXT;
+)"},
+                                      {4, "all that deployments say of how they run", R"(
+ALTER TABLE deployments ADD COLUMN runtime_settings TEXT;
+ALTER TABLE deployments ADD COLUMN unloaded BIGINT NOT NULL DEFAULT 0;
 )"}};
   return *migrations;
 }
@@ -143,6 +150,31 @@ absl::Status ReadRollout(const std::optional<std::string>& text, Deployment& dep
   return absl::OkStatus();
 }
 
+// As JSON. Rows of before there was that column have two of the settings in columns of their own.
+absl::StatusOr<std::string> RuntimeText(const RuntimeSettings& runtime) {
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(runtime, &text).ok()) {
+    return absl::InternalError("the runtime settings cannot be written");
+  }
+  return text;
+}
+
+absl::StatusOr<RuntimeSettings> ReadRuntime(const sql::Row& row) {
+  RuntimeSettings runtime;
+  if (const std::optional<std::string> text = row.GetOptionalString(14)) {
+    // A newer controller may have known more.
+    google::protobuf::util::JsonParseOptions options;
+    options.ignore_unknown_fields = true;
+    if (!google::protobuf::util::JsonStringToMessage(*text, &runtime, options).ok()) {
+      return absl::DataLossError("its runtime settings cannot be read");
+    }
+    return runtime;
+  }
+  runtime.set_runtime(static_cast<RuntimeSettings::Runtime>(row.GetInt(11)));
+  runtime.set_precision(static_cast<RuntimeSettings::Precision>(row.GetInt(12)));
+  return runtime;
+}
+
 absl::StatusOr<Deployment> Read(const sql::Row& row) {
   DeploymentName name{row.GetString(0), row.GetString(1)};
   ASSIGN_OR_RETURN(VersionReference reference,
@@ -151,15 +183,13 @@ absl::StatusOr<Deployment> Read(const sql::Row& row) {
   if (const std::optional<std::string> text = row.GetOptionalString(6)) {
     ASSIGN_OR_RETURN(serving, VersionName::Parse("serving", *text));
   }
-  slipway::worker::v1::RuntimeSettings runtime;
-  using Settings = slipway::worker::v1::RuntimeSettings;
-  runtime.set_runtime(static_cast<Settings::Runtime>(row.GetInt(11)));
-  runtime.set_precision(static_cast<Settings::Precision>(row.GetInt(12)));
+  ASSIGN_OR_RETURN(RuntimeSettings runtime, ReadRuntime(row));
   Deployment deployment{.name = std::move(name),
                         .model_version = std::move(reference),
                         .pool = row.GetString(3),
                         .replicas = static_cast<int>(row.GetInt(4)),
                         .deleting = row.GetBool(5),
+                        .unloaded = row.GetBool(15),
                         .serving = std::move(serving),
                         .create_time = absl::FromUnixMicros(row.GetInt(7)),
                         .update_time = absl::FromUnixMicros(row.GetInt(8)),
@@ -179,31 +209,31 @@ absl::StatusOr<std::unique_ptr<SqlDeploymentStore>> SqlDeploymentStore::Open(std
 }
 
 absl::Status SqlDeploymentStore::Create(const Deployment& d) {
+  ASSIGN_OR_RETURN(const std::string runtime, RuntimeText(d.runtime));
   return database_->Write([&](sql::Transaction& tx) -> absl::Status {
     return tx
         .Execute(
             "INSERT INTO deployments (tenant, id, model_version, pool, replicas, deleting, "
-            "serving, create_time_micros, update_time_micros, generation, request_id, runtime, "
-            "runtime_precision, rollout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "serving, create_time_micros, update_time_micros, generation, request_id, "
+            "rollout, runtime_settings, unloaded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+            "?)",
             {d.name.tenant, d.name.id, d.model_version.ToString(), d.pool, d.replicas, d.deleting,
              ServingText(d), absl::ToUnixMicros(d.create_time), absl::ToUnixMicros(d.update_time),
              d.generation, d.request_id.empty() ? sql::Value(nullptr) : sql::Value(d.request_id),
-             static_cast<int64_t>(d.runtime.runtime()), static_cast<int64_t>(d.runtime.precision()),
-             PrintRollout(d)})
+             PrintRollout(d), runtime, d.unloaded})
         .status();
   });
 }
 
 absl::Status SqlDeploymentStore::Update(const Deployment& d) {
   return database_->Write([&](sql::Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(
-        const int64_t changed,
-        tx.Execute("UPDATE deployments SET model_version = ?, pool = ?, replicas = ?, "
-                   "deleting = ?, serving = ?, update_time_micros = ?, generation = ?, rollout = ? "
-                   "WHERE tenant = ? AND id = ?",
-                   {d.model_version.ToString(), d.pool, d.replicas, d.deleting, ServingText(d),
-                    absl::ToUnixMicros(d.update_time), d.generation, PrintRollout(d), d.name.tenant,
-                    d.name.id}));
+    ASSIGN_OR_RETURN(const int64_t changed,
+                     tx.Execute("UPDATE deployments SET model_version = ?, pool = ?, replicas = ?, "
+                                "deleting = ?, unloaded = ?, serving = ?, update_time_micros = ?, "
+                                "generation = ?, rollout = ? WHERE tenant = ? AND id = ?",
+                                {d.model_version.ToString(), d.pool, d.replicas, d.deleting,
+                                 d.unloaded, ServingText(d), absl::ToUnixMicros(d.update_time),
+                                 d.generation, PrintRollout(d), d.name.tenant, d.name.id}));
     return changed == 1 ? absl::OkStatus() : NotFound(d.name.ToString());
   });
 }
@@ -222,7 +252,7 @@ absl::StatusOr<std::vector<Deployment>> SqlDeploymentStore::All() {
     return tx.ForEach(
         "SELECT tenant, id, model_version, pool, replicas, deleting, serving, "
         "create_time_micros, update_time_micros, generation, request_id, runtime, "
-        "runtime_precision, rollout "
+        "runtime_precision, rollout, runtime_settings, unloaded "
         "FROM deployments ORDER BY tenant, id",
         {}, [&](const sql::Row& row) -> absl::Status {
           absl::StatusOr<Deployment> deployment = Read(row);

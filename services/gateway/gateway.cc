@@ -243,6 +243,7 @@ class Gateway::Impl : public http::Handler {
     api.max_streams = config_.limits.max_streams;
     api_ = std::make_unique<ApiHandler>(api, ApiParts{*methods_, local_, *backends_, *table_,
                                                       *recorder_, *pool_, metrics_, clock_});
+    repository_ = std::make_unique<Repository>(*api_, *methods_);
     OipHandler::Options oip;
     oip.server_name = config_.server_name;
     oip.version = Version();
@@ -250,7 +251,7 @@ class Gateway::Impl : public http::Handler {
     oip.infer.timeout = config_.timeouts.infer;
     oip_ = std::make_unique<OipHandler>(
         oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *pool_, metrics_, clock_,
-                               [this] { return ready(); }});
+                               *repository_, [this] { return ready(); }});
     GrpcDoor::Options grpc;
     grpc.inference.server_name = config_.server_name;
     grpc.inference.version = Version();
@@ -264,7 +265,7 @@ class Gateway::Impl : public http::Handler {
             grpc,
             GrpcDoor::Parts{*methods_, *api_,
                             InferenceDoor::Parts{routes_, *recorder_, *tokens_, metrics_, clock_,
-                                                 [this] { return ready(); }},
+                                                 *repository_, [this] { return ready(); }},
                             [this](const http::Headers& headers) { return Authenticate(headers); }},
             DescriptorSetWithComments()));
     return absl::OkStatus();
@@ -413,6 +414,7 @@ class Gateway::Impl : public http::Handler {
   std::string open_api_;
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<ApiHandler> api_;
+  std::unique_ptr<Repository> repository_;
   std::unique_ptr<OipHandler> oip_;
   std::unique_ptr<GrpcDoor> grpc_;
   std::unique_ptr<http::Server> server_;

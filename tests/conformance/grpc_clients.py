@@ -255,7 +255,8 @@ def controls_models_as_the_operator():
         index = c.get_model_repository_index(headers=operator).models
         assert {(m.version, m.state) for m in index} == {("1", "READY")}, index
         c.load_model(index[0].name, headers=operator)
-        expect_error(lambda: c.load_model("tenants/acme/deployments/none", headers=operator),
+        c.unload_model(index[0].name, headers=operator)
+        expect_error(lambda: c.load_model("tenants/none/deployments/image", headers=operator),
                      "NOT_FOUND")
         expect_error(lambda: c.unload_model(index[0].name, headers=AUTH), "PERMISSION_DENIED")
 

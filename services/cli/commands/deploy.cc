@@ -320,6 +320,18 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     return change("POST", ":rollback", {{"reason", options->reason}});
   });
 
+  CLI::App& unload = *deploy.add_subcommand(
+      "unload", "Takes a model out of its workers; its calls are refused until it is loaded");
+  unload.add_option("id", options->id, "The deployment's id")->required();
+  unload.footer("Example:\n  slipway deploy unload fashion");
+  session.OnRun(unload, [change] { return change("POST", ":unload", json::object()); });
+
+  CLI::App& load =
+      *deploy.add_subcommand("load", "Has it loaded again, and waits until it is ready");
+  load.add_option("id", options->id, "The deployment's id")->required();
+  load.footer("Example:\n  slipway deploy load fashion");
+  session.OnRun(load, [change] { return change("POST", ":load", json::object()); });
+
   CLI::App& remove = *deploy.add_subcommand("delete", "Takes an endpoint away");
   remove.add_option("id", options->id, "The deployment's id")->required();
   remove.footer("Example:\n  slipway deploy delete fashion");

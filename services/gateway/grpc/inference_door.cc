@@ -193,24 +193,32 @@ void InferenceDoor::RepositoryIndex(const Incoming& in) {
   });
 }
 
-// What is loaded follows from the deployments that are wanted, which the controller keeps.
-void InferenceDoor::RepositoryModelLoad(const Incoming& in) {
-  Receive<inference::RepositoryModelLoadRequest>(in, [this, in](const auto& request) {
+template <class Request, class Answer>
+void InferenceDoor::ChangeRepository(const Incoming& in, ChangeOf change) {
+  Receive<Request>(in, [this, in, change](const Request& request) {
     if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
     const auto name = DeploymentName::Parse("model_name", request.model_name());
     if (!name.ok()) return Fail(in, name.status());
-    if (const absl::Status loaded = CheckLoaded(parts_.routes, *name); !loaded.ok()) {
-      return Fail(in, loaded);
-    }
-    Reply(in, inference::RepositoryModelLoadResponse());
+    (parts_.repository.*change)(in.call->exchange(), in.key, *name,
+                                [this, in](const absl::Status& status) {
+                                  if (status.ok()) {
+                                    Reply(in, Answer());
+                                  } else {
+                                    Fail(in, status);
+                                  }
+                                  return ToHttpCode(status);
+                                });
   });
 }
 
+void InferenceDoor::RepositoryModelLoad(const Incoming& in) {
+  ChangeRepository<inference::RepositoryModelLoadRequest, inference::RepositoryModelLoadResponse>(
+      in, &Repository::Load);
+}
+
 void InferenceDoor::RepositoryModelUnload(const Incoming& in) {
-  Receive<inference::RepositoryModelUnloadRequest>(in, [this, in](const auto&) {
-    if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
-    Fail(in, StaysLoaded());
-  });
+  ChangeRepository<inference::RepositoryModelUnloadRequest,
+                   inference::RepositoryModelUnloadResponse>(in, &Repository::Unload);
 }
 
 void InferenceDoor::SharedMemory(const Incoming& in) {

@@ -18,6 +18,7 @@
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/oip/prediction.h"
+#include "services/gateway/oip/repository.h"
 #include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
@@ -48,6 +49,7 @@ class InferenceDoor {
     TokenIssuer& tokens;
     GatewayMetrics& metrics;
     const Clock& clock;
+    const Repository& repository;
     std::function<bool()> ready;
   };
 
@@ -65,6 +67,8 @@ class InferenceDoor {
  private:
   struct Incoming;
   using Handler = void (InferenceDoor::*)(const Incoming&);
+  using ChangeOf = void (Repository::*)(http::Exchange&, Key, const DeploymentName&,
+                                        Repository::Reply) const;
   struct Method {
     Handler handler;
     RequestMetrics* metrics;
@@ -85,6 +89,8 @@ class InferenceDoor {
   void ModelConfig(const Incoming& in);
   void ModelStatistics(const Incoming& in);
   void RepositoryIndex(const Incoming& in);
+  template <class Request, class Answer>
+  void ChangeRepository(const Incoming& in, ChangeOf change);
   void RepositoryModelLoad(const Incoming& in);
   void RepositoryModelUnload(const Incoming& in);
   void SharedMemory(const Incoming& in);

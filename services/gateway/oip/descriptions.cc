@@ -99,6 +99,8 @@ inference::ModelMetadataResponse DescribeModel(const Endpoint& endpoint, std::st
 inference::RepositoryIndexResponse DescribeRepository(const RouteTable& routes, bool only_ready) {
   std::map<std::pair<std::string, std::string>, bool> models;
   for (const auto& [key, endpoint] : routes.endpoints()) {
+    // Nothing serves it: it is unloaded, or not loaded yet.
+    if (endpoint->targets.empty()) models[{endpoint->deployment, ""}] = false;
     for (const Target& target : endpoint->targets) {
       models[{endpoint->deployment, target.version}] = !target.workers.empty();
     }

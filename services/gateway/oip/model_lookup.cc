@@ -28,14 +28,6 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
   return endpoint;
 }
 
-absl::Status CheckLoaded(const Routes& routes, const DeploymentName& deployment) {
-  const auto endpoint = routes.Get()->Find(deployment.tenant, deployment.id);
-  if (endpoint == nullptr) return NoSuchModel(deployment.ToString(), "");
-  const Target* target = endpoint->Choose("", 0);
-  if (target == nullptr || target->workers.empty()) return NoWorker();
-  return absl::OkStatus();
-}
-
 absl::Status NoWorker() {
   return absl::UnavailableError("no worker is ready with this model; try again");
 }
@@ -46,11 +38,6 @@ absl::Status NoCaller() {
 
 absl::Status NotTheOperators() {
   return absl::PermissionDeniedError("the repository is the operator's");
-}
-
-absl::Status StaysLoaded() {
-  return absl::UnimplementedError(
-      "a deployment stays loaded as long as it exists: delete it instead");
 }
 
 }  // namespace slipway::gateway

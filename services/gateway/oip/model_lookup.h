@@ -4,7 +4,6 @@
 #include <memory>
 #include <string_view>
 
-#include "common/names/names.h"
 #include "common/status/status.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/routing/route_table.h"
@@ -20,15 +19,10 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
                                                              std::string_view model,
                                                              std::string_view version);
 
-/// Has the deployment a worker that is ready with it? kNotFound, kUnavailable.
-absl::Status CheckLoaded(const Routes& routes, const DeploymentName& deployment);
-
 absl::Status NoWorker();
 /// This key's role does not call models.
 absl::Status NoCaller();
 absl::Status NotTheOperators();
-/// Why nothing is unloaded on demand.
-absl::Status StaysLoaded();
 
 }  // namespace slipway::gateway
 

@@ -83,7 +83,7 @@ void OipHandler::Handle(Exchange exchange, Key key) {
     if (!Takes(*exchange, "GET")) return;
     return SayStatistics(std::move(exchange), *key, nullptr, "");
   }
-  if (path.starts_with("/v2/repository/")) return HandleRepository(exchange, *key);
+  if (path.starts_with("/v2/repository/")) return HandleRepository(exchange, std::move(key));
   const auto model = ModelPath::Parse(path);
   if (!model) return Refuse(*exchange, other_, NothingHere());
   HandleModel(std::move(exchange), std::move(key), *model);
@@ -180,7 +180,7 @@ void OipHandler::SayStatistics(Exchange exchange, const KnownKey& key, const End
       });
 }
 
-void OipHandler::HandleRepository(const Exchange& exchange, const KnownKey& key) {
+void OipHandler::HandleRepository(const Exchange& exchange, Key key) {
   const std::string_view path = exchange->head().path();
   const auto model = RepositoryPath::Parse(path);
   const bool index = path == "/v2/repository/index";
@@ -188,12 +188,12 @@ void OipHandler::HandleRepository(const Exchange& exchange, const KnownKey& key)
     return Refuse(*exchange, other_, NothingHere());
   }
   if (!Takes(*exchange, "POST")) return;
-  if (!Includes(key.principal.role, Role::kOperator)) {
+  if (!Includes(key->principal.role, Role::kOperator)) {
     parts_.metrics.CountRefusal("role");
     return Refuse(*exchange, metadata_, NotTheOperators());
   }
   if (index) return SayIndex(exchange);
-  SayLoaded(*exchange, *model);
+  ChangeRepository(exchange, std::move(key), *model);
 }
 
 void OipHandler::SayIndex(Exchange exchange) {
@@ -224,12 +224,21 @@ void OipHandler::SayIndex(Exchange exchange) {
   });
 }
 
-// What is loaded follows from the deployments that are wanted, which the controller keeps.
-void OipHandler::SayLoaded(http::Exchange& exchange, const RepositoryPath& path) {
-  absl::Status status = CheckLoaded(parts_.routes, path.deployment);
-  if (path.verb == "unload" && !absl::IsNotFound(status)) status = StaysLoaded();
-  if (!status.ok()) return Refuse(exchange, metadata_, status);
-  Answer(exchange, metadata_, 200, "{}");
+void OipHandler::ChangeRepository(const Exchange& exchange, Key key, const RepositoryPath& path) {
+  const auto reply = [this, exchange, in_flight = std::make_shared<InFlight::Guard>(in_flight_)](
+                         const absl::Status& status) {
+    if (!status.ok()) {
+      Refuse(*exchange, metadata_, status);
+      return ToHttpCode(status);
+    }
+    Answer(*exchange, metadata_, 200, "{}");
+    return 200;
+  };
+  if (path.verb == "load") {
+    parts_.repository.Load(*exchange, std::move(key), path.deployment, reply);
+  } else {
+    parts_.repository.Unload(*exchange, std::move(key), path.deployment, reply);
+  }
 }
 
 }  // namespace slipway::gateway

@@ -16,6 +16,7 @@
 #include "common/sync/in_flight.h"
 #include "services/gateway/oip/infer_call.h"
 #include "services/gateway/oip/model_path.h"
+#include "services/gateway/oip/repository.h"
 #include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
@@ -42,6 +43,7 @@ class OipHandler {
     WorkPool& pool;
     GatewayMetrics& metrics;
     const Clock& clock;
+    const Repository& repository;
     std::function<bool()> ready;
   };
 
@@ -62,7 +64,7 @@ class OipHandler {
   using Outcomes = std::vector<Worker::Outcome>;
 
   void HandleModel(Exchange exchange, Key key, const ModelPath& path);
-  void HandleRepository(const Exchange& exchange, const KnownKey& key);
+  void HandleRepository(const Exchange& exchange, Key key);
   void Infer(Exchange exchange, Key key, std::shared_ptr<const Endpoint> endpoint,
              const Target& target, const std::string& version);
   void SayReady(http::Exchange& exchange, const Endpoint& endpoint, const Target* target);
@@ -72,7 +74,7 @@ class OipHandler {
   void SayStatistics(Exchange exchange, const KnownKey& key, const Endpoint* endpoint,
                      const std::string& version);
   void SayIndex(Exchange exchange);
-  void SayLoaded(http::Exchange& exchange, const RepositoryPath& path);
+  void ChangeRepository(const Exchange& exchange, Key key, const RepositoryPath& path);
 
   void Ask(const Exchange& exchange, const KnownKey& key, std::string_view method,
            std::vector<WorkerQuery> queries, absl::AnyInvocable<void(Outcomes)> done);

@@ -425,6 +425,16 @@ TEST_F(GrpcDoorTest, TheRepositoryIsTheOperators) {
   EXPECT_EQ(Call(&Stub::RepositoryModelLoad, load, loaded, key_).error_code(),
             grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_TRUE(Call(&Stub::RepositoryModelLoad, load, loaded, operator_key_).ok());
+  inference::RepositoryModelUnloadRequest unload;
+  unload.set_model_name(load.model_name());
+  inference::RepositoryModelUnloadResponse unloaded;
+  EXPECT_EQ(Call(&Stub::RepositoryModelUnload, unload, unloaded, key_).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  platform_->On("ControllerService/UnloadDeployment", [](const auto&) {
+    return FakePlatform::Reply{.messages = {}, .status = absl::NotFoundError("it is gone")};
+  });
+  EXPECT_EQ(Call(&Stub::RepositoryModelUnload, unload, unloaded, operator_key_).error_code(),
+            grpc::StatusCode::NOT_FOUND);
   inference::SystemSharedMemoryStatusResponse memory;
   EXPECT_EQ(Call(&Stub::SystemSharedMemoryStatus, {}, memory, key_).error_code(),
             grpc::StatusCode::UNIMPLEMENTED);

@@ -333,13 +333,46 @@ TEST_F(OipProtocolTest, TheRepositoryIsTheOperatorsAlone) {
   EXPECT_THAT(AskJson("POST", "/v2/repository/index", operator_key_, R"({"ready":true})"),
               SizeIs(1));
   AskJson("POST", "/v2/repository/index", operator_key_, R"({"ready":5})", 400);
-  AskJson("POST", model + "/load", operator_key_, "{}");
+  controller::v1::RouteTable none;
+  none.add_routes()->set_deployment("tenants/acme/deployments/idle");
+  platform_->SetRoutes(none);
+  WaitFor(
+      [&] {
+        index = AskJson("POST", "/v2/repository/index", operator_key_);
+        return index.size() == 1;
+      },
+      "the other route");
+  EXPECT_EQ(index[0], (json{{"name", "tenants/acme/deployments/idle"},
+                            {"version", ""},
+                            {"state", "UNAVAILABLE"},
+                            {"reason", "no worker is ready with it"}}));
+}
+
+TEST_F(OipProtocolTest, LoadAndUnloadAreTheControllers) {
+  const std::string models = "/v2/repository/models/tenants/acme/deployments/";
+  EXPECT_EQ(AskJson("POST", models + "digits/unload", operator_key_, "{}"), json::object());
+  EXPECT_EQ(AskJson("POST", models + "digits/load", operator_key_, "{}"), json::object());
   AskJson("POST", "/v2/repository/models/tenants%2Facme%2Fdeployments%2Fdigits/load", operator_key_,
           "{}");
-  AskJson("POST", model + "/unload", operator_key_, "{}", 501);
-  AskJson("POST", "/v2/repository/models/tenants/globex/deployments/digits/load", operator_key_,
-          "{}", 503);
-  AskJson("POST", "/v2/repository/models/tenants/acme/deployments/none/load", operator_key_, "{}",
+  std::vector<std::string> asked;
+  for (const FakePlatform::Call& call : platform_->calls()) {
+    if (!call.method.starts_with("ControllerService/")) continue;
+    controller::v1::LoadDeploymentRequest request;
+    ASSERT_TRUE(request.ParseFromString(call.request));
+    asked.push_back(call.method + " " + request.name());
+  }
+  EXPECT_THAT(asked, testing::ElementsAre(
+                         "ControllerService/UnloadDeployment tenants/acme/deployments/digits",
+                         "ControllerService/LoadDeployment tenants/acme/deployments/digits",
+                         "ControllerService/LoadDeployment tenants/acme/deployments/digits"));
+  platform_->On("ControllerService/LoadDeployment", [](const auto&) {
+    return FakePlatform::Reply{.messages = {},
+                               .status = absl::FailedPreconditionError("bias: is no number")};
+  });
+  EXPECT_THAT(
+      AskJson("POST", models + "digits/load", operator_key_, "{}", 400)["error"].get<std::string>(),
+      HasSubstr("bias: is no number"));
+  AskJson("POST", "/v2/repository/models/tenants/none/deployments/digits/load", operator_key_, "{}",
           404);
   AskJson("POST", "/v2/repository/models/digits/load", operator_key_, "{}", 404);
 }

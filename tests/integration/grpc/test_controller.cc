@@ -36,6 +36,14 @@ class TestController final : public v1::ControllerService::Service {
                                 v1::Deployment*) override {
     return Pass(*context, "UpdateDeployment");
   }
+  grpc::Status UnloadDeployment(grpc::ServerContext* context, const v1::UnloadDeploymentRequest*,
+                                v1::Deployment*) override {
+    return Pass(*context, "UnloadDeployment");
+  }
+  grpc::Status LoadDeployment(grpc::ServerContext* context, const v1::LoadDeploymentRequest*,
+                              v1::Deployment*) override {
+    return Pass(*context, "LoadDeployment");
+  }
   grpc::Status DeleteDeployment(grpc::ServerContext* context, const v1::DeleteDeploymentRequest*,
                                 google::protobuf::Empty*) override {
     return Pass(*context, "DeleteDeployment");

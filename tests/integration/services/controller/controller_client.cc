@@ -73,6 +73,22 @@ absl::StatusOr<v1::Deployment> ControllerClient::Update(const std::string& name,
   return response;
 }
 
+absl::StatusOr<v1::Deployment> ControllerClient::Unload(const std::string& name) {
+  v1::UnloadDeploymentRequest request;
+  request.set_name(name);
+  v1::Deployment response;
+  RETURN_IF_ERROR(FromGrpcStatus(stub_->UnloadDeployment(Context().get(), request, &response)));
+  return response;
+}
+
+absl::StatusOr<v1::Deployment> ControllerClient::Load(const std::string& name) {
+  v1::LoadDeploymentRequest request;
+  request.set_name(name);
+  v1::Deployment response;
+  RETURN_IF_ERROR(FromGrpcStatus(stub_->LoadDeployment(Context().get(), request, &response)));
+  return response;
+}
+
 absl::Status ControllerClient::Delete(const std::string& name) {
   v1::DeleteDeploymentRequest request;
   request.set_name(name);

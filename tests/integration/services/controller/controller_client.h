@@ -27,6 +27,8 @@ class ControllerClient {
   absl::StatusOr<v1::ListDeploymentsResponse> List();
   absl::StatusOr<v1::Deployment> Update(const std::string& name, const std::string& version);
   absl::Status Delete(const std::string& name);
+  absl::StatusOr<v1::Deployment> Unload(const std::string& name);
+  absl::StatusOr<v1::Deployment> Load(const std::string& name);
 
   /// Asks until the deployment is as `wanted` says, and returns it; gives up after 60 s.
   v1::Deployment Await(const std::string& name,

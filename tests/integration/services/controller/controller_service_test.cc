@@ -18,6 +18,7 @@
 #include "services/controller/sql_deployment_store.h"
 #include "tests/integration/services/controller/controller_client.h"
 #include "tests/integration/services/controller/fake_worker.h"
+#include "tests/support/eventually.h"
 #include "tests/support/internal_matrix.h"
 #include "tests/support/serving/fake_registry.h"
 
@@ -207,6 +208,36 @@ TEST_F(ControllerServiceTest, ARestartBringsEverythingBack) {
   const v1::Deployment after = client_->AwaitState(kShoes, v1::Deployment::READY);
   EXPECT_EQ(after.serving_version(), kVersion1);
   EXPECT_EQ(after.create_time().nanos(), before->create_time().nanos());
+}
+
+TEST_F(ControllerServiceTest, WhatIsUnloadedStaysSoThroughARestartUntilItIsLoaded) {
+  Deploy(kVersion1);
+  const auto unloaded = client_->Unload(kShoes);
+  ASSERT_TRUE(unloaded.ok()) << unloaded.status();
+  EXPECT_EQ(unloaded->state(), v1::Deployment::UNLOADED);
+  const auto table = client_->AwaitRoutes([](const v1::RouteTable&) { return true; });
+  EXPECT_EQ(RoutedVersion(*table), "") << "no call goes there once it is answered";
+  running_.reset();
+  Start();
+  EXPECT_EQ(client_->Get(kShoes)->state(), v1::Deployment::UNLOADED);
+  EXPECT_TRUE(client_->Unload(kShoes).ok()) << "again";
+  const auto loaded = client_->Load(kShoes);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->state(), v1::Deployment::READY);
+  EXPECT_EQ(loaded->serving_version(), kVersion1);
+  EXPECT_TRUE(client_->Load(kShoes).ok()) << "again";
+  EXPECT_TRUE(absl::IsNotFound(client_->Load("tenants/acme/deployments/none").status()));
+}
+
+TEST_F(ControllerServiceTest, ALoadThatFailsSaysWhy) {
+  Deploy(kVersion1);
+  ASSERT_TRUE(client_->Unload(kShoes).ok());
+  // It is drained first: asked for at once, it would still be there.
+  ASSERT_TRUE(Eventually([&] { return worker_.Calls().size() == 2; }));
+  worker_.FailLoadsOf(kVersion1);
+  const auto loaded = client_->Load(kShoes);
+  EXPECT_TRUE(absl::IsFailedPrecondition(loaded.status())) << loaded.status();
+  EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("model.safetensors: truncated"));
 }
 
 TEST_F(ControllerServiceTest, ErrorsNameTheFieldAcrossTheWire) {

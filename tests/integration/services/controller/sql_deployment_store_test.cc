@@ -58,6 +58,9 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   made.deleting = true;
   made.runtime.set_runtime(slipway::worker::v1::RuntimeSettings::TORCH);
   made.runtime.set_precision(slipway::worker::v1::RuntimeSettings::BFLOAT16);
+  made.runtime.mutable_batching()->set_max_rows(8);
+  made.runtime.mutable_batching()->add_queues()->mutable_timeout()->set_nanos(5'000'000);
+  made.unloaded = true;
   ASSERT_TRUE(store_->Create(made).ok());
   Reopen();
   const Deployment kept = Only();
@@ -66,6 +69,7 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   EXPECT_EQ(kept.pool, made.pool);
   EXPECT_EQ(kept.replicas, made.replicas);
   EXPECT_EQ(kept.deleting, made.deleting);
+  EXPECT_EQ(kept.unloaded, made.unloaded);
   EXPECT_EQ(kept.serving, made.serving);
   EXPECT_EQ(kept.create_time, made.create_time);
   EXPECT_EQ(kept.update_time, made.update_time);
@@ -140,10 +144,12 @@ TEST_P(SqlDeploymentStoreTest, UpdatesWhatIsThere) {
   deployment.pool = "gpu";
   deployment.replicas = 1;
   deployment.generation = 4;
+  deployment.unloaded = true;
   ASSERT_TRUE(store_->Update(deployment).ok());
   EXPECT_EQ(Only().model_version, deployment.model_version);
   EXPECT_EQ(Only().serving, deployment.serving);
   EXPECT_EQ(Only().pool, "gpu");
+  EXPECT_TRUE(Only().unloaded);
   EXPECT_EQ(Only().generation, 4);
 }
 

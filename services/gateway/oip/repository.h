@@ -1,0 +1,45 @@
+#ifndef SLIPWAY_SERVICES_GATEWAY_OIP_REPOSITORY_H_
+#define SLIPWAY_SERVICES_GATEWAY_OIP_REPOSITORY_H_
+
+#include <functional>
+#include <memory>
+
+#include "common/http/server/server.h"
+#include "common/names/names.h"
+#include "common/status/status.h"
+#include "services/gateway/identity/key_table.h"
+
+namespace slipway::gateway {
+
+class ApiHandler;
+class MethodTable;
+struct PublicMethod;
+
+/// The repository calls of the inference protocol that change something. They are calls of the
+/// public API in other words, LoadDeployment and UnloadDeployment: audited, relayed to the
+/// controller and kept by it like these. Both doors share it. Any thread.
+class Repository {
+ public:
+  /// Answers the caller, whose call it keeps alive, and says with which status of HTTP. Called
+  /// once, perhaps on another thread.
+  using Reply = std::function<int(const absl::Status&)>;
+
+  /// Both outlive this.
+  Repository(ApiHandler& api, const MethodTable& methods);
+
+  /// Replies with OK once a worker is ready with the deployment.
+  void Load(http::Exchange& exchange, std::shared_ptr<const KnownKey> key,
+            const DeploymentName& deployment, Reply reply) const;
+  /// Replies with OK once no call goes to it any more.
+  void Unload(http::Exchange& exchange, std::shared_ptr<const KnownKey> key,
+              const DeploymentName& deployment, Reply reply) const;
+
+ private:
+  ApiHandler& api_;
+  const PublicMethod& load_;
+  const PublicMethod& unload_;
+};
+
+}  // namespace slipway::gateway
+
+#endif  // SLIPWAY_SERVICES_GATEWAY_OIP_REPOSITORY_H_
