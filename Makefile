@@ -44,7 +44,12 @@ test-kubernetes: bootstrap-kubernetes configure-dev ## Try the chart on a real K
 .PHONY: bench
 bench: release ## Measure, by the rules of docs/performance.md
 	cmake --build build/release -j $(JOBS) --target benchmarks
-	$(CTEST) --test-dir build/release -V -L bench
+	$(CTEST) --test-dir build/release -V -L '^bench$$'
+
+.PHONY: bench-serving
+bench-serving: release ## Measure serving alone, also beside other model servers, which come from PyPI
+	cmake --build build/release -j $(JOBS) --target benchmarks
+	$(CTEST) --test-dir build/release -V -L '^bench-serving$$'
 
 .PHONY: asan tsan clang cuda
 asan tsan: bootstrap-test ## Build and run unit and integration tests under a sanitizer

@@ -163,15 +163,19 @@ function(slipway_fuzzer name)
   endif()
 endfunction()
 
-# slipway_bench(<name> SRCS ... [DEPS ...] [DATA target ...]): a program that measures, built only
-# by `make bench`, which runs each alone.
+# slipway_bench(<name> SRCS ... [DEPS ...] [DATA target ...] [LABELS bench|bench-serving ...]): a
+# program that measures, built only by `make bench` and `make bench-serving`, which run each alone:
+# those with the label of that name (bench where none is given).
 function(slipway_bench name)
-  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;DATA" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;DATA;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS bench)
+  endif()
   _slipway_executable(${name} bench SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
   set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   add_dependencies(benchmarks ${name} ${ARG_DATA})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS bench RUN_SERIAL ON TIMEOUT 1800)
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" RUN_SERIAL ON TIMEOUT 1800)
 endfunction()
 
 # slipway_proto(<room> [PROTOS ...] [GRPC ...] [DEPS ...]): messages in slipway::<room>, and for the

@@ -12,10 +12,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -25,11 +23,10 @@
 #include "common/tensor/safetensors.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
-#include "fmt/ranges.h"
 #include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/torch/torch_runtime.h"
+#include "tests/bench/runtimes/onnx_runtime.h"
 #include "tests/bench/serving/models.h"
-#include "tests/support/places.h"
 #include "tests/support/temp_dir.h"
 
 namespace slipway {
@@ -125,24 +122,9 @@ class OnnxRuntime final : public Contender {
   explicit OnnxRuntime(std::string path) : Contender("ONNX Runtime"), path_(std::move(path)) {}
 
   Measurement Measure(const Tensor& input, absl::Duration time) override {
-    const char* const home = std::getenv("HOME");
-    const char* const cache = std::getenv("SLIPWAY_CACHE");
-    const std::string folder =
-        cache != nullptr ? cache : fmt::format("{}/.cache/slipway", home == nullptr ? "" : home);
-    const std::string command = fmt::format(
-        "{} {} {} {} {}", SourceFile("tests/bench/runtimes/onnxruntime_peer").string(), folder,
-        path_, fmt::join(input.shape().dims(), ","), absl::ToDoubleSeconds(time));
-    FILE* const pipe = ::popen(command.c_str(), "r");
-    if (pipe == nullptr) return {};
-    std::string text;
-    char buffer[512];
-    while (std::fgets(buffer, sizeof(buffer), pipe) != nullptr) text += buffer;
-    if (::pclose(pipe) != 0) return {};
-    std::istringstream in(text);
-    Measurement result;
-    in >> result.cpu_us;
-    for (float value; in >> value;) result.answer.push_back(value);
-    return result;
+    std::optional<OnnxRuntimeRun> run = RunOnnxRuntime(path_, input.shape(), time);
+    if (!run) return {};
+    return {.cpu_us = run->cpu_us, .answer = std::move(run->answer)};
   }
 
  private:

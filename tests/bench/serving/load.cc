@@ -99,11 +99,13 @@ struct GrpcLoad::Caller {
 
 GrpcLoad::GrpcLoad(const std::string& address, const inference::ModelInferRequest* request,
                    std::string token)
+    : GrpcLoad(*OpenChannel({.address = address, .tls = {}}), request, std::move(token)) {}
+
+GrpcLoad::GrpcLoad(const std::shared_ptr<grpc::Channel>& channel,
+                   const inference::ModelInferRequest* request, std::string token)
     : request_(request),
       token_(std::move(token)),
-      stub_(
-          inference::GRPCInferenceService::NewStub(*OpenChannel({.address = address, .tls = {}}))) {
-}
+      stub_(inference::GRPCInferenceService::NewStub(channel)) {}
 
 GrpcLoad::~GrpcLoad() = default;
 

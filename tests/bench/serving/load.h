@@ -39,6 +39,8 @@ class GrpcLoad {
   /// ModelInfer with this request and token, or, where `request` is null, ServerLive bare.
   GrpcLoad(const std::string& address, const inference::ModelInferRequest* request,
            std::string token);
+  GrpcLoad(const std::shared_ptr<grpc::Channel>& channel,
+           const inference::ModelInferRequest* request, std::string token);
   ~GrpcLoad();
   LoadResult Run(int callers, absl::Duration warm_up, absl::Duration time,
                  const std::function<void()>& on_start, const std::function<void()>& on_end);
