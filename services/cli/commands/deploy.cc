@@ -320,8 +320,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     return change("POST", ":rollback", {{"reason", options->reason}});
   });
 
-  CLI::App& unload = *deploy.add_subcommand(
-      "unload", "Takes a model out of its workers; its calls are refused until it is loaded");
+  CLI::App& unload =
+      *deploy.add_subcommand("unload", "Takes a model out of its workers until it is loaded");
   unload.add_option("id", options->id, "The deployment's id")->required();
   unload.footer("Example:\n  slipway deploy unload fashion");
   session.OnRun(unload, [change] { return change("POST", ":unload", json::object()); });
