@@ -4,10 +4,9 @@
 
 namespace slipway {
 
-void KeepFreedMemory() {
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-  // Larger ones, as models' weights are, have pages of their own.
-  mallopt(M_MMAP_THRESHOLD, 8 << 20);
+void KeepFreedMemory(int total_bytes, int block_bytes) {
+  mallopt(M_TRIM_THRESHOLD, total_bytes);
+  mallopt(M_MMAP_THRESHOLD, block_bytes);
 }
 
 }  // namespace slipway

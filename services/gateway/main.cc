@@ -8,6 +8,7 @@
 #include "common/config/version.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
+#include "common/process/memory.h"
 #include "common/process/shutdown.h"
 #include "common/time/clock.h"
 #include "services/gateway/config.h"
@@ -18,6 +19,7 @@ namespace slipway::gateway {
 namespace {
 
 absl::Status Run(const GatewayConfig& config) {
+  KeepFreedMemory(/*total_bytes=*/16 << 20);
   ShutdownSignal shutdown;
   const Clock& clock = Clock::Real();
   if (config.recover_admin_key) return RecoverAdminKey(config, clock);

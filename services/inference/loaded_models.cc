@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/nn/model_description.h"
 #include "fmt/format.h"
 #include "services/inference/batching/measured_batches.h"
+#include "services/inference/precision_check.h"
 #include "services/inference/signature.h"
 
 namespace slipway::worker {
@@ -55,8 +57,11 @@ constexpr int kLoaderNiceness = 5;
 // those are slower while a model loads.
 void GiveWay() { ::setpriority(PRIO_PROCESS, 0, kLoaderNiceness); }
 
-absl::Status WarmUp(const LoadedModel& model) {
-  ASSIGN_OR_RETURN(const TensorBatch inputs, ZeroInputs(model.signature()));
+// On recorded inputs where the version has some.
+absl::Status WarmUp(const LoadedModel& model, const ModelSource& source) {
+  const bool recorded = source.files.contains(std::string(nn::kSamplesFile));
+  ASSIGN_OR_RETURN(const TensorBatch inputs, recorded ? ReadSamples(source, model.signature())
+                                                      : ZeroInputs(model.signature()));
   for (int i = 0; i < LoadedModels::kWarmUpRuns; ++i) {
     ASSIGN_OR_RETURN(const TensorBatch outputs, model.Run(inputs, absl::InfiniteFuture()));
     RETURN_IF_ERROR(CheckOutputs(model.signature(), outputs));
@@ -291,12 +296,14 @@ absl::StatusOr<ModelFiles> LoadedModels::FetchFiles(const Job& job) {
 }
 
 absl::StatusOr<LoadedModels::LoadedModelPtr> LoadedModels::LoadFiles(Job& job) {
-  ASSIGN_OR_RETURN(const ModelFiles files, FetchFiles(job));
+  ModelSource source{.format = job.format, .files = {}, .settings = job.settings.runtime};
+  ASSIGN_OR_RETURN(source.files, FetchFiles(job));
   RETURN_IF_ERROR(MakeRoom(job));
-  ASSIGN_OR_RETURN(LoadedModelPtr model, runtime_.Load({job.format, files, job.settings.runtime}));
+  ASSIGN_OR_RETURN(LoadedModelPtr model, runtime_.Load(source));
   if (job.cancelled) return absl::CancelledError("the load was given up");
   RETURN_IF_ERROR(CheckSameSignature(job.signature, model->signature()));
-  if (const absl::Status warm = WarmUp(*model); !warm.ok()) return Annotate(warm, "warm-up");
+  if (const absl::Status warm = WarmUp(*model, source); !warm.ok())
+    return Annotate(warm, "warm-up");
   job.bytes = model->memory_bytes();
   RETURN_IF_ERROR(MakeRoom(job));
   return model;

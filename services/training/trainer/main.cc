@@ -1,7 +1,6 @@
 // slipway-trainer: one attempt of one training job. Training launches it with --attempt; with
 // --data and --output it trains from a folder into a folder, without a platform.
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <climits>
@@ -13,6 +12,7 @@
 #include "CLI/CLI.hpp"
 #include "common/files/files.h"
 #include "common/log/log.h"
+#include "common/process/memory.h"
 #include "common/process/shutdown.h"
 #include "common/time/clock.h"
 #include "google/protobuf/util/json_util.h"
@@ -36,13 +36,6 @@ void SleepWhereOpenMpWouldSpin(char** argv) {
   ::setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
   ::execv("/proc/self/exe", argv);
   // Where that fails, training is slower and nothing else.
-}
-
-// Keeps the memory of one step for the next: by default the allocator gives large tensors back to
-// the system at once, and faults every page of them in again.
-void KeepFreedMemory() {
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  ::mallopt(M_TRIM_THRESHOLD, INT_MAX);
 }
 
 absl::StatusOr<training::v1::Attempt> ReadAttempt(const std::string& path) {
@@ -135,7 +128,8 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : training::kTrainerBadAttempt;  // 0: --help
   }
   SleepWhereOpenMpWouldSpin(argv);
-  KeepFreedMemory();
+  // Each step takes the same tensors as the one before.
+  slipway::KeepFreedMemory(INT_MAX, slipway::kLargestKeptBlock);
 
   ShutdownSignal shutdown;
   const auto attempt = ReadAttempt(arguments.attempt_file);

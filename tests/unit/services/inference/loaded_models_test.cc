@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "common/files/files.h"
+#include "common/tensor/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_dir.h"
@@ -91,6 +93,27 @@ TEST_F(LoadedModelsTest, LoadsWarmsUpAndAnswers) {
   const auto handle = models_->Find(acme_, kShoes, "");
   ASSERT_TRUE(handle.ok()) << handle.status();
   EXPECT_EQ(Run(*handle), 13);
+}
+
+TEST_F(LoadedModelsTest, WarmsUpWithRecordedRowsWhereTheVersionHasSome) {
+  const auto add = [&](slipway::registry::v1::ModelVersion& version, const std::string& samples) {
+    auto& file = *version.mutable_artifact()->add_files();
+    file.set_path("samples.safetensors");
+    file.set_digest(source_.Add(samples));
+    file.set_size_bytes(std::ssize(samples));
+  };
+  const Tensor rows = *Tensor::Make("x", DataType::kFp32, {2, 2},
+                                    Buffer::Own(std::string(4 * sizeof(float), '\0')), "x");
+  const std::string path = dir_ / "samples";
+  ASSERT_TRUE(WriteSafetensors(path, std::span(&rows, 1), {}).ok());
+  auto version = FakeVersion(source_, 1, "10");
+  add(version, *ReadFile(path));
+  EXPECT_EQ(LoadAndAwait(version).state, State::kReady);
+  auto broken = FakeVersion(source_, 2, "10");
+  add(broken, "no tensors");
+  const ModelReport report = LoadAndAwait(broken);
+  EXPECT_EQ(report.state, State::kFailed);
+  EXPECT_THAT(report.error, testing::StartsWith("warm-up: samples.safetensors: "));
 }
 
 TEST_F(LoadedModelsTest, LoadAnswersAtOnceAndOnceOnly) {
