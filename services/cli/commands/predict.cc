@@ -117,6 +117,11 @@ absl::Status PredictPictures(const Session& session, const Api& api, const Optio
   const std::string path = "/v2/models/" + options.endpoint;
   ASSIGN_OR_RETURN(const json metadata, api.Get(path));
   const json inputs = metadata.value("inputs", json::array());
+  if (inputs.empty()) {
+    return absl::UnavailableError(
+        fmt::format("no worker has {} loaded; `slipway deploy get {}` says why", options.endpoint,
+                    options.endpoint));
+  }
   if (inputs.size() != 1) {
     return InvalidField("endpoint", fmt::format("{} takes {} inputs; use --request",
                                                 options.endpoint, inputs.size()));

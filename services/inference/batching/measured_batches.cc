@@ -15,13 +15,17 @@ constexpr int kTries = 5;
 // What counts as "about as little".
 constexpr double kMargin = 1.05;
 
+double CostOfARow(const MeasuredBatches::Run& run) {
+  return absl::ToDoubleMicroseconds(run.took) / static_cast<double>(run.rows);
+}
+
 }  // namespace
 
 absl::StatusOr<MeasuredBatches> MeasureBatches(const LoadedModel& model, const Clock& clock) {
   MeasuredBatches measured;
   if (!TakesBatches(model.signature())) return measured;
   ASSIGN_OR_RETURN(const TensorBatch row, ZeroInputs(model.signature()));
-  double least = 0;
+  double least = 0;  // of a row, in microseconds
   for (int64_t rows = 1; rows <= kMostRows; rows *= 2) {
     const std::vector<const TensorBatch*> calls(static_cast<size_t>(rows), &row);
     ASSIGN_OR_RETURN(const TensorBatch inputs, Gather(calls));
@@ -33,10 +37,12 @@ absl::StatusOr<MeasuredBatches> MeasureBatches(const LoadedModel& model, const C
     }
     measured.runs.push_back({rows, quickest});
     if (quickest > kShortRun) break;
-    const double each = absl::ToDoubleMicroseconds(quickest) / static_cast<double>(rows);
-    if (rows > 1 && each > least * kMargin) break;
-    least = rows == 1 ? each : std::min(least, each);
-    measured.best_rows = rows;
+    least = rows == 1 ? CostOfARow(measured.runs[0])
+                      : std::min(least, CostOfARow(measured.runs.back()));
+  }
+  // Only now: a size that was measured while the machine was busy says nothing of the larger ones.
+  for (const MeasuredBatches::Run& run : measured.runs) {
+    if (run.took <= kShortRun && CostOfARow(run) <= least * kMargin) measured.best_rows = run.rows;
   }
   return measured;
 }

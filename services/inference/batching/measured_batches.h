@@ -24,8 +24,8 @@ struct MeasuredBatches {
   int64_t best_rows = 1;
 };
 
-/// Runs `model` on zeros in batches of 1, 2, 4, ... rows, which warms it up as well, until a run is
-/// no longer short (5 ms) or more rows cost more a row. Errors: the model's.
+/// Runs `model` on zeros in batches of 1, 2, 4, ... 64 rows, which warms it up as well, until a run
+/// is no longer short (5 ms). Errors: the model's.
 absl::StatusOr<MeasuredBatches> MeasureBatches(const LoadedModel& model, const Clock& clock);
 
 }  // namespace slipway::worker
