@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_TESTS_UNIT_SERVICES_INFERENCE_FAKES_H_
 #define SLIPWAY_TESTS_UNIT_SERVICES_INFERENCE_FAKES_H_
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -52,7 +53,7 @@ class Gate {
 /// Takes x FP32 [-1, 2], gives sum FP32 [-1, 1]: the sum of a row plus a bias.
 class FakeModel final : public LoadedModel {
  public:
-  FakeModel(float bias, Gate& gate, int& runs, std::shared_ptr<Gate> drop_gate)
+  FakeModel(float bias, Gate& gate, std::atomic<int>& runs, std::shared_ptr<Gate> drop_gate)
       : bias_(bias), gate_(gate), runs_(runs), drop_gate_(std::move(drop_gate)) {}
   ~FakeModel() override { drop_gate_->Pass(); }
   std::string_view platform() const override { return "fake"; }
@@ -79,7 +80,7 @@ class FakeModel final : public LoadedModel {
                                 {{"sum", DataType::kFp32, {-1, 1}}}};
   const float bias_;
   Gate& gate_;
-  int& runs_;
+  std::atomic<int>& runs_;
   const std::shared_ptr<Gate> drop_gate_;
 };
 
@@ -105,7 +106,7 @@ class FakeRuntime final : public ModelRuntime {
   Gate run_gate;
   /// Of models whose memory is freed; they may outlive this.
   const std::shared_ptr<Gate> drop_gate = std::make_shared<Gate>();
-  int runs = 0;
+  std::atomic<int> runs = 0;
   std::weak_ptr<const LoadedModel> newest;
 };
 
