@@ -190,7 +190,6 @@ TEST_F(ServiceTest, ACallWhoseDeadlineHasPassedIsGone) {
   std::jthread caller([&] { status = Create(context); });
   const std::unique_ptr<ServiceCall> call = served_->TakeHeld();
   while (!call->gone()) std::this_thread::yield();
-  EXPECT_LE(call->context().deadline, Clock::Real().Now());
   call->Finish(absl::DeadlineExceededError("too late"));
   caller.join();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
