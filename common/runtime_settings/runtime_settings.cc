@@ -93,4 +93,9 @@ absl::Status CheckRuntimeSettings(const RuntimeSettings& settings, std::string_v
   return CheckBatching(settings.batching(), fmt::format("{}.batching", field));
 }
 
+bool IsVouchedFor(const registry::v1::ModelVersion& version) {
+  using Version = registry::v1::ModelVersion;
+  return version.origin() == Version::TRAINED || version.origin() == Version::IMPORTED;
+}
+
 }  // namespace slipway

@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "common/status/status.h"
 #include "google/protobuf/duration.pb.h"
+#include "slipway/registry/v1/registry.pb.h"
 #include "slipway/worker/v1/worker.pb.h"
 
 namespace slipway {
@@ -16,6 +17,10 @@ absl::Status CheckRuntimeSettings(const worker::v1::RuntimeSettings& settings,
                                   std::string_view field);
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration);
+
+/// Do the platform's trainer or the operator vouch for the version's files? Only such versions run
+/// in one process with those of other tenants. What says nothing of its origin is not vouched for.
+bool IsVouchedFor(const registry::v1::ModelVersion& version);
 
 }  // namespace slipway
 

@@ -30,12 +30,6 @@ std::vector<PoolSize> SizesOf(const std::vector<WorkerPool*>& pools) {
   return sizes;
 }
 
-// The platform vouches for what its trainer made, the operator for what it brought.
-bool IsUploaded(const slipway::registry::v1::ModelVersion& version) {
-  using Version = slipway::registry::v1::ModelVersion;
-  return version.origin() != Version::TRAINED && version.origin() != Version::IMPORTED;
-}
-
 }  // namespace
 
 Controller::Controller(DeploymentStore& store, RegistryClient& registry, WorkerClient& workers,
@@ -470,7 +464,7 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
     return desired;
   }
   for (const auto& version : {desired.serving, desired.wanted, desired.candidate}) {
-    if (version && !pool->shares_uploaded && IsUploaded(*catalog_.Details(*version))) {
+    if (version && !pool->shares_uploaded && !IsVouchedFor(*catalog_.Details(*version))) {
       desired.isolated.insert(*version);
     }
   }

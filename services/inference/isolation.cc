@@ -1,20 +1,18 @@
 #include "services/inference/isolation.h"
 
+#include "common/runtime_settings/runtime_settings.h"
 #include "fmt/format.h"
 
 namespace slipway::worker {
 
 absl::Status CheckIsolation(const Isolation& isolation, const std::string& tenant,
                             const slipway::registry::v1::ModelVersion& version) {
-  using Version = slipway::registry::v1::ModelVersion;
   if (!isolation.tenant.empty()) {
     if (tenant == isolation.tenant) return absl::OkStatus();
     return absl::FailedPreconditionError(
         fmt::format("this worker is for models of tenants/{} only", isolation.tenant));
   }
-  const bool vouched_for =
-      version.origin() == Version::TRAINED || version.origin() == Version::IMPORTED;
-  if (vouched_for || isolation.share_uploaded) return absl::OkStatus();
+  if (IsVouchedFor(version) || isolation.share_uploaded) return absl::OkStatus();
   return absl::FailedPreconditionError(fmt::format(
       "{} was uploaded by its tenant, and this worker is shared by tenants", version.name()));
 }
