@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/signature/signature.h"
 #include "common/status/status.h"
 #include "common/tensor/tensor.h"
 
@@ -16,13 +17,6 @@ namespace slipway::worker {
 
 /// The tensors of one call, in the order of the signature.
 using TensorBatch = std::vector<Tensor>;
-
-/// What a model takes and gives. Dimension 0 of each tensor is the batch.
-struct Signature {
-  std::vector<TensorSpec> inputs;
-  std::vector<TensorSpec> outputs;
-  bool operator==(const Signature&) const = default;
-};
 
 /// What a lower precision changed on recorded samples.
 struct PrecisionCheck {

@@ -23,19 +23,8 @@ v1::LoadedModel::State ToProto(ModelReport::State state) {
   return v1::LoadedModel::STATE_UNSPECIFIED;
 }
 
-void Fill(const std::vector<TensorSpec>& specs,
-          google::protobuf::RepeatedPtrField<slipway::registry::v1::TensorSpec>& out) {
-  for (const TensorSpec& spec : specs) {
-    auto& tensor = *out.Add();
-    tensor.set_name(spec.name);
-    tensor.set_datatype(std::string(DataTypeName(spec.dtype)));
-    tensor.mutable_shape()->Add(spec.shape.dims().begin(), spec.shape.dims().end());
-  }
-}
-
 void Fill(const ModelReport& report, v1::ModelFacts& facts) {
-  Fill(report.signature.inputs, *facts.mutable_signature()->mutable_inputs());
-  Fill(report.signature.outputs, *facts.mutable_signature()->mutable_outputs());
+  *facts.mutable_signature() = slipway::ToProto(report.signature);
   facts.set_platform(report.platform);
   facts.set_instances(report.parallelism.instances);
   facts.set_threads(report.parallelism.threads);

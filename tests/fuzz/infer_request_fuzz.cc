@@ -14,8 +14,8 @@ namespace {
 
 using namespace slipway;
 
-const worker::Signature& Model() {
-  static const worker::Signature signature = {
+const Signature& Model() {
+  static const Signature signature = {
       {{"x", DataType::kFp32, {-1, 2}},
        {"text", DataType::kBytes, {-1}},
        {"half", DataType::kBf16, {-1, -1}}},

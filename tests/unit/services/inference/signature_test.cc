@@ -48,20 +48,5 @@ TEST(CheckOutputsTest, AModelThatBreaksItsSignatureIsBroken) {
   EXPECT_TRUE(absl::IsInternal(CheckOutputs(signature, {wrong})));
 }
 
-TEST(ParseSignatureTest, RefusesWhatIsNoTensorNamingThePlace) {
-  slipway::registry::v1::Signature signature;
-  auto& input = *signature.add_inputs();
-  input.set_name("x");
-  input.set_datatype("FLOAT");
-  EXPECT_EQ(FieldOf(ParseSignature(signature, "signature").status()),
-            "signature.inputs[0].datatype");
-  input.set_datatype("FP32");
-  input.add_shape(-2);
-  EXPECT_EQ(FieldOf(ParseSignature(signature, "signature").status()), "signature.inputs[0].shape");
-  input.set_shape(0, -1);
-  EXPECT_EQ(ParseSignature(signature, "signature")->inputs[0],
-            (TensorSpec{"x", DataType::kFp32, {-1}}));
-}
-
 }  // namespace
 }  // namespace slipway::worker
