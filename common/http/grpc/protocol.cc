@@ -14,12 +14,6 @@ constexpr std::string_view kContentType = "application/grpc";
 // Longer ones would not fit into what peers take as trailers.
 constexpr size_t kMaxMessageBytes = 2048;
 
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // What follows "application/grpc" in a content-type; nothing for another type.
 std::optional<std::string_view> SubtypeOf(const Headers& headers) {
   std::string_view type = headers.Get("content-type");
@@ -28,7 +22,7 @@ std::optional<std::string_view> SubtypeOf(const Headers& headers) {
     return std::nullopt;
   }
   type.remove_prefix(kContentType.size());
-  type = Trim(type.substr(0, type.find(';')));
+  type = WithoutBlanks(type.substr(0, type.find(';')));
   if (!type.empty() && type.front() != '+') return std::nullopt;
   return type;
 }

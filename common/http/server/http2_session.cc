@@ -249,6 +249,8 @@ struct Http2Session::Callbacks {
         nghttp2_option_new(&option);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
+        // gRPC's clients send the blanks that a user's value has. TakeField() drops them.
+        nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);
         // The meter counts resets, by all that a peer may cause them with.
         nghttp2_option_set_stream_reset_rate_limit(option, 1 << 30, 1 << 30);
       }
@@ -356,6 +358,7 @@ void Http2Session::TakeField(std::string_view name, std::string_view value) {
       malformed("Host and :authority differ");
     }
   } else {
+    value = WithoutBlanks(value);
     if (name == "expect" && !EqualsIgnoringCase(value, "100-continue")) {
       head_error_ = kBadExpectation;
     }

@@ -67,6 +67,8 @@ TEST_F(Http2Test, ServesTheSameHandlerOnTheSamePort) {
   Http2Peer peer(server_->address());
   Headers fields = Http2Peer::Post("/a?b=c");
   fields.Add("x-api-key", "k");
+  fields.Add("authorization", " \tBearer k ");
+  fields.Add("x-blank", " ");
   const Http2Peer::Answer answer = peer.Ask(1, fields, "body");
   EXPECT_EQ(answer.status, 201);
   EXPECT_EQ(answer.body, "got body");
@@ -82,6 +84,9 @@ TEST_F(Http2Test, ServesTheSameHandlerOnTheSamePort) {
   EXPECT_EQ(seen.http_version, 20);
   EXPECT_EQ(seen.headers.Get("host"), "x");
   EXPECT_EQ(seen.headers.Get("x-api-key"), "k");
+  // As over HTTP/1.1, though RFC 9113 (8.2.1) would have such a request refused.
+  EXPECT_EQ(seen.headers.Get("authorization"), "Bearer k");
+  EXPECT_EQ(seen.headers.Get("x-blank"), "");
   EXPECT_EQ(seen.peer_address, "127.0.0.1");
   for (const Headers::Field field : seen.headers) EXPECT_NE(field.name[0], ':') << field.name;
 

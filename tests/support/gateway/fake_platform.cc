@@ -97,8 +97,7 @@ class FakePlatform::Service {
 
 class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
  public:
-  Reactor(Service& service, grpc::GenericCallbackServerContext* context)
-      : service_(service), context_(context) {
+  Reactor(Service& service, grpc::GenericCallbackServerContext* context) : service_(service) {
     // "/slipway.registry.v1.RegistryService/GetModel"
     const std::string& full = context->method();
     const size_t slash = full.rfind('/');
@@ -244,7 +243,6 @@ class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
   }
 
   Service& service_;
-  grpc::GenericCallbackServerContext* const context_;
   const pb::MethodDescriptor* method_ = nullptr;
   std::string name_;
   bool entered_ = false;

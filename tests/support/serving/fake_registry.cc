@@ -76,7 +76,7 @@ class FakeRegistryServer::Service final : public v1::RegistryService::Service {
     versions_[name] = version;
     return version;
   }
-  void SetAlias(const std::string& alias, const std::string& version) {
+  void PointAlias(const std::string& alias, const std::string& version) {
     MutexLock lock(mutex_);
     versions_[alias] = versions_.at(version);
   }
@@ -138,7 +138,7 @@ v1::ModelVersion FakeRegistryServer::AddVersion(const std::string& name,
   return service_->Add(name, artifact);
 }
 void FakeRegistryServer::SetAlias(const std::string& alias, const std::string& version) {
-  service_->SetAlias(alias, version);
+  service_->PointAlias(alias, version);
 }
 void FakeRegistryServer::SpoilBlob(const std::string& digest, const std::string& bytes) {
   service_->Spoil(digest, bytes);
