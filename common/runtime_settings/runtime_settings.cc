@@ -10,6 +10,7 @@ namespace slipway {
 namespace {
 
 using worker::v1::Batching;
+using worker::v1::ResponseCache;
 using worker::v1::RuntimeSettings;
 
 constexpr int64_t kMostRows = 65536;
@@ -18,6 +19,8 @@ constexpr int64_t kMostInstances = 1024;
 constexpr int kMostPriorities = 16;
 constexpr absl::Duration kLongestDelay = absl::Minutes(1);
 constexpr absl::Duration kLongestTimeout = absl::Hours(24);
+constexpr int64_t kMostCacheBytes = int64_t{1} << 40;
+constexpr absl::Duration kLongestCacheTime = absl::Hours(24 * 365);
 
 absl::Status CheckRange(const std::string& field, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return absl::OkStatus();
@@ -77,6 +80,13 @@ absl::Status CheckBatching(const Batching& batching, const std::string& field) {
                     std::max(1, batching.queues_size()));
 }
 
+absl::Status CheckResponseCache(const ResponseCache& cache, const std::string& field) {
+  RETURN_IF_ERROR(CheckRange(field + ".max_bytes", cache.max_bytes(), 1, kMostCacheBytes));
+  if (!cache.has_time_to_live()) return absl::OkStatus();
+  return CheckRange(field + ".time_to_live", cache.time_to_live(), absl::Milliseconds(1),
+                    kLongestCacheTime);
+}
+
 }  // namespace
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {
@@ -90,7 +100,9 @@ absl::Status CheckRuntimeSettings(const RuntimeSettings& settings, std::string_v
   if (!RuntimeSettings::Precision_IsValid(settings.precision())) {
     return InvalidField(fmt::format("{}.precision", field), "is none that there is");
   }
-  return CheckBatching(settings.batching(), fmt::format("{}.batching", field));
+  RETURN_IF_ERROR(CheckBatching(settings.batching(), fmt::format("{}.batching", field)));
+  if (!settings.has_response_cache()) return absl::OkStatus();
+  return CheckResponseCache(settings.response_cache(), fmt::format("{}.response_cache", field));
 }
 
 bool IsVouchedFor(const registry::v1::ModelVersion& version) {

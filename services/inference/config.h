@@ -58,6 +58,7 @@ struct WorkerConfig {
   int loaders = 2;
   int64_t max_model_bytes = 0;
   absl::Duration max_model_idle = absl::ZeroDuration();
+  int64_t max_response_cache_bytes = int64_t{256} << 20;
   int64_t max_queue = 1024;
   BatchingConfig batching;
   std::vector<TenantWeight> tenant_weights;
@@ -96,6 +97,10 @@ struct WorkerConfig {
             {.min = 0});
     v.Field("max_model_idle", max_model_idle,
             "A model that nobody has called for so long leaves memory, too; 0: none does", {});
+    v.Field("max_response_cache_bytes", max_response_cache_bytes,
+            "Of memory for the answers that one tenant's deployments keep, where they ask for it; "
+            "0: none is kept",
+            {.min = 0});
     v.Field(
         "max_queue", max_queue,
         "How many calls may wait for a model, where its deployment does not say; further ones are "

@@ -43,13 +43,39 @@ absl::Status InferenceCall::Encode(const CallAnswer& answer) {
   return absl::OkStatus();
 }
 
+bool InferenceCall::AnswerFromCache() {
+  const absl::Duration asked = clock_.Monotonic();
+  cache_key_ = ResponseCache::KeyOf(inputs_);
+  const std::shared_ptr<const TensorBatch> kept = model_->cache->Find(*cache_key_);
+  cache_time_ = clock_.Monotonic() - asked;
+  if (kept == nullptr) return false;
+  const absl::Status status = EncodeAnswer(request_.message, *model_, *kept, choices_, memory(),
+                                           /*compute=*/absl::ZeroDuration(), request_.answer);
+  const absl::Duration now = clock_.Monotonic();
+  if (status.ok()) {
+    model_->metrics.RecordCacheHit(now - request_.start, now - asked);
+  } else {
+    model_->metrics.RecordFailure(now - request_.start);
+  }
+  caller_.Answer(status);
+  return true;
+}
+
+void InferenceCall::Keep(const TensorBatch& outputs) {
+  const absl::Duration start = clock_.Monotonic();
+  model_->cache->Keep(*cache_key_, outputs);
+  model_->metrics.RecordCacheMiss(cache_time_ + clock_.Monotonic() - start);
+}
+
 void InferenceCall::Submit(std::unique_ptr<InferenceCall> call, Batcher& batcher,
                            LoadedModels& models) {
+  if (call->model_->cache != nullptr && call->AnswerFromCache()) return;
   const ModelHandle model = call->model_;
   if (!batcher.Submit(*model->queue, std::move(call))) models.LoadAgain(model);
 }
 
 void InferenceCall::Finish(absl::StatusOr<CallAnswer> answer) {
+  if (answer.ok() && cache_key_) Keep(answer->outputs);
   const absl::Status status = answer.ok() ? Encode(*answer) : answer.status();
   if (model_ != nullptr && !status.ok()) {
     model_->metrics.RecordFailure(clock_.Monotonic() - request_.start);

@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_INFERENCE_INFERENCE_CALL_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -50,7 +51,8 @@ class InferenceCall final : public BatchCall {
   /// which the caller has no use for the answer) are the protocol's.
   absl::Status Prepare(const LoadedModels& models);
 
-  /// Has a prepared call run, and its model loaded where that is not in memory.
+  /// Has a prepared call answered by its model's cache, or run, and the model loaded where that is
+  /// not in memory.
   static void Submit(std::unique_ptr<InferenceCall> call, Batcher& batcher, LoadedModels& models);
 
   bool Abandoned() const override { return caller_.Gone(); }
@@ -60,6 +62,9 @@ class InferenceCall final : public BatchCall {
 
  private:
   absl::Status ReadParameters();
+  /// False where the model has to run.
+  bool AnswerFromCache();
+  void Keep(const TensorBatch& outputs);
   absl::Status Encode(const CallAnswer& answer);
   TenantMemory memory() const { return {memory_, request_.principal.tenant}; }
 
@@ -70,6 +75,9 @@ class InferenceCall final : public BatchCall {
   ModelHandle model_;
   TensorBatch inputs_;
   std::vector<OutputChoice> choices_;
+  // Where the model has a cache, and what asking it took.
+  std::optional<ResponseCache::Key> cache_key_;
+  absl::Duration cache_time_;
 };
 
 }  // namespace slipway::worker

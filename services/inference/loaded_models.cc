@@ -78,7 +78,8 @@ LoadedModels::LoadedModels(BlobCache& cache, ModelRuntime& runtime, Batcher& bat
       batcher_(batcher),
       metrics_(metrics),
       options_(std::move(options)),
-      clock_(clock) {
+      clock_(clock),
+      caches_(options_.max_response_cache_bytes, clock) {
   for (int i = 0; i < options_.loaders; ++i) {
     loaders_.emplace_back([this](const std::stop_token& stop) { RunLoader(stop); });
   }
@@ -326,7 +327,8 @@ absl::StatusOr<ModelHandle> LoadedModels::Serve(const Job& job, LoadedModelPtr m
                   .labels = job.labels,
                   .signature = std::move(signature),
                   .queue = std::move(queue),
-                  .metrics = ModelMetrics(metrics_, deployment, version)});
+                  .metrics = ModelMetrics(metrics_, deployment, version),
+                  .cache = caches_.Make(job.key.deployment.tenant, job.settings.cache)});
   return served;
 }
 

@@ -25,11 +25,13 @@
 #include "services/inference/model_runtime.h"
 #include "services/inference/model_settings.h"
 #include "services/inference/parallelism.h"
+#include "services/inference/response_cache/response_cache.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::worker {
 
-/// A model that answers calls, in memory or not. Immutable but for its queue and its metrics.
+/// A model that answers calls, in memory or not. Immutable but for its queue, its metrics and its
+/// cache.
 struct ServedModel {
   DeploymentName deployment;
   VersionName version;
@@ -45,6 +47,8 @@ struct ServedModel {
   // Its calls; the Batcher's. It holds the model while that is in memory.
   std::unique_ptr<ModelQueue> queue;
   ModelMetrics metrics;
+  // Null where its deployment wants none.
+  std::unique_ptr<ResponseCache> cache = nullptr;
 };
 
 /// Keeps a model alive during a request: one that was taken away dies with its last handle.
@@ -95,6 +99,8 @@ class LoadedModels {
     absl::Duration max_idle = absl::InfiniteDuration();
     /// How long a load waits for room while all other models are in use.
     absl::Duration patience = absl::Seconds(10);
+    /// For the answers that one tenant's deployments keep.
+    int64_t max_response_cache_bytes = int64_t{256} << 20;
     Isolation isolation = {.share_uploaded = true};
   };
   /// All outlive this object.
@@ -215,6 +221,7 @@ class LoadedModels {
   Metrics& metrics_;
   const Options options_;
   const Clock& clock_;
+  ResponseCaches caches_;
 
   mutable Mutex mutex_;
   CondVar queued_;

@@ -123,6 +123,7 @@ void EncodeConfig(const ServedModel& model, inference::ModelConfig& config) {
   if (batched) EncodeBatching(model.queue->policy(), config);
   for (const TensorSpec& spec : signature.inputs) AddTensor(spec, batched, *config.add_input());
   for (const TensorSpec& spec : signature.outputs) AddTensor(spec, batched, *config.add_output());
+  if (model.cache != nullptr) config.mutable_response_cache()->set_enable(true);
   // One request, one response; load generators look for it.
   config.mutable_model_transaction_policy()->set_decoupled(false);
 }
@@ -143,6 +144,8 @@ void EncodeStatistics(const ServedModel& model, inference::ModelStatistics& out)
   SetDuration(statistics.compute_input, *calls.mutable_compute_input());
   SetDuration(statistics.compute_infer, *calls.mutable_compute_infer());
   SetDuration(statistics.compute_output, *calls.mutable_compute_output());
+  SetDuration(statistics.cache_hit, *calls.mutable_cache_hit());
+  SetDuration(statistics.cache_miss, *calls.mutable_cache_miss());
   for (const auto& [rows, batch] : statistics.batches) {
     inference::InferBatchStatistics& row = *out.add_batch_stats();
     row.set_batch_size(Unsigned(rows));

@@ -22,7 +22,12 @@ ModelMetrics::ModelMetrics(Metrics& metrics, const std::string& deployment,
                                   {{"deployment", deployment}, {"model_version", version}})),
       reloads_(metrics.Counter("model_reloads_total",
                                "Loads of a model that had left memory, for a call",
-                               {{"deployment", deployment}, {"model_version", version}})) {}
+                               {{"deployment", deployment}, {"model_version", version}})),
+      cache_hits_(metrics.Counter("model_cache_hits_total", "Calls that a cache answered",
+                                  {{"deployment", deployment}, {"model_version", version}})),
+      cache_misses_(metrics.Counter("model_cache_misses_total",
+                                    "Calls that a cache was asked for in vain",
+                                    {{"deployment", deployment}, {"model_version", version}})) {}
 
 void ModelMetrics::RecordRun(int64_t rows, const RunTimes& times) const {
   MutexLock lock(totals_->mutex);
@@ -46,6 +51,22 @@ void ModelMetrics::RecordAnswer(int64_t rows, const CallTimes& times, absl::Time
   statistics.compute_input.Add(times.input);
   statistics.compute_infer.Add(times.infer);
   statistics.compute_output.Add(times.output);
+}
+
+void ModelMetrics::RecordCacheHit(absl::Duration took, absl::Duration since_asked) const {
+  requests_.Increment();
+  cache_hits_.Increment();
+  MutexLock lock(totals_->mutex);
+  ModelStatistics& statistics = totals_->statistics;
+  statistics.success.Add(took);
+  statistics.queue.Add(absl::ZeroDuration());
+  statistics.cache_hit.Add(since_asked);
+}
+
+void ModelMetrics::RecordCacheMiss(absl::Duration took) const {
+  cache_misses_.Increment();
+  MutexLock lock(totals_->mutex);
+  totals_->statistics.cache_miss.Add(took);
 }
 
 void ModelMetrics::RecordFailure(absl::Duration took) const {

@@ -30,6 +30,8 @@ struct CallTimes {
 ///   slipway_worker_model_infer_seconds     in the model
 ///   slipway_worker_model_loaded_bytes      what its weights take; 0 while it is not in memory
 ///   slipway_worker_model_reloads_total     how often a call had to bring it back there
+///   slipway_worker_model_cache_hits_total, _misses_total   calls that its cache could, could not
+///   answer
 ///
 /// and the same again as statistics, in the form that the protocol's clients ask for. Any thread.
 class ModelMetrics {
@@ -39,6 +41,10 @@ class ModelMetrics {
   /// A run of the model, for whichever calls.
   void RecordRun(int64_t rows, const RunTimes& times) const;
   void RecordAnswer(int64_t rows, const CallTimes& times, absl::Time now) const;
+  /// A cache answered the call, `took` after its admission; it was asked `since_asked` before.
+  void RecordCacheHit(absl::Duration took, absl::Duration since_asked) const;
+  /// It did not: what it took to ask, and to keep the answer.
+  void RecordCacheMiss(absl::Duration took) const;
   /// `took`: since its admission.
   void RecordFailure(absl::Duration took) const;
   void SetLoadedBytes(int64_t bytes) const;
@@ -59,6 +65,8 @@ class ModelMetrics {
   prometheus::Histogram& infer_seconds_;
   prometheus::Gauge& loaded_bytes_;
   prometheus::Counter& reloads_;
+  prometheus::Counter& cache_hits_;
+  prometheus::Counter& cache_misses_;
   std::unique_ptr<Totals> totals_ = std::make_unique<Totals>();
 };
 

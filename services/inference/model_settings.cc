@@ -46,6 +46,12 @@ BatchPolicy ToBatching(const v1::Batching& settings, BatchPolicy policy) {
   return policy;
 }
 
+ResponseCacheSettings ToCache(const v1::ResponseCache& settings) {
+  ResponseCacheSettings cache{.max_bytes = settings.max_bytes()};
+  if (settings.has_time_to_live()) cache.time_to_live = ToDuration(settings.time_to_live());
+  return cache;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelSettings> ParseModelSettings(const v1::RuntimeSettings& settings,
@@ -54,7 +60,8 @@ absl::StatusOr<ModelSettings> ParseModelSettings(const v1::RuntimeSettings& sett
   RETURN_IF_ERROR(CheckRuntimeSettings(settings, field));
   return ModelSettings{.runtime = ToRuntime(settings),
                        .batching = ToBatching(settings.batching(), defaults),
-                       .pinned = settings.pinned()};
+                       .pinned = settings.pinned(),
+                       .cache = ToCache(settings.response_cache())};
 }
 
 }  // namespace slipway::worker

@@ -6,6 +6,7 @@
 #include "common/status/status.h"
 #include "services/inference/batching/batch_policy.h"
 #include "services/inference/model_runtime.h"
+#include "services/inference/response_cache/response_cache.h"
 #include "slipway/worker/v1/worker.pb.h"
 
 namespace slipway::worker {
@@ -16,6 +17,7 @@ struct ModelSettings {
   BatchPolicy batching = {};
   /// Its model stays in memory.
   bool pinned = false;
+  ResponseCacheSettings cache = {};
 };
 
 /// With `defaults` for what they leave out. Errors: those of CheckRuntimeSettings.

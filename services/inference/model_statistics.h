@@ -46,6 +46,11 @@ struct ModelStatistics {
   TimeSum compute_infer;
   TimeSum compute_output;
 
+  /// Calls that a cache answered, until their answers were written; they are in `success`, and in
+  /// `queue` without a wait. Those that it could not: the looking and the keeping.
+  TimeSum cache_hit;
+  TimeSum cache_miss;
+
   /// Runs, by how many rows they had.
   std::map<int64_t, Batch> batches;
 };

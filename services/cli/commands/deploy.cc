@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -175,6 +176,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     std::string runtime;
     std::string precision;
     bool pinned = false;
+    uint64_t response_cache = 0;
+    std::string response_cache_ttl;
     bool wait = false;
     std::string timeout = "2m";
     RolloutOptions rollout;
@@ -203,6 +206,15 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     command.add_option("--precision", options->precision, "What it computes in; else float32")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
     command.add_flag("--pinned", options->pinned, "Keep it in memory when others need the room");
+    CLI::Option* cache =
+        command
+            .add_option("--response-cache", options->response_cache,
+                        "Keep answers for equal inputs: 64MB a worker")
+            ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false).description("SIZE"));
+    command
+        .add_option("--response-cache-ttl", options->response_cache_ttl,
+                    "For so long each; else while there is room")
+        ->needs(cache);
   };
   const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
     json body = json::object();
@@ -219,6 +231,14 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     if (!chosen.runtime.empty()) body["runtime"]["runtime"] = UpperCase(chosen.runtime);
     if (!chosen.precision.empty()) body["runtime"]["precision"] = UpperCase(chosen.precision);
     if (chosen.pinned) body["runtime"]["pinned"] = true;
+    if (chosen.response_cache > 0) {
+      json& cache = body["runtime"]["responseCache"];
+      cache["maxBytes"] = chosen.response_cache;
+      if (!chosen.response_cache_ttl.empty()) {
+        ASSIGN_OR_RETURN(cache["timeToLive"],
+                         ProtoDuration("--response-cache-ttl", chosen.response_cache_ttl));
+      }
+    }
     ASSIGN_OR_RETURN(const json rollout, chosen.rollout.Body());
     if (!rollout.is_null()) body["rollout"] = rollout;
     return body;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -92,6 +93,16 @@ absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
     RETURN_IF_ERROR(ScatterOne(tensor, rows, all_rows, calls));
   }
   return calls;
+}
+
+TensorBatch Copy(const TensorBatch& batch) {
+  TensorBatch copies;
+  copies.reserve(batch.size());
+  for (const Tensor& tensor : batch) {
+    copies.push_back(*Tensor::Make(tensor.name(), tensor.dtype(), tensor.shape(),
+                                   Buffer::Own(std::string(tensor.data().view())), tensor.name()));
+  }
+  return copies;
 }
 
 }  // namespace slipway::worker

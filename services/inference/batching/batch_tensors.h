@@ -19,6 +19,9 @@ absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls);
 absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
                                                  std::span<const int64_t> rows);
 
+/// The same tensors, in memory that nothing else shares.
+TensorBatch Copy(const TensorBatch& batch);
+
 }  // namespace slipway::worker
 
 #endif  // SLIPWAY_SERVICES_INFERENCE_BATCHING_BATCH_TENSORS_H_

@@ -72,7 +72,8 @@ WorkerProcess::~WorkerProcess() {
   if (!process_->Wait(absl::Minutes(1)).ok()) process_->Kill();
 }
 
-int64_t WorkerProcess::Load(const std::string& name, const TestArtifact& artifact) {
+int64_t WorkerProcess::Load(const std::string& name, const TestArtifact& artifact,
+                            const worker::v1::RuntimeSettings& settings) {
   const std::string version = "tenants/acme/models/" + name + "/versions/1";
   Principal worker;
   worker.tenant = "acme";
@@ -82,6 +83,7 @@ int64_t WorkerProcess::Load(const std::string& name, const TestArtifact& artifac
   request.set_deployment("tenants/acme/deployments/" + name);
   *request.mutable_model_version() = registry_.AddVersion(version, artifact);
   request.set_token(trust_.Token(worker, ServiceId::kNone));
+  *request.mutable_runtime() = settings;
   worker::v1::LoadedModel model;
   const auto loaded = [&] {
     model = controller_->Call(&Stub::LoadModel, request);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/process/process_launcher.h"
+#include "slipway/worker/v1/worker.pb.h"
 #include "tests/support/serving/fake_registry.h"
 #include "tests/support/serving/test_artifact.h"
 #include "tests/support/temp_dir.h"
@@ -34,7 +35,8 @@ class WorkerProcess {
 
   /// Loads version 1 of tenant acme's model `name` for its deployment of that name, and waits
   /// until it answers. What it takes in memory, in bytes. Aborts where it cannot be loaded.
-  int64_t Load(const std::string& name, const TestArtifact& artifact);
+  int64_t Load(const std::string& name, const TestArtifact& artifact,
+               const worker::v1::RuntimeSettings& settings = {});
   /// What Load(name) loaded; waits until it is gone.
   void Unload(const std::string& name);
 

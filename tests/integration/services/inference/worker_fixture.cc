@@ -8,6 +8,7 @@
 
 #include "common/grpc/client.h"
 #include "common/grpc/status.h"
+#include "common/names/names.h"
 
 namespace slipway::worker {
 
@@ -68,14 +69,15 @@ std::string WorkerTest::ControllerToken() const {
 
 std::string WorkerTest::LoadToken(const std::string& version) const {
   Principal who;
-  who.tenant = "acme";
+  who.tenant = VersionName::Parse("version", version)->model.tenant;
   who.caller = ServiceId::kWorker;
   who.scopes = {version};
   return trust_.Token(who, ServiceId::kNone);
 }
 
-absl::StatusOr<v1::LoadedModel> WorkerTest::Load(
-    const std::string& deployment, const slipway::registry::v1::ModelVersion& version) {
+absl::StatusOr<v1::LoadedModel> WorkerTest::Load(const std::string& deployment,
+                                                 const slipway::registry::v1::ModelVersion& version,
+                                                 const v1::RuntimeSettings& settings) {
   const std::string token = ControllerToken();
   grpc::ClientContext context;
   PrepareContext(context, {.token = token});
@@ -83,6 +85,7 @@ absl::StatusOr<v1::LoadedModel> WorkerTest::Load(
   request.set_deployment(deployment);
   *request.mutable_model_version() = version;
   request.set_token(LoadToken(version.name()));
+  *request.mutable_runtime() = settings;
   v1::LoadedModel response;
   RETURN_IF_ERROR(FromGrpcStatus(control_->LoadModel(&context, request, &response)));
   return response;

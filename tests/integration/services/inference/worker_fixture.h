@@ -50,7 +50,8 @@ class WorkerTest : public testing::Test {
   std::string LoadToken(const std::string& version) const;
 
   absl::StatusOr<LoadedModelProto> Load(const std::string& deployment,
-                                        const slipway::registry::v1::ModelVersion& version);
+                                        const slipway::registry::v1::ModelVersion& version,
+                                        const v1::RuntimeSettings& settings = {});
   absl::Status Unload(const std::string& deployment, const std::string& version);
   std::vector<LoadedModelProto> List();
   /// Until the version is neither loading nor absent.

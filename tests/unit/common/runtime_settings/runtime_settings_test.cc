@@ -27,6 +27,8 @@ TEST(RuntimeSettingsTest, WhatMakesSenseIsFine) {
   second.mutable_timeout()->set_seconds(5);
   second.set_action(Batching::Queue::DELAY);
   batching.set_default_priority(2);
+  settings.mutable_response_cache()->set_max_bytes(1 << 20);
+  settings.mutable_response_cache()->mutable_time_to_live()->set_seconds(1);
   EXPECT_TRUE(CheckRuntimeSettings(settings, "runtime").ok());
 }
 
@@ -75,6 +77,13 @@ TEST(RuntimeSettingsTest, WhatMakesNoneIsRefusedNamingTheField) {
   EXPECT_EQ(below([](auto& b) { b.set_default_priority(2); }), "runtime.batching.default_priority");
   EXPECT_EQ(below([](auto& b) { b.set_default_priority(-1); }),
             "runtime.batching.default_priority");
+  // Who names it wants it.
+  EXPECT_EQ(field([](auto& s) { s.mutable_response_cache(); }), "runtime.response_cache.max_bytes");
+  EXPECT_EQ(field([](auto& s) {
+              s.mutable_response_cache()->set_max_bytes(1);
+              s.mutable_response_cache()->mutable_time_to_live();
+            }),
+            "runtime.response_cache.time_to_live");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ TEST(ModelSettingsTest, WhatIsLeftOutIsTheWorkersOwn) {
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(settings->batching, defaults);
   EXPECT_EQ(settings->runtime, RuntimeSettings{});
+  EXPECT_EQ(settings->cache, ResponseCacheSettings{});
 }
 
 TEST(ModelSettingsTest, TakesWhatIsThere) {
@@ -29,6 +30,8 @@ TEST(ModelSettingsTest, TakesWhatIsThere) {
   second.mutable_timeout()->set_seconds(5);
   second.set_action(v1::Batching::Queue::DELAY);
   batching.set_default_priority(2);
+  proto.mutable_response_cache()->set_max_bytes(1000);
+  proto.mutable_response_cache()->mutable_time_to_live()->set_seconds(60);
   const auto settings =
       ParseModelSettings(proto, {.queues = {QueuePolicy{.max_calls = 9}}}, "runtime");
   ASSERT_TRUE(settings.ok()) << settings.status();
@@ -45,6 +48,8 @@ TEST(ModelSettingsTest, TakesWhatIsThere) {
                                                 .timeout = absl::Seconds(5),
                                                 .action = QueuePolicy::Action::kDelay}},
                          .default_priority = 1}));
+  EXPECT_EQ(settings->cache,
+            (ResponseCacheSettings{.max_bytes = 1000, .time_to_live = absl::Minutes(1)}));
 }
 
 TEST(ModelSettingsTest, TheLargestPreferredSizeIsTheLargestWhereNoneIsSaid) {
