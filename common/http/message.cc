@@ -5,6 +5,10 @@
 namespace slipway::http {
 namespace {
 
+// What a message mostly has room enough in.
+constexpr size_t kFirstText = 256;
+constexpr size_t kFirstFields = 8;
+
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 }  // namespace
@@ -28,6 +32,7 @@ Headers::Headers(std::initializer_list<std::pair<std::string_view, std::string_v
 }
 
 void Headers::Add(std::string_view name, std::string_view value) {
+  if (fields_.capacity() == 0) fields_.reserve(kFirstFields);
   fields_.push_back({static_cast<uint32_t>(text_.size()), static_cast<uint32_t>(name.size()),
                      static_cast<uint32_t>(value.size())});
   const size_t size = text_.size() + name.size() + value.size();
@@ -37,7 +42,7 @@ void Headers::Add(std::string_view name, std::string_view value) {
   }
   // The arguments may be views of this text, so it must stay until they are copied.
   std::string grown;
-  grown.reserve(std::max(size, 2 * text_.capacity()));
+  grown.reserve(std::max({size, 2 * text_.capacity(), kFirstText}));
   grown.append(text_).append(name).append(value);
   text_ = std::move(grown);
 }

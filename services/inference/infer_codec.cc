@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -192,6 +193,8 @@ struct Source {
   std::optional<std::string_view> raw;
   std::optional<MemorySlice> slice;
 };
+// Most models have few inputs.
+using Sources = absl::InlinedVector<Source, 4>;
 
 absl::StatusOr<Tensor> DecodeInput(const Input& input, const Source& source, const TensorSpec& spec,
                                    const TenantMemory& memory) {
@@ -222,9 +225,9 @@ absl::StatusOr<Tensor> DecodeInput(const Input& input, const Source& source, con
 
 // Where each input's elements are. Raw contents belong to the inputs that are not in shared
 // memory, in order.
-absl::StatusOr<std::vector<Source>> FindSources(const inference::ModelInferRequest& request,
-                                                const RawContents& contents) {
-  std::vector<Source> sources(static_cast<size_t>(request.inputs_size()));
+absl::StatusOr<Sources> FindSources(const inference::ModelInferRequest& request,
+                                    const RawContents& contents) {
+  Sources sources(static_cast<size_t>(request.inputs_size()));
   size_t raw = 0;
   for (int i = 0; i < request.inputs_size(); ++i) {
     Source& source = sources[static_cast<size_t>(i)];
@@ -304,9 +307,9 @@ absl::Status ParseRequest(std::string_view bytes, inference::ModelInferRequest& 
 absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& request,
                                          const RawContents& contents, const Signature& signature,
                                          const TenantMemory& memory) {
-  ASSIGN_OR_RETURN(const std::vector<Source> sources, FindSources(request, contents));
+  ASSIGN_OR_RETURN(const Sources sources, FindSources(request, contents));
   TensorBatch inputs(signature.inputs.size());
-  std::vector<bool> given(signature.inputs.size());
+  absl::InlinedVector<bool, 16> given(signature.inputs.size());
   for (int i = 0; i < request.inputs_size(); ++i) {
     const Input& input = request.inputs(i);
     const std::optional<size_t> place = PlaceOf(signature.inputs, input.name());

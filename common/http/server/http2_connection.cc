@@ -30,8 +30,15 @@ constexpr size_t kMaxLinger = 8 << 20;
 constexpr int kMaxRounds = 16;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-absl::Status Over() { return absl::CancelledError("the exchange is over"); }
-absl::Status PeerGone() { return absl::CancelledError("the peer went away"); }
+// Made once: every stream ends with one of them.
+const absl::Status& Over() {
+  static const auto& status = *new absl::Status(absl::CancelledError("the exchange is over"));
+  return status;
+}
+const absl::Status& PeerGone() {
+  static const auto& status = *new absl::Status(absl::CancelledError("the peer went away"));
+  return status;
+}
 
 std::optional<uint64_t> ParseNumber(std::optional<std::string_view> text) {
   uint64_t number = 0;
@@ -733,7 +740,7 @@ void Http2Connection::Answer(Stream& stream, Response response) {
            tell_length ? std::optional<uint64_t>(response.body.size()) : std::nullopt, ends);
   if (ends) return;
   if (!response.body.empty()) session_.AddPiece(stream, std::move(response.body), nullptr);
-  session_.EndAnswer(stream, response.trailers);
+  session_.EndAnswer(stream, std::move(response.trailers));
 }
 
 void Http2Connection::SendHead(Stream& stream, int status, const Headers& headers,

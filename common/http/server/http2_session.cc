@@ -172,11 +172,11 @@ struct Http2Session::Callbacks {
     const uint64_t bytes = std::min<uint64_t>(size, stream.pending_);
     if (stream.complete_ && bytes == stream.pending_) {
       *flags |= NGHTTP2_DATA_FLAG_EOF;
-      if (!stream.trailers_.empty()) {
+      FieldList& list = FieldList::Cleared();
+      list.AddAll(stream.trailers_);
+      const std::vector<nghttp2_nv>& fields = list.fields();
+      if (!fields.empty()) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        FieldList& list = FieldList::Cleared();
-        list.AddAll(stream.trailers_);
-        const std::vector<nghttp2_nv>& fields = list.fields();
         if (nghttp2_submit_trailer(session, id, fields.data(), fields.size()) != 0) {
           return NGHTTP2_ERR_CALLBACK_FAILURE;
         }
@@ -449,11 +449,9 @@ void Http2Session::AddPiece(Stream& stream, std::string piece, Exchange::DoneCal
   Resume(stream);
 }
 
-void Http2Session::EndAnswer(Stream& stream, const Headers& trailers) {
+void Http2Session::EndAnswer(Stream& stream, Headers trailers) {
   stream.complete_ = true;
-  for (const Headers::Field field : trailers) {
-    if (MaySendField(field.name)) stream.trailers_.Add(field.name, field.value);
-  }
+  stream.trailers_ = std::move(trailers);
   Resume(stream);
 }
 

@@ -123,7 +123,7 @@ class Http2Session {
   void StartAnswer(Stream& stream, const AnswerHead& head, bool ends);
   /// `done` is marked in the output behind the piece.
   void AddPiece(Stream& stream, std::string piece, Exchange::DoneCallback done);
-  void EndAnswer(Stream& stream, const Headers& trailers);
+  void EndAnswer(Stream& stream, Headers trailers);
 
   /// Sends 100 (Continue).
   void Continue(Stream& stream);
