@@ -19,8 +19,8 @@ struct MeasuredBatches {
   };
   /// By rows, 1 first; none where the model does not take batches.
   std::vector<Run> runs;
-  /// The most rows that cost about as little a row as any, in a run that is short: fewer wake-ups
-  /// and fewer reads a row, which these runs do not show. 1 where nothing was measured.
+  /// The fewest rows that cost about as little a row as any in a run that is short, with what
+  /// surrounds a run counted in. 1 where nothing was measured.
   int64_t best_rows = 1;
 };
 

@@ -42,17 +42,23 @@ int64_t BestRows(absl::Duration fixed, absl::Duration each) {
   return MeasureBatches(model, clock)->best_rows;
 }
 
-TEST(MeasuredBatchesTest, ChoosesTheMostRowsThatAreAboutAsGoodAsAnyInAShortRun) {
+TEST(MeasuredBatchesTest, ChoosesTheFewestRowsThatAreAboutAsGoodAsAnyInAShortRun) {
   EXPECT_EQ(BestRows(absl::ZeroDuration(), absl::Microseconds(100)), 32);
   EXPECT_EQ(BestRows(absl::Milliseconds(1), absl::Microseconds(1)), 64);
+  EXPECT_EQ(BestRows(absl::ZeroDuration(), absl::Microseconds(300)), 8);
   EXPECT_EQ(BestRows(absl::Milliseconds(4), absl::Microseconds(400)), 2);
 }
 
 TEST(MeasuredBatchesTest, MoreRowsThatCostMoreARowAreNotChosen) {
   const FakeClock clock;
-  const TimedModel model(clock, absl::ZeroDuration(), absl::Microseconds(1), {-1, 2},
+  const TimedModel model(clock, absl::ZeroDuration(), absl::Microseconds(100), {-1, 2},
                          /*dear_from=*/8);
   EXPECT_EQ(MeasureBatches(model, clock)->best_rows, 4);
+}
+
+TEST(MeasuredBatchesTest, CountsWhatSurroundsARun) {
+  // By the model's own time alone one row would do.
+  EXPECT_EQ(BestRows(absl::ZeroDuration(), absl::Microseconds(1)), 64);
 }
 
 TEST(MeasuredBatchesTest, ASizeMeasuredOnABusyMachineDoesNotHideLargerOnes) {
