@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "fmt/format.h"
 
@@ -17,6 +19,10 @@ constexpr int64_t kMostRows = 65536;
 constexpr int64_t kMostCalls = 1'000'000;
 constexpr int64_t kMostInstances = 1024;
 constexpr int kMostPriorities = 16;
+constexpr int kMostPaddings = 4;
+constexpr int64_t kMostAxes = 64;
+constexpr int64_t kLastAxis = 15;
+constexpr int64_t kLongestBucket = int64_t{1} << 32;
 constexpr absl::Duration kLongestDelay = absl::Minutes(1);
 constexpr absl::Duration kLongestTimeout = absl::Hours(24);
 constexpr int64_t kMostCacheBytes = int64_t{1} << 40;
@@ -51,19 +57,51 @@ absl::Status CheckQueue(const Batching::Queue& queue, const std::string& field) 
   return absl::OkStatus();
 }
 
-absl::Status CheckBatching(const Batching& batching, const std::string& field) {
-  RETURN_IF_ERROR(CheckRange(field + ".max_rows", batching.max_rows(), 0, kMostRows));
-  const int64_t most = batching.max_rows() == 0 ? kMostRows : batching.max_rows();
+absl::Status CheckAscending(const std::string& field,
+                            const google::protobuf::RepeatedField<int64_t>& values, int64_t most) {
   int64_t last = 0;
-  for (int i = 0; i < batching.preferred_rows_size(); ++i) {
-    const int64_t rows = batching.preferred_rows(i);
-    const std::string at = fmt::format("{}.preferred_rows[{}]", field, i);
-    if (rows <= last) {
+  for (int i = 0; i < values.size(); ++i) {
+    const std::string at = fmt::format("{}[{}]", field, i);
+    if (values[i] <= last) {
       return InvalidField(at, fmt::format("must be more than {}: sizes ascend", last));
     }
-    RETURN_IF_ERROR(CheckRange(at, rows, 1, most));
-    last = rows;
+    RETURN_IF_ERROR(CheckRange(at, values[i], 1, most));
+    last = values[i];
   }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPadding(const Batching& batching, const std::string& field) {
+  if (batching.padding_size() == 0) return absl::OkStatus();
+  if (batching.max_rows() == 1) {
+    return InvalidField(field, "is for calls that run together, and max_rows is 1");
+  }
+  if (batching.padding_size() > kMostPaddings) {
+    return InvalidField(field, fmt::format("must be at most {}", kMostPaddings));
+  }
+  std::set<std::pair<std::string, int>> seen;
+  for (int i = 0; i < batching.padding_size(); ++i) {
+    const Batching::Padding& padding = batching.padding(i);
+    const std::string axes = fmt::format("{}[{}].axes", field, i);
+    RETURN_IF_ERROR(CheckRange(axes, padding.axes_size(), 1, kMostAxes));
+    for (int j = 0; j < padding.axes_size(); ++j) {
+      const Batching::Padding::Axis& axis = padding.axes(j);
+      const std::string at = fmt::format("{}[{}]", axes, j);
+      if (axis.tensor().empty()) return InvalidField(at + ".tensor", "must not be empty");
+      RETURN_IF_ERROR(CheckRange(at + ".axis", axis.axis(), 1, kLastAxis));
+      if (!seen.emplace(axis.tensor(), axis.axis()).second)
+        return InvalidField(at, "is there twice");
+    }
+    RETURN_IF_ERROR(
+        CheckAscending(fmt::format("{}[{}].buckets", field, i), padding.buckets(), kLongestBucket));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBatching(const Batching& batching, const std::string& field) {
+  RETURN_IF_ERROR(CheckRange(field + ".max_rows", batching.max_rows(), 0, kMostRows));
+  RETURN_IF_ERROR(CheckAscending(field + ".preferred_rows", batching.preferred_rows(),
+                                 batching.max_rows() == 0 ? kMostRows : batching.max_rows()));
   if (batching.has_max_delay()) {
     RETURN_IF_ERROR(CheckRange(field + ".max_delay", batching.max_delay(), absl::ZeroDuration(),
                                kLongestDelay));
@@ -76,8 +114,9 @@ absl::Status CheckBatching(const Batching& batching, const std::string& field) {
   for (int i = 0; i < batching.queues_size(); ++i) {
     RETURN_IF_ERROR(CheckQueue(batching.queues(i), fmt::format("{}.queues[{}]", field, i)));
   }
-  return CheckRange(field + ".default_priority", batching.default_priority(), 0,
-                    std::max(1, batching.queues_size()));
+  RETURN_IF_ERROR(CheckRange(field + ".default_priority", batching.default_priority(), 0,
+                             std::max(1, batching.queues_size())));
+  return CheckPadding(batching, field + ".padding");
 }
 
 absl::Status CheckResponseCache(const ResponseCache& cache, const std::string& field) {

@@ -343,13 +343,15 @@ Parallelism LoadedModels::ParallelismOf(const BatchPolicy& policy) const {
 absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(const Job& job,
                                                                     LoadedModelPtr model) {
   BatchPolicy policy = job.settings.batching;
+  ASSIGN_OR_RETURN(Padding padding,
+                   Padding::Make(policy.padding, model->signature(), "runtime.batching.padding"));
   MeasuredBatches measured;
   if (policy.max_rows == 0) {
     ASSIGN_OR_RETURN(measured, MeasureBatches(*model, clock_));
     policy.max_rows = measured.best_rows;
   }
   auto queue = std::make_unique<ModelQueue>(policy, job.key.deployment.tenant, std::move(model),
-                                            clock_.Monotonic());
+                                            clock_.Monotonic(), std::move(padding));
   for (const MeasuredBatches::Run& run : measured.runs) {
     Log(Severity::kInfo, "model_measured",
         {{"deployment", job.key.deployment.ToString()},
@@ -357,7 +359,8 @@ absl::StatusOr<std::unique_ptr<ModelQueue>> LoadedModels::MakeQueue(const Job& j
          {"rows", run.rows},
          {"run_seconds", run.took},
          {"chosen", run.rows == policy.max_rows}});
-    queue->Learn(run.rows, run.took, clock_.Monotonic());
+    // Its rows were one position long.
+    if (policy.padding.empty()) queue->Learn(run.rows, run.took, clock_.Monotonic());
   }
   return queue;
 }

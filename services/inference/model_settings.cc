@@ -28,6 +28,15 @@ QueuePolicy ToQueue(const v1::Batching::Queue& settings, QueuePolicy queue) {
   return queue;
 }
 
+PaddingRule ToPadding(const v1::Batching::Padding& settings) {
+  PaddingRule rule;
+  for (const auto& axis : settings.axes()) {
+    rule.axes.push_back({.tensor = axis.tensor(), .axis = axis.axis(), .value = axis.value()});
+  }
+  rule.buckets.assign(settings.buckets().begin(), settings.buckets().end());
+  return rule;
+}
+
 BatchPolicy ToBatching(const v1::Batching& settings, BatchPolicy policy) {
   policy.preferred_rows.assign(settings.preferred_rows().begin(), settings.preferred_rows().end());
   if (settings.max_rows() != 0) {
@@ -43,6 +52,7 @@ BatchPolicy ToBatching(const v1::Batching& settings, BatchPolicy policy) {
     for (const auto& queue : settings.queues()) policy.queues.push_back(ToQueue(queue, defaults));
   }
   policy.default_priority = std::max(0, settings.default_priority() - 1);
+  for (const auto& padding : settings.padding()) policy.padding.push_back(ToPadding(padding));
   return policy;
 }
 

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdint>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
@@ -84,6 +86,28 @@ absl::StatusOr<std::string> ProtoDuration(const std::string& option, const std::
     return InvalidField(option, "must be a duration such as 90s or 5m");
   }
   return fmt::format("{:.3f}s", absl::ToDoubleSeconds(duration));
+}
+
+// One dimension, in all tensors that have it: "tokens:1=0".
+absl::StatusOr<json> PaddingOf(const std::vector<std::string>& places,
+                               const std::vector<int64_t>& buckets) {
+  json padding = {{"axes", json::array()}, {"buckets", buckets}};
+  for (const std::string& place : places) {
+    const size_t equals = place.rfind('=');
+    const size_t colon = place.rfind(':', equals);
+    int axis = 0;
+    double value = 0;
+    bool good = colon != std::string::npos &&
+                absl::SimpleAtoi(place.substr(colon + 1, equals - colon - 1), &axis);
+    if (equals != std::string::npos) {
+      // JSON has no other numbers.
+      good = good && absl::SimpleAtod(place.substr(equals + 1), &value) && std::isfinite(value);
+    }
+    if (!good) return InvalidField("--pad", "must be name:axis or name:axis=value");
+    padding["axes"].push_back(
+        {{"tensor", place.substr(0, colon)}, {"axis", axis}, {"value", value}});
+  }
+  return padding;
 }
 
 // How a deployment moves to another version, as options.
@@ -178,6 +202,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     bool pinned = false;
     uint64_t response_cache = 0;
     std::string response_cache_ttl;
+    std::vector<std::string> pad;
+    std::vector<int64_t> pad_to;
     bool wait = false;
     std::string timeout = "2m";
     RolloutOptions rollout;
@@ -215,6 +241,11 @@ void AddDeployCommands(CLI::App& root, Session& session) {
         .add_option("--response-cache-ttl", options->response_cache_ttl,
                     "For so long each; else while there is room")
         ->needs(cache);
+    CLI::Option* pad =
+        command.add_option("--pad", options->pad, "Tensors (name:axis) of lengths that may differ");
+    command.add_option("--pad-to", options->pad_to, "Lengths to pad to, such as 32,64,128")
+        ->delimiter(',')
+        ->needs(pad);
   };
   const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
     json body = json::object();
@@ -238,6 +269,10 @@ void AddDeployCommands(CLI::App& root, Session& session) {
         ASSIGN_OR_RETURN(cache["timeToLive"],
                          ProtoDuration("--response-cache-ttl", chosen.response_cache_ttl));
       }
+    }
+    if (!chosen.pad.empty()) {
+      ASSIGN_OR_RETURN(const json padding, PaddingOf(chosen.pad, chosen.pad_to));
+      body["runtime"]["batching"]["padding"] = json::array({padding});
     }
     ASSIGN_OR_RETURN(const json rollout, chosen.rollout.Body());
     if (!rollout.is_null()) body["rollout"] = rollout;

@@ -60,6 +60,12 @@ class BatchCall {
   int64_t rows = 1;
   /// The dimensions that calls of one batch have in common, where the signature leaves them free.
   std::vector<int64_t> shape;
+  /// In each dimension that is padded: its own length, and the one that it runs at when alone.
+  /// Empty where nothing is padded.
+  std::vector<int64_t> lengths;
+  std::vector<int64_t> padded;
+  /// What a run of it alone is expected to cost: its rows, times the positions of each.
+  double work = 1;
   /// Runs alone.
   bool single = false;
 };

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -23,6 +24,22 @@ struct QueuePolicy {
   bool operator==(const QueuePolicy&) const = default;
 };
 
+/// A dimension that calls may have at different lengths and run together all the same. A value.
+struct PaddingRule {
+  /// Where it is in an input, which is filled up with `value`, or in an output, which is cut back.
+  struct Axis {
+    std::string tensor;
+    int axis = 1;
+    double value = 0;
+    bool operator==(const Axis&) const = default;
+  };
+  std::vector<Axis> axes;
+  /// Lengths to pad to, ascending. Beyond them, and without them: the longest call's.
+  std::vector<int64_t> buckets = {};
+
+  bool operator==(const PaddingRule&) const = default;
+};
+
 /// How a model's calls are put together. A value.
 struct BatchPolicy {
   /// Rows of one run; 1: calls run alone; 0: what is measured to be best when the model is loaded.
@@ -40,6 +57,8 @@ struct BatchPolicy {
   std::vector<QueuePolicy> queues = {QueuePolicy{}};
   /// For calls that name none; an index into `queues`.
   int default_priority = 0;
+  /// Calls run together where they differ in these dimensions only.
+  std::vector<PaddingRule> padding = {};
 
   bool operator==(const BatchPolicy&) const = default;
 };

@@ -86,12 +86,18 @@ bool BatchScheduler::GoesBefore(const ModelQueue& a, const ModelQueue& b) const 
 
 void BatchScheduler::Start(ModelQueue& queue, absl::Duration now, Batch& batch) {
   batch.queue = &queue;
-  for (const BatchCallPtr& call : batch.calls) batch.rows += call->rows;
+  CommonLengths lengths;
+  for (const BatchCallPtr& call : batch.calls) {
+    batch.rows += call->rows;
+    lengths.Add(*call);
+  }
+  batch.lengths = lengths.lengths();
+  batch.work = static_cast<double>(batch.rows) * lengths.positions();
   Tenant& tenant = TenantOf(queue);
   ++tenant.active;
   level_ = std::max(level_, tenant.used);
   // Paid now, so that it does not take all threads at once; Ran() settles the difference.
-  batch.charged = queue.Predict(batch.rows, now);
+  batch.charged = queue.Predict(batch.work, now);
   tenant.used += absl::ToDoubleSeconds(batch.charged) / tenant.weight;
 }
 
@@ -104,7 +110,7 @@ void BatchScheduler::DropEmptyQueues() {
 }
 
 void BatchScheduler::Ran(const Batch& batch, absl::Duration took, absl::Duration now) {
-  batch.queue->Ran(batch.rows, took, now);
+  batch.queue->Ran(batch.rows, batch.work, took, now);
   Tenant& tenant = TenantOf(*batch.queue);
   tenant.used += absl::ToDoubleSeconds(took - batch.charged) / tenant.weight;
   --tenant.active;

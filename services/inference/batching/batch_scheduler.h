@@ -16,6 +16,10 @@ struct Batch {
   ModelQueue* queue = nullptr;
   std::vector<BatchCallPtr> calls;
   int64_t rows = 0;
+  /// What the calls are padded to; empty where nothing is.
+  std::vector<int64_t> lengths;
+  /// Rows, times the positions of each.
+  double work = 0;
   /// What its tenant has paid for it in advance.
   absl::Duration charged;
 };

@@ -1,6 +1,8 @@
 #include "services/inference/batching/batch_tensors.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -11,6 +13,40 @@
 
 namespace slipway::worker {
 namespace {
+
+using Dims = std::span<const int64_t>;
+
+int64_t Product(Dims dims) {
+  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
+}
+
+// What two blocks of memory have in common, from one into the other: in each dimension the first
+// elements of both.
+void CopyCommon(const char* from, Dims from_dims, char* to, Dims to_dims, size_t element) {
+  if (from_dims.empty()) {
+    std::memcpy(to, from, element);
+    return;
+  }
+  const Dims from_rest = from_dims.subspan(1);
+  const Dims to_rest = to_dims.subspan(1);
+  const auto count = static_cast<size_t>(std::min(from_dims[0], to_dims[0]));
+  const size_t from_step = static_cast<size_t>(Product(from_rest)) * element;
+  const size_t to_step = static_cast<size_t>(Product(to_rest)) * element;
+  if (std::ranges::equal(from_rest, to_rest)) {
+    // An empty tensor may have no address.
+    if (count * to_step > 0) std::memcpy(to, from, count * to_step);
+    return;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    CopyCommon(from + i * from_step, from_rest, to + i * to_step, to_rest, element);
+  }
+}
+
+void Fill(char* begin, size_t bytes, std::string_view element) {
+  for (size_t at = 0; at < bytes; at += element.size()) {
+    std::memcpy(begin + at, element.data(), element.size());
+  }
+}
 
 absl::StatusOr<Tensor> GatherOne(std::span<const TensorBatch* const> calls, size_t place) {
   int64_t rows = 0;
@@ -32,6 +68,30 @@ absl::StatusOr<Tensor> GatherOne(std::span<const TensorBatch* const> calls, size
   shape[0] = rows;
   return Tensor::Make(first.name(), first.dtype(), std::move(shape),
                       Buffer::Share({data.get(), bytes}, data), first.name());
+}
+
+// `row`: the shape of one row, to which all are filled up.
+absl::StatusOr<Tensor> GatherPadded(std::span<const TensorBatch* const> calls, size_t place,
+                                    Shape row, std::string_view fill) {
+  const Tensor& first = (*calls[0])[place];
+  Shape shape = std::move(row);
+  shape[0] = 0;
+  for (const TensorBatch* call : calls) shape[0] += (*call)[place].shape()[0];
+  ASSIGN_OR_RETURN(const int64_t bytes, shape.ByteCount(first.dtype(), first.name()));
+  const auto size = static_cast<size_t>(bytes);
+  const auto data = std::make_shared_for_overwrite<char[]>(size);
+  char* end = data.get();
+  Shape part = shape;
+  for (const TensorBatch* call : calls) {
+    const Tensor& tensor = (*call)[place];
+    part[0] = tensor.shape()[0];
+    const size_t part_bytes = static_cast<size_t>(part.Product()) * fill.size();
+    if (part != tensor.shape()) Fill(end, part_bytes, fill);
+    CopyCommon(tensor.data().data(), tensor.shape().dims(), end, part.dims(), fill.size());
+    end += part_bytes;
+  }
+  return Tensor::Make(first.name(), first.dtype(), std::move(shape),
+                      Buffer::Share({data.get(), size}, data), first.name());
 }
 
 // Where each row of a BYTES tensor ends, whose elements differ in length.
@@ -83,6 +143,55 @@ absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls) {
     batch.push_back(std::move(tensor));
   }
   return batch;
+}
+
+absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls,
+                                   const Padding& padding, std::span<const int64_t> lengths) {
+  if (lengths.empty()) return Gather(calls);
+  TensorBatch batch;
+  batch.reserve(calls[0]->size());
+  for (size_t tensor = 0; tensor < calls[0]->size(); ++tensor) {
+    Shape row = (*calls[0])[tensor].shape();
+    std::string_view fill;
+    for (const Padding::Place& place : padding.inputs()) {
+      if (place.tensor != tensor) continue;
+      row[place.axis] = lengths[place.dimension];
+      fill = place.fill;
+    }
+    ASSIGN_OR_RETURN(Tensor together, fill.empty()
+                                          ? GatherOne(calls, tensor)
+                                          : GatherPadded(calls, tensor, std::move(row), fill));
+    batch.push_back(std::move(together));
+  }
+  return batch;
+}
+
+absl::Status CutBack(TensorBatch& outputs, const Padding& padding, std::span<const int64_t> lengths,
+                     std::span<const int64_t> own) {
+  if (lengths.empty()) return absl::OkStatus();
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Shape shape = outputs[i].shape();
+    for (const Padding::Place& place : padding.outputs()) {
+      if (place.tensor != i) continue;
+      if (shape.rank() <= place.axis || shape[place.axis] != lengths[place.dimension]) {
+        return absl::InternalError(
+            fmt::format("the model gave {} {}, and what it was given is {} long in what should be "
+                        "axis {} of it",
+                        outputs[i].name(), outputs[i].shape().ToString(), lengths[place.dimension],
+                        place.axis));
+      }
+      shape[place.axis] = own[place.dimension];
+    }
+    if (shape == outputs[i].shape()) continue;
+    const size_t element = ElementSize(outputs[i].dtype());
+    std::string bytes(static_cast<size_t>(shape.Product()) * element, '\0');
+    CopyCommon(outputs[i].data().data(), outputs[i].shape().dims(), bytes.data(), shape.dims(),
+               element);
+    ASSIGN_OR_RETURN(outputs[i],
+                     Tensor::Make(outputs[i].name(), outputs[i].dtype(), std::move(shape),
+                                  Buffer::Own(std::move(bytes)), outputs[i].name()));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,

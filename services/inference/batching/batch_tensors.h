@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/status/status.h"
+#include "services/inference/batching/padding.h"
 #include "services/inference/model_runtime.h"
 
 namespace slipway::worker {
@@ -14,6 +15,11 @@ namespace slipway::worker {
 /// types and other dimensions. Copies. `calls` is not empty.
 absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls);
 
+/// The same where the calls differ in the dimensions that `padding` names: each is filled up to
+/// `lengths`, which is empty where nothing is.
+absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls,
+                                   const Padding& padding, std::span<const int64_t> lengths);
+
 /// The inverse: rows[i] rows for call i, sharing the batch's memory. Errors: kInternal where a
 /// tensor has another number of rows than all of them.
 absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
@@ -21,6 +27,11 @@ absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
 
 /// The same tensors, in memory that nothing else shares.
 TensorBatch Copy(const TensorBatch& batch);
+
+/// Cuts what a call got from a batch that was padded to `lengths` back to its `own`. Errors:
+/// kInternal where an output is not as long as the batch was.
+absl::Status CutBack(TensorBatch& outputs, const Padding& padding, std::span<const int64_t> lengths,
+                     std::span<const int64_t> own);
 
 }  // namespace slipway::worker
 

@@ -37,7 +37,7 @@ absl::StatusOr<std::vector<TensorBatch>> RunTogether(const Batch& batch, const C
     const absl::Duration now = clock.Monotonic();
     return now - std::exchange(last, now);
   };
-  if (batch.calls.size() == 1) {
+  if (batch.calls.size() == 1 && batch.lengths == batch.calls[0]->lengths) {
     absl::StatusOr<TensorBatch> outputs = model.Run(batch.calls[0]->inputs(), deadline);
     times.infer = lap();
     RETURN_IF_ERROR(outputs.status());
@@ -51,12 +51,16 @@ absl::StatusOr<std::vector<TensorBatch>> RunTogether(const Batch& batch, const C
     inputs.push_back(&call->inputs());
     rows.push_back(call->rows);
   }
-  ASSIGN_OR_RETURN(const TensorBatch together, Gather(inputs));
+  const Padding& padding = batch.queue->padding();
+  ASSIGN_OR_RETURN(const TensorBatch together, Gather(inputs, padding, batch.lengths));
   times.input = lap();
   const absl::StatusOr<TensorBatch> outputs = model.Run(together, deadline);
   times.infer = lap();
   RETURN_IF_ERROR(outputs.status());
-  absl::StatusOr<std::vector<TensorBatch>> apart = Scatter(*outputs, rows);
+  ASSIGN_OR_RETURN(std::vector<TensorBatch> apart, Scatter(*outputs, rows));
+  for (size_t i = 0; i < apart.size(); ++i) {
+    RETURN_IF_ERROR(CutBack(apart[i], padding, batch.lengths, batch.calls[i]->lengths));
+  }
   times.output = lap();
   return apart;
 }

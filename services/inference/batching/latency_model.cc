@@ -11,8 +11,7 @@ constexpr double kLeastSpread = 0.05;
 
 }  // namespace
 
-void LatencyModel::Observe(int64_t rows, absl::Duration took, absl::Duration now) {
-  const auto n = static_cast<double>(rows);
+void LatencyModel::Observe(double n, absl::Duration took, absl::Duration now) {
   const double t = absl::ToDoubleSeconds(took);
   weight_ = weight_ * kForget + 1;
   rows_ = rows_ * kForget + n;
@@ -38,9 +37,9 @@ void LatencyModel::Fit() {
   fixed_ = mean_time - each_ * mean_rows;
 }
 
-absl::Duration LatencyModel::Predict(int64_t rows, absl::Duration now) const {
+absl::Duration LatencyModel::Predict(double n, absl::Duration now) const {
   if (!Trusted(now)) return absl::ZeroDuration();
-  return absl::Seconds(fixed_ + each_ * static_cast<double>(rows));
+  return absl::Seconds(fixed_ + each_ * n);
 }
 
 absl::Duration LatencyModel::Fixed(absl::Duration now) const {

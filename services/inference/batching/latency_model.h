@@ -2,28 +2,28 @@
 #define SLIPWAY_SERVICES_INFERENCE_BATCHING_LATENCY_MODEL_H_
 
 #include <algorithm>
-#include <cstdint>
 
 #include "absl/time/time.h"
 
 namespace slipway::worker {
 
 /// How long a run of n rows takes: fixed + n * each, fitted to what was seen by least squares that
-/// forget (each new run takes a sixteenth of the weight). A value, without a clock.
+/// forget (each new run takes a sixteenth of the weight). Where rows differ in length, n counts
+/// their positions. A value, without a clock.
 class LatencyModel {
  public:
   /// After so long without a run the fit is not believed any more: whoever refuses calls for what
   /// was slow once must find out that it no longer is.
   static constexpr absl::Duration kTrust = absl::Seconds(1);
 
-  void Observe(int64_t rows, absl::Duration took, absl::Duration now);
+  void Observe(double n, absl::Duration took, absl::Duration now);
 
   /// 0 where nothing is known.
-  absl::Duration Predict(int64_t rows, absl::Duration now) const;
+  absl::Duration Predict(double n, absl::Duration now) const;
 
   /// Whether a run is expected to take less than `limit`; no where nothing is known.
-  bool IsWithin(absl::Duration limit, int64_t rows, absl::Duration now) const {
-    return Trusted(now) && Predict(rows, now) < limit;
+  bool IsWithin(absl::Duration limit, double n, absl::Duration now) const {
+    return Trusted(now) && Predict(n, now) < limit;
   }
 
   /// What a run costs however few rows it has; 0 where nothing is known.

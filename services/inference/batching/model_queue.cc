@@ -35,27 +35,44 @@ absl::Status Gone() { return absl::CancelledError("the caller has gone"); }
 }  // namespace
 
 ModelQueue::ModelQueue(BatchPolicy policy, std::string tenant,
-                       std::shared_ptr<const LoadedModel> model, absl::Duration now)
+                       std::shared_ptr<const LoadedModel> model, absl::Duration now,
+                       Padding padding)
     : policy_(std::move(policy)),
       tenant_(std::move(tenant)),
       model_(std::move(model)),
       reads_inputs_(model_ != nullptr),
       batches_(policy_.max_rows > 1 && (model_ == nullptr || TakesBatches(model_->signature()))),
       shapes_differ_(model_ != nullptr && HasFreeShapes(model_->signature())),
+      padding_(std::move(padding)),
       levels_(policy_.queues.size()),
       newest_(now) {}
 
 void ModelQueue::Describe(BatchCall& call) const {
   call.priority = std::clamp(call.priority, 0, static_cast<int>(levels_.size()) - 1);
-  if (!reads_inputs_) return;
+  if (reads_inputs_) ReadInputs(call);
+  call.padded = padding_.RoundUp(call.lengths);
+  call.work = static_cast<double>(call.rows) * PositionsOf(call.padded);
+}
+
+void ModelQueue::ReadInputs(BatchCall& call) const {
   call.single = !batches_;
   if (!batches_) return;
   call.rows = call.inputs()[0].shape()[0];
   if (!shapes_differ_) return;
-  for (const Tensor& input : call.inputs()) {
-    const std::vector<int64_t>& dims = input.shape().dims();
-    call.shape.insert(call.shape.end(), dims.begin() + 1, dims.end());
+  call.lengths = padding_.LengthsOf(call.inputs());
+  // What cannot be padded runs as it is, and the model says what it thinks of it.
+  if (call.lengths.empty() && !padding_.empty()) call.single = true;
+  for (size_t i = 0; i < call.inputs().size(); ++i) {
+    const std::vector<int64_t>& dims = call.inputs()[i].shape().dims();
+    for (size_t axis = 1; axis < dims.size(); ++axis) {
+      if (!padding_.Pads(i, axis)) call.shape.push_back(dims[axis]);
+    }
   }
+}
+
+double ModelQueue::WorkOf(int64_t rows) const {
+  const auto n = static_cast<double>(rows);
+  return rows_waiting_ == 0 ? n : n * work_waiting_ / static_cast<double>(rows_waiting_);
 }
 
 bool ModelQueue::WouldBeLate(const BatchCall& call, absl::Duration now) const {
@@ -63,10 +80,10 @@ bool ModelQueue::WouldBeLate(const BatchCall& call, absl::Duration now) const {
   int64_t ahead = rows_running_ / 2;
   for (int i = 0; i <= call.priority; ++i) ahead += levels_[static_cast<size_t>(i)].rows;
   const int64_t side_by_side = std::max(1, running_) * policy_.max_rows;
-  absl::Duration wait = latency_.Predict(policy_.max_rows, now) * (ahead / side_by_side);
+  absl::Duration wait = latency_.Predict(WorkOf(policy_.max_rows), now) * (ahead / side_by_side);
   const int64_t rest = std::min(ahead % side_by_side, policy_.max_rows);
-  if (rest > 0) wait += latency_.Predict(rest, now);
-  return now + kCaution * wait + latency_.Predict(call.rows, now) > call.deadline;
+  if (rest > 0) wait += latency_.Predict(WorkOf(rest), now);
+  return now + kCaution * wait + latency_.Predict(call.work, now) > call.deadline;
 }
 
 absl::Status ModelQueue::Push(BatchCallPtr& call, absl::Duration now,
@@ -97,6 +114,7 @@ absl::Status ModelQueue::Push(BatchCallPtr& call, absl::Duration now,
 void ModelQueue::Added(const BatchCall& call) {
   ++waiting_;
   rows_waiting_ += call.rows;
+  work_waiting_ += call.work;
   levels_[static_cast<size_t>(call.priority)].rows += call.rows;
   earliest_deadline_ = std::min(earliest_deadline_, call.deadline);
 }
@@ -104,6 +122,7 @@ void ModelQueue::Added(const BatchCall& call) {
 void ModelQueue::Removed(const BatchCall& call) {
   --waiting_;
   rows_waiting_ -= call.rows;
+  work_waiting_ -= call.work;
   levels_[static_cast<size_t>(call.priority)].rows -= call.rows;
 }
 
@@ -152,12 +171,15 @@ absl::Duration ModelQueue::oldest() const {
 int64_t ModelQueue::RowsOfFirst(int64_t enough) const {
   const BatchCall& first = *First();
   if (first.single) return first.rows;
-  if (!shapes_differ_) return std::min(rows_waiting_, enough);
+  if (!shapes_differ_ && padding_.empty()) return std::min(rows_waiting_, enough);
   int64_t rows = 0;
+  CommonLengths lengths;
   for (const Level& level : levels_) {
     for (const Line* line : level.lines()) {
       for (const BatchCallPtr& call : *line) {
-        if (!call->single && call->shape == first.shape) rows += call->rows;
+        if (call->single || call->shape != first.shape || !lengths.Admits(*call)) continue;
+        lengths.Add(*call);
+        rows += call->rows;
         if (rows >= enough) return enough;
       }
     }
@@ -185,7 +207,7 @@ absl::Duration ModelQueue::ReadyAt(absl::Duration now) const {
   absl::Duration ready = oldest() + policy_.max_delay;
   ready = std::min(ready, newest_ + latency_.Fixed(now) / rows);
   // Twice, since a prediction is none of the longest.
-  ready = std::min(ready, first.deadline - 2 * latency_.Predict(rows, now));
+  ready = std::min(ready, first.deadline - 2 * latency_.Predict(WorkOf(rows), now));
   return ready - now < kShortestWait ? now : ready;
 }
 
@@ -227,14 +249,19 @@ class ModelQueue::Batch {
     if (calls.empty()) return Fit::kJoins;
     if (calls[0]->single) return Fit::kNoMore;
     if (call.single || call.shape != calls[0]->shape) return Fit::kOtherShape;
+    if (!lengths_.Admits(call)) return Fit::kOtherShape;
     if (rows_ + call.rows > max_rows_) return Fit::kNoMore;
-    const absl::Duration ends = now + latency.Predict(rows_ + call.rows, now);
+    CommonLengths lengths = lengths_;
+    lengths.Add(call);
+    const double work = static_cast<double>(rows_ + call.rows) * lengths.positions();
+    const absl::Duration ends = now + latency.Predict(work, now);
     const bool late = ends > std::min(deadline_, call.deadline);
     return late ? Fit::kNoMore : Fit::kJoins;
   }
 
   void Add(BatchCallPtr call) {
     rows_ += call->rows;
+    lengths_.Add(*call);
     deadline_ = std::min(deadline_, call->deadline);
     calls.push_back(std::move(call));
   }
@@ -245,6 +272,7 @@ class ModelQueue::Batch {
  private:
   const int64_t max_rows_;
   int64_t rows_ = 0;
+  CommonLengths lengths_;
   absl::Duration deadline_ = absl::InfiniteDuration();
 };
 
@@ -260,7 +288,7 @@ std::vector<BatchCallPtr> ModelQueue::Take(absl::Duration now, std::vector<Dropp
         BatchCall& call = **it;
         // One that cannot be in time any more only takes time from the others.
         const absl::Duration ends =
-            batch.calls.empty() && waiting_ > 1 ? now + latency_.Predict(call.rows, now) : now;
+            batch.calls.empty() && waiting_ > 1 ? now + latency_.Predict(call.work, now) : now;
         const bool late = ends >= call.deadline;
         if (late || call.Abandoned()) {
           Drop(std::move(*it), late ? Late() : Gone(), dropped);
@@ -286,10 +314,10 @@ std::vector<BatchCallPtr> ModelQueue::Take(absl::Duration now, std::vector<Dropp
   return std::move(batch.calls);
 }
 
-void ModelQueue::Ran(int64_t rows, absl::Duration took, absl::Duration now) {
+void ModelQueue::Ran(int64_t rows, double work, absl::Duration took, absl::Duration now) {
   --running_;
   rows_running_ -= rows;
-  latency_.Observe(rows, took, now);
+  latency_.Observe(work, took, now);
 }
 
 std::shared_ptr<const LoadedModel> ModelQueue::TakeModel() {

@@ -15,6 +15,7 @@
 #include "services/inference/batching/batch_call.h"
 #include "services/inference/batching/batch_policy.h"
 #include "services/inference/batching/latency_model.h"
+#include "services/inference/batching/padding.h"
 #include "services/inference/model_runtime.h"
 
 namespace slipway::worker {
@@ -30,14 +31,15 @@ struct DroppedCall {
 ///
 /// A batch is put together when an instance starts it, so that it grows as long as all instances
 /// are busy. It takes the first call that waits (by priority, then by arrival), and those behind
-/// it that have the same shape, until it is full or until one more row would make a call in it
-/// late. Calls of one priority and one shape run in their order.
+/// it that have the same shape, or lengths that may be padded together, until it is full or until
+/// one more row would make a call in it late. Calls of one priority and one shape run in their
+/// order.
 class ModelQueue {
  public:
   /// `tenant` is whose time is used. `model` may be null where nothing is run (a test's). `now` is
   /// when it came.
   ModelQueue(BatchPolicy policy, std::string tenant, std::shared_ptr<const LoadedModel> model,
-             absl::Duration now = absl::ZeroDuration());
+             absl::Duration now = absl::ZeroDuration(), Padding padding = {});
 
   /// Takes the call over, or gives up one: OK, or why this call cannot be served, and then it is
   /// still the caller's. What leaves the queue to make room goes to `dropped`.
@@ -65,8 +67,8 @@ class ModelQueue {
     latency_.Observe(rows, took, now);
   }
 
-  /// A run of so many rows has ended, well or not.
-  void Ran(int64_t rows, absl::Duration took, absl::Duration now);
+  /// A run of so many rows has ended, well or not. `work`: rows times positions.
+  void Ran(int64_t rows, double work, absl::Duration took, absl::Duration now);
 
   /// Calls of a run that failed go first again, each alone.
   void PutBack(std::vector<BatchCallPtr> calls);
@@ -91,17 +93,18 @@ class ModelQueue {
   absl::Duration last_used() const { return newest_; }
   /// Whether all that waits is expected to run within `limit`.
   bool IsQuick(absl::Duration limit, absl::Duration now) const {
-    return latency_.IsWithin(limit, rows_waiting_, now);
+    return latency_.IsWithin(limit, work_waiting_, now);
   }
   int running() const { return running_; }
   bool may_start() const {
     return has_model_ && (policy_.max_instances == 0 || running_ < policy_.max_instances);
   }
-  absl::Duration Predict(int64_t rows, absl::Duration now) const {
-    return latency_.Predict(rows, now);
+  absl::Duration Predict(double work, absl::Duration now) const {
+    return latency_.Predict(work, now);
   }
 
   const BatchPolicy& policy() const { return policy_; }
+  const Padding& padding() const { return padding_; }
   const std::string& tenant() const { return tenant_; }
   /// What runs its batches, and stays as it is while one is under way.
   const LoadedModel* model() const { return model_.get(); }
@@ -124,10 +127,13 @@ class ModelQueue {
   class Batch;
 
   void Describe(BatchCall& call) const;
+  void ReadInputs(BatchCall& call) const;
   const BatchCall* First() const;
   /// Rows that wait and could join the first call, at most `enough`.
   int64_t RowsOfFirst(int64_t enough) const;
   int64_t RowsToTake() const;
+  /// About what so many rows cost, by those that wait.
+  double WorkOf(int64_t rows) const;
   bool WouldBeLate(const BatchCall& call, absl::Duration now) const;
   /// Drops those that nobody waits for any more, and those that are late.
   void Sweep(absl::Duration now, std::vector<DroppedCall>& dropped);
@@ -143,10 +149,12 @@ class ModelQueue {
   const bool reads_inputs_;
   const bool batches_;
   const bool shapes_differ_;
+  const Padding padding_;
 
   std::vector<Level> levels_;
   size_t waiting_ = 0;
   int64_t rows_waiting_ = 0;
+  double work_waiting_ = 0;
   int running_ = 0;
   int64_t rows_running_ = 0;
   absl::Duration newest_;

@@ -29,6 +29,11 @@ TEST(RuntimeSettingsTest, WhatMakesSenseIsFine) {
   batching.set_default_priority(2);
   settings.mutable_response_cache()->set_max_bytes(1 << 20);
   settings.mutable_response_cache()->mutable_time_to_live()->set_seconds(1);
+  Batching::Padding& padding = *batching.add_padding();
+  padding.add_axes()->set_tensor("tokens");
+  padding.mutable_axes(0)->set_axis(1);
+  padding.add_buckets(16);
+  padding.add_buckets(32);
   EXPECT_TRUE(CheckRuntimeSettings(settings, "runtime").ok());
 }
 
@@ -84,6 +89,42 @@ TEST(RuntimeSettingsTest, WhatMakesNoneIsRefusedNamingTheField) {
               s.mutable_response_cache()->mutable_time_to_live();
             }),
             "runtime.response_cache.time_to_live");
+}
+
+TEST(RuntimeSettingsTest, PaddingThatMakesNoSenseIsRefusedNamingTheField) {
+  // The dimension is axis 1 of "tokens" and of "mask".
+  const auto field = [](const std::function<void(Batching&)>& change) {
+    RuntimeSettings settings;
+    Batching& batching = *settings.mutable_batching();
+    for (const char* tensor : {"tokens", "mask"}) {
+      if (batching.padding_size() == 0) batching.add_padding();
+      auto& axis = *batching.mutable_padding(0)->add_axes();
+      axis.set_tensor(tensor);
+      axis.set_axis(1);
+    }
+    change(batching);
+    return FieldOf(CheckRuntimeSettings(settings, "runtime"));
+  };
+  EXPECT_EQ(field([](auto&) {}), "");
+  EXPECT_EQ(field([](auto& b) { b.set_max_rows(1); }), "runtime.batching.padding");
+  EXPECT_EQ(field([](auto& b) {
+              for (int i = 0; i < 4; ++i) *b.add_padding() = b.padding(0);
+            }),
+            "runtime.batching.padding");
+  EXPECT_EQ(field([](auto& b) { b.add_padding(); }), "runtime.batching.padding[1].axes");
+  EXPECT_EQ(field([](auto& b) { b.mutable_padding(0)->mutable_axes(0)->clear_tensor(); }),
+            "runtime.batching.padding[0].axes[0].tensor");
+  EXPECT_EQ(field([](auto& b) { b.mutable_padding(0)->mutable_axes(1)->set_axis(0); }),
+            "runtime.batching.padding[0].axes[1].axis");
+  EXPECT_EQ(field([](auto& b) { b.mutable_padding(0)->mutable_axes(1)->set_tensor("tokens"); }),
+            "runtime.batching.padding[0].axes[1]");
+  EXPECT_EQ(field([](auto& b) { b.mutable_padding(0)->add_buckets(0); }),
+            "runtime.batching.padding[0].buckets[0]");
+  EXPECT_EQ(field([](auto& b) {
+              b.mutable_padding(0)->add_buckets(8);
+              b.mutable_padding(0)->add_buckets(8);
+            }),
+            "runtime.batching.padding[0].buckets[1]");
 }
 
 }  // namespace

@@ -196,6 +196,17 @@ TEST_F(LoadedModelsTest, ASignatureThatDiffersFromTheRegistrysFailsTheLoad) {
             "inputs[0] was registered as x FP32 [-1, 3], the version's files say x FP32 [-1, 2]");
 }
 
+TEST_F(LoadedModelsTest, PaddingThatTheModelCannotTakeFailsTheLoadNamingTheField) {
+  const auto version = FakeVersion(source_, 1, "10");
+  const ModelSettings settings = {.batching = {.padding = {{.axes = {{.tensor = "x"}}}}}};
+  ASSERT_TRUE(models_->Load(kShoes, version, "token", settings).ok());
+  const ModelReport report = Await(version.name());
+  EXPECT_EQ(report.state, State::kFailed);
+  EXPECT_THAT(report.error,
+              testing::HasSubstr("runtime.batching.padding[0].axes[0].axis: 1 is not free: x FP32 "
+                                 "[-1, 2]"));
+}
+
 TEST_F(LoadedModelsTest, UnloadLetsCallsInFlightFinishAndFreesWithTheLastOne) {
   LoadAndAwait(FakeVersion(source_, 1, "10"));
   std::optional<ModelHandle> in_flight = *models_->Find(acme_, kShoes, "");

@@ -32,6 +32,12 @@ TEST(ModelSettingsTest, TakesWhatIsThere) {
   batching.set_default_priority(2);
   proto.mutable_response_cache()->set_max_bytes(1000);
   proto.mutable_response_cache()->mutable_time_to_live()->set_seconds(60);
+  v1::Batching::Padding& padding = *batching.add_padding();
+  v1::Batching::Padding::Axis& axis = *padding.add_axes();
+  axis.set_tensor("tokens");
+  axis.set_axis(1);
+  axis.set_value(7);
+  padding.add_buckets(64);
   const auto settings =
       ParseModelSettings(proto, {.queues = {QueuePolicy{.max_calls = 9}}}, "runtime");
   ASSERT_TRUE(settings.ok()) << settings.status();
@@ -47,7 +53,9 @@ TEST(ModelSettingsTest, TakesWhatIsThere) {
                                     QueuePolicy{.max_calls = 9,
                                                 .timeout = absl::Seconds(5),
                                                 .action = QueuePolicy::Action::kDelay}},
-                         .default_priority = 1}));
+                         .default_priority = 1,
+                         .padding = {{.axes = {{.tensor = "tokens", .axis = 1, .value = 7}},
+                                      .buckets = {64}}}}));
   EXPECT_EQ(settings->cache,
             (ResponseCacheSettings{.max_bytes = 1000, .time_to_live = absl::Minutes(1)}));
 }

@@ -121,8 +121,9 @@ class Simulation {
              .timeout = Chance(0.5) ? Ms(Pick(5, 200)) : absl::InfiniteDuration(),
              .action = Chance(0.5) ? QueuePolicy::Action::kReject : QueuePolicy::Action::kDelay});
       }
-      models_.push_back(
-          std::make_unique<ModelQueue>(policy, fmt::format("tenant{}", i % 3), nullptr));
+      models_.push_back(std::make_unique<ModelQueue>(policy, fmt::format("tenant{}", i % 3),
+                                                     nullptr, Ms(0),
+                                                     i == 0 ? Padding() : SomePadding()));
     }
   }
 
@@ -148,6 +149,7 @@ class Simulation {
     int64_t rows = 1;
     int priority = 0;
     std::vector<int64_t> shape;
+    std::vector<int64_t> lengths = {};
     absl::Duration arrived;
     absl::Duration deadline;
     bool bad = false;
@@ -163,6 +165,16 @@ class Simulation {
 
   int Pick(int from, int to) { return std::uniform_int_distribution<int>(from, to)(random_); }
   bool Chance(double chance) { return std::bernoulli_distribution(chance)(random_); }
+  // Of two dimensions, with buckets in the first or without.
+  Padding SomePadding() {
+    const Signature signature = {{{"x", DataType::kFp32, {-1, -1, -1}}},
+                                 {{"y", DataType::kFp32, {-1, 1}}}};
+    std::vector<int64_t> buckets;
+    if (Chance(0.5)) buckets = {8, 16, 64};
+    return *Padding::Make({{.axes = {{.tensor = "x", .axis = 1}}, .buckets = buckets},
+                           {.axes = {{.tensor = "x", .axis = 2}}}},
+                          signature, "padding");
+  }
   // Calls a millisecond: quiet times and rushes.
   double Load() { return (calls_.size() / 100) % 2 == 0 ? 0.1 : 2; }
   const BatchPolicy& PolicyOf(const Call& call) const { return models_[call.model]->policy(); }
@@ -189,6 +201,8 @@ class Simulation {
     given->rows = call.rows;
     given->priority = call.priority;
     given->shape = call.shape;
+    if (!queue.padding().empty()) call.lengths = {Pick(1, 80), Pick(1, 3)};
+    given->lengths = call.lengths;
     given->arrived = call.arrived;
     given->deadline = call.deadline;
     call.raw = given.get();
@@ -277,6 +291,16 @@ class Simulation {
       }
     }
     EXPECT_EQ(rows, batch.rows);
+    EXPECT_EQ(batch.lengths.size(), first.lengths.size());
+    EXPECT_EQ(batch.work, static_cast<double>(rows) * PositionsOf(batch.lengths));
+    for (const BatchCallPtr& given : batch.calls) {
+      const Call& call = Of(given);
+      for (size_t i = 0; i < batch.lengths.size(); ++i) {
+        EXPECT_GE(batch.lengths[i], call.lengths[i]) << "cut off";
+      }
+      EXPECT_LE(PositionsOf(batch.lengths), Padding::kMostTimes * PositionsOf(call.lengths))
+          << "padded to more than it may be";
+    }
     if (batch.calls.size() > 1) {
       EXPECT_LE(rows, PolicyOf(first).max_rows);
     }
@@ -289,13 +313,13 @@ class Simulation {
       if (!other.waits || other.model != first.model) continue;
       EXPECT_GE(other.priority, first.priority) << "a more urgent call was left waiting";
     }
-    // Of each priority and shape the oldest come first.
+    // Of each priority, shape and length the oldest come first.
     for (const BatchCallPtr& given : batch.calls) {
       const Call& call = Of(given);
       if (call.again || QueueOf(call).action == QueuePolicy::Action::kDelay) continue;
       for (const Call& other : calls_) {
         if (!other.waits || other.model != call.model || other.priority != call.priority ||
-            other.shape != call.shape || other.again) {
+            other.shape != call.shape || other.lengths != call.lengths || other.again) {
           continue;
         }
         EXPECT_GE(other.arrived, call.arrived) << "overtaken";

@@ -19,13 +19,24 @@ struct Spec {
   int priority = 0;
   absl::Duration deadline = kNever;
   std::vector<int64_t> shape = {};
+  // Of the dimension that is padded.
+  std::vector<int64_t> lengths = {};
 };
+
+// Axis 1 of "tokens".
+Padding PaddingTo(std::vector<int64_t> buckets) {
+  const Signature signature = {{{"tokens", DataType::kInt64, {-1, -1}}},
+                               {{"score", DataType::kFp32, {-1, 1}}}};
+  return *Padding::Make({{.axes = {{.tensor = "tokens"}}, .buckets = std::move(buckets)}},
+                        signature, "padding");
+}
 
 // A queue and what became of its calls, which are known by the order of their making.
 class ModelQueueTest : public testing::Test {
  protected:
-  void Make(BatchPolicy policy) {
-    queue_ = std::make_unique<ModelQueue>(std::move(policy), "acme", nullptr);
+  void Make(BatchPolicy policy, Padding padding = {}) {
+    queue_ =
+        std::make_unique<ModelQueue>(std::move(policy), "acme", nullptr, Ms(0), std::move(padding));
   }
   absl::Status Push(absl::Duration now, Spec spec = {}) {
     fates_.push_back(std::make_shared<CallFate>());
@@ -35,6 +46,7 @@ class ModelQueueTest : public testing::Test {
     call->priority = spec.priority;
     call->deadline = spec.deadline;
     call->shape = std::move(spec.shape);
+    call->lengths = std::move(spec.lengths);
     return queue_->Push(call, now, dropped_);
   }
   // The numbers of the calls of the next batch; they are given up.
@@ -63,7 +75,7 @@ class ModelQueueTest : public testing::Test {
     for (const int64_t rows : {1, 8, 1, 8}) {
       EXPECT_TRUE(Push(now, {.rows = rows}).ok());
       Take(now);
-      queue_->Ran(rows, Ms(10) + Ms(1) * rows, now);
+      queue_->Ran(rows, static_cast<double>(rows), Ms(10) + Ms(1) * rows, now);
     }
     fates_.clear();
   }
@@ -99,6 +111,46 @@ TEST_F(ModelQueueTest, OnlyOneShapeIsInABatchAndTheFirstCallsGoesFirst) {
   ASSERT_TRUE(Push(Ms(0), {.shape = {128}}).ok());
   EXPECT_THAT(Take(Ms(0)), ElementsAre(0, 2));
   EXPECT_THAT(Take(Ms(0)), ElementsAre(1, 3));
+}
+
+TEST_F(ModelQueueTest, LengthsThatArePaddedGoTogetherUpToTwiceTheirOwn) {
+  Make({}, PaddingTo({}));
+  for (const int64_t length : {10, 20, 21, 4, 10, 5}) {
+    ASSERT_TRUE(Push(Ms(0), {.lengths = {length}}).ok());
+  }
+  EXPECT_THAT(Take(Ms(0)), ElementsAre(0, 1, 4)) << "21 and 4 are too far from 10, 5 is from 20";
+  EXPECT_THAT(Take(Ms(0)), ElementsAre(2));
+  EXPECT_THAT(Take(Ms(0)), ElementsAre(3, 5));
+}
+
+TEST_F(ModelQueueTest, TheLengthThatABucketGivesCounts) {
+  Make({}, PaddingTo({16, 32}));
+  for (const int64_t length : {9, 7, 15, 40, 33}) {
+    ASSERT_TRUE(Push(Ms(0), {.lengths = {length}}).ok());
+  }
+  EXPECT_THAT(Take(Ms(0)), ElementsAre(0, 2)) << "7 would be padded to more than twice itself";
+  EXPECT_THAT(taken_[0]->padded, ElementsAre(16));
+  EXPECT_THAT(Take(Ms(0)), ElementsAre(1));
+  EXPECT_THAT(taken_[0]->padded, ElementsAre(7));
+  EXPECT_THAT(Take(Ms(0)), ElementsAre(3, 4)) << "beyond the buckets lengths are their own";
+  EXPECT_THAT(taken_[1]->padded, ElementsAre(33));
+}
+
+TEST_F(ModelQueueTest, RunsAreExpectedToTakeTheTimeOfTheirPaddedLength) {
+  Make({.max_rows = 32}, PaddingTo({}));
+  // 10 ms, and 0.1 ms a position.
+  for (const int64_t length : {10, 100, 10, 100}) {
+    ASSERT_TRUE(Push(Ms(0), {.lengths = {length}}).ok());
+    Take(Ms(0));
+    queue_->Ran(1, taken_[0]->work, Ms(10) + Ms(0.1) * length, Ms(0));
+  }
+  fates_.clear();
+  EXPECT_NEAR(absl::ToDoubleMilliseconds(queue_->Predict(200, Ms(0))), 30, 1e-6);
+  // Two rows of 100 positions take 30 ms, three 40 ms.
+  ASSERT_TRUE(Push(Ms(100), {.deadline = Ms(135), .lengths = {60}}).ok());
+  ASSERT_TRUE(Push(Ms(100), {.lengths = {100}}).ok());
+  ASSERT_TRUE(Push(Ms(100), {.lengths = {60}}).ok());
+  EXPECT_THAT(Take(Ms(100)), ElementsAre(0, 1));
 }
 
 TEST_F(ModelQueueTest, UrgentCallsGoFirstAndOthersFillTheirBatch) {
@@ -144,7 +196,7 @@ TEST_F(ModelQueueTest, ALoneCallerNeverWaits) {
     ASSERT_TRUE(Push(Ms(i * 20)).ok());
     EXPECT_EQ(queue_->ReadyAt(Ms(i * 20)), Ms(i * 20));
     Take(Ms(i * 20));
-    queue_->Ran(1, Ms(10), Ms(i * 20 + 10));
+    queue_->Ran(1, 1, Ms(10), Ms(i * 20 + 10));
   }
 }
 
@@ -227,7 +279,7 @@ TEST_F(ModelQueueTest, WhatIsPutBackRunsFirstAndAlone) {
   Make({});
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(Push(Ms(0)).ok());
   EXPECT_THAT(Take(Ms(0)), ElementsAre(0, 1, 2));
-  queue_->Ran(3, Ms(1), Ms(1));
+  queue_->Ran(3, 3, Ms(1), Ms(1));
   ASSERT_TRUE(Push(Ms(1)).ok());
   queue_->PutBack(std::move(taken_));
   for (int i = 0; i < 4; ++i) {
