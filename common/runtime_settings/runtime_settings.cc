@@ -14,6 +14,7 @@ namespace {
 using worker::v1::Batching;
 using worker::v1::ResponseCache;
 using worker::v1::RuntimeSettings;
+using worker::v1::Sequences;
 
 constexpr int64_t kMostRows = 65536;
 constexpr int64_t kMostCalls = 1'000'000;
@@ -25,6 +26,7 @@ constexpr int64_t kLastAxis = 15;
 constexpr int64_t kLongestBucket = int64_t{1} << 32;
 constexpr absl::Duration kLongestDelay = absl::Minutes(1);
 constexpr absl::Duration kLongestTimeout = absl::Hours(24);
+constexpr int64_t kMostSequences = 10'000'000;
 constexpr int64_t kMostCacheBytes = int64_t{1} << 40;
 constexpr absl::Duration kLongestCacheTime = absl::Hours(24 * 365);
 
@@ -119,6 +121,14 @@ absl::Status CheckBatching(const Batching& batching, const std::string& field) {
   return CheckPadding(batching, field + ".padding");
 }
 
+absl::Status CheckSequences(const Sequences& sequences, const std::string& field) {
+  if (sequences.has_idle_timeout()) {
+    RETURN_IF_ERROR(CheckRange(field + ".idle_timeout", sequences.idle_timeout(),
+                               absl::Milliseconds(1), kLongestTimeout));
+  }
+  return CheckRange(field + ".max_sequences", sequences.max_sequences(), 0, kMostSequences);
+}
+
 absl::Status CheckResponseCache(const ResponseCache& cache, const std::string& field) {
   RETURN_IF_ERROR(CheckRange(field + ".max_bytes", cache.max_bytes(), 1, kMostCacheBytes));
   if (!cache.has_time_to_live()) return absl::OkStatus();
@@ -140,8 +150,11 @@ absl::Status CheckRuntimeSettings(const RuntimeSettings& settings, std::string_v
     return InvalidField(fmt::format("{}.precision", field), "is none that there is");
   }
   RETURN_IF_ERROR(CheckBatching(settings.batching(), fmt::format("{}.batching", field)));
-  if (!settings.has_response_cache()) return absl::OkStatus();
-  return CheckResponseCache(settings.response_cache(), fmt::format("{}.response_cache", field));
+  if (settings.has_response_cache()) {
+    RETURN_IF_ERROR(
+        CheckResponseCache(settings.response_cache(), fmt::format("{}.response_cache", field)));
+  }
+  return CheckSequences(settings.sequences(), fmt::format("{}.sequences", field));
 }
 
 bool IsVouchedFor(const registry::v1::ModelVersion& version) {

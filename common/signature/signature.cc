@@ -55,6 +55,9 @@ absl::StatusOr<Signature> ParseSignature(const registry::v1::Signature& signatur
   ASSIGN_OR_RETURN(parsed.inputs, ParseSpecs(signature.inputs(), fmt::format("{}.inputs", field)));
   ASSIGN_OR_RETURN(parsed.outputs,
                    ParseSpecs(signature.outputs(), fmt::format("{}.outputs", field)));
+  for (const registry::v1::StateSpec& state : signature.states()) {
+    parsed.states.push_back({state.input(), state.output()});
+  }
   return parsed;
 }
 
@@ -62,6 +65,11 @@ registry::v1::Signature ToProto(const Signature& signature) {
   registry::v1::Signature proto;
   Fill(signature.inputs, *proto.mutable_inputs());
   Fill(signature.outputs, *proto.mutable_outputs());
+  for (const StateSpec& state : signature.states) {
+    registry::v1::StateSpec& out = *proto.add_states();
+    out.set_input(state.input);
+    out.set_output(state.output);
+  }
   return proto;
 }
 

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_COMMON_SIGNATURE_SIGNATURE_H_
 #define SLIPWAY_COMMON_SIGNATURE_SIGNATURE_H_
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,10 +14,21 @@ class Signature;
 
 namespace slipway {
 
+/// What a model keeps between the calls of a sequence: an output of one call is an input of the
+/// next.
+struct StateSpec {
+  std::string input;
+  std::string output;
+  bool operator==(const StateSpec&) const = default;
+};
+
 /// What a model takes and gives. Dimension 0 of each tensor is the batch.
 struct Signature {
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
+  /// As they were registered: a model's files do not tell. What callers see of a model has their
+  /// names and not their tensors.
+  std::vector<StateSpec> states = {};
   bool operator==(const Signature&) const = default;
 };
 

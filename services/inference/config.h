@@ -59,6 +59,7 @@ struct WorkerConfig {
   int64_t max_model_bytes = 0;
   absl::Duration max_model_idle = absl::ZeroDuration();
   int64_t max_response_cache_bytes = int64_t{256} << 20;
+  int64_t max_sequence_bytes = int64_t{256} << 20;
   int64_t max_queue = 1024;
   BatchingConfig batching;
   std::vector<TenantWeight> tenant_weights;
@@ -101,6 +102,8 @@ struct WorkerConfig {
             "Of memory for the answers that one tenant's deployments keep, where they ask for it; "
             "0: none is kept",
             {.min = 0});
+    v.Field("max_sequence_bytes", max_sequence_bytes,
+            "Of memory for the states that one model keeps of its sequences", {.min = 0});
     v.Field(
         "max_queue", max_queue,
         "How many calls may wait for a model, where its deployment does not say; further ones are "

@@ -25,6 +25,7 @@ using Contents = inference::InferTensorContents;
 
 // How much of a caller's own text an error repeats.
 constexpr size_t kMaxEcho = 80;
+constexpr size_t kMaxSequenceId = 128;
 
 std::string FieldOfInput(std::string_view name) {
   std::string field = "inputs.";
@@ -80,6 +81,14 @@ absl::StatusOr<uint64_t> CountIn(const Parameters& parameters, const char* name,
   }
   return InvalidField(fmt::format("{}{}parameters.{}", field, field.empty() ? "" : ".", name),
                       "must be an integer >= 0");
+}
+
+// False where absent.
+absl::StatusOr<bool> FlagIn(const Parameters& parameters, const char* name) {
+  const auto found = parameters.find(name);
+  if (found == parameters.end()) return false;
+  if (found->second.has_bool_param()) return found->second.bool_param();
+  return InvalidField(fmt::format("parameters.{}", name), "must be true or false");
 }
 
 // The shared memory that a tensor's parameters name, if any.
@@ -340,6 +349,26 @@ absl::StatusOr<SchedulingParameters> ReadSchedulingParameters(
     read.timeout = absl::Microseconds(static_cast<int64_t>(timeout));
   }
   return read;
+}
+
+absl::StatusOr<SequenceStep> ReadSequenceStep(const inference::ModelInferRequest& request) {
+  const Parameters& parameters = request.parameters();
+  SequenceStep step;
+  if (const auto id = parameters.find("sequence_id");
+      id != parameters.end() && id->second.has_string_param()) {
+    const std::string& text = id->second.string_param();
+    if (text.size() > kMaxSequenceId) {
+      return InvalidField("parameters.sequence_id",
+                          fmt::format("must be at most {} bytes", kMaxSequenceId));
+    }
+    if (!text.empty()) step.id = fmt::format("\"{}\"", text);
+  } else {
+    ASSIGN_OR_RETURN(const uint64_t number, CountIn(parameters, "sequence_id", ""));
+    if (number != 0) step.id = std::to_string(number);
+  }
+  ASSIGN_OR_RETURN(step.start, FlagIn(parameters, "sequence_start"));
+  ASSIGN_OR_RETURN(step.end, FlagIn(parameters, "sequence_end"));
+  return step;
 }
 
 absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelInferRequest& request,

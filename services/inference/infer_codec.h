@@ -11,6 +11,7 @@
 #include "inference/open_inference.pb.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/model_runtime.h"
+#include "services/inference/sequences/sequence_table.h"
 #include "services/inference/shared_memory.h"
 
 // The Open Inference Protocol's messages, to and from tensors. Nothing of a request is believed:
@@ -51,6 +52,10 @@ struct SchedulingParameters {
 /// InvalidField (no whole numbers).
 absl::StatusOr<SchedulingParameters> ReadSchedulingParameters(
     const inference::ModelInferRequest& request);
+
+/// From the request's parameters `sequence_id` (a whole number or a text), `sequence_start` and
+/// `sequence_end`. Errors: InvalidField (of another type, or a text that is too long).
+absl::StatusOr<SequenceStep> ReadSequenceStep(const inference::ModelInferRequest& request);
 
 /// One output as the caller wants it.
 struct OutputChoice {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "fmt/format.h"
+
 namespace slipway::worker {
 
 absl::Status InferenceCall::Prepare(const LoadedModels& models) {
@@ -15,7 +17,8 @@ absl::Status InferenceCall::Prepare(const LoadedModels& models) {
   arrived = clock_.Monotonic();
   deadline = arrived + (request_.deadline - clock_.Now());
   priority = model_->queue->policy().default_priority;
-  return message.parameters().empty() ? absl::OkStatus() : ReadParameters();
+  if (!message.parameters().empty()) RETURN_IF_ERROR(ReadParameters());
+  return CheckSequence();
 }
 
 absl::Status InferenceCall::ReadParameters() {
@@ -23,6 +26,26 @@ absl::Status InferenceCall::ReadParameters() {
   // One below the least urgent is the least urgent.
   if (asked.priority > 0) priority = static_cast<int>(std::min<int64_t>(asked.priority, 1000)) - 1;
   deadline = std::min(deadline, arrived + asked.timeout);
+  ASSIGN_OR_RETURN(step_, ReadSequenceStep(request_.message));
+  return absl::OkStatus();
+}
+
+absl::Status InferenceCall::CheckSequence() const {
+  constexpr char kField[] = "parameters.sequence_id";
+  if (model_->sequences == nullptr) {
+    if (step_.id.empty()) return absl::OkStatus();
+    return InvalidField(kField, "the model keeps no state from call to call");
+  }
+  if (step_.id.empty()) {
+    return InvalidField(kField, "is missing: the model keeps a state for each sequence of calls");
+  }
+  if (!model_->sequences->layout().batches()) return absl::OkStatus();
+  for (const Tensor& input : inputs_) {
+    if (input.shape()[0] == 1) continue;
+    return InvalidField(
+        fmt::format("inputs.{}.shape", input.name()),
+        fmt::format("a call of a sequence brings one row, got {}", input.shape()[0]));
+  }
   return absl::OkStatus();
 }
 
@@ -32,11 +55,12 @@ void InferenceCall::ReportRun(int64_t run_rows, const RunTimes& times) {
 
 absl::Status InferenceCall::Encode(const CallAnswer& answer) {
   const absl::Duration start = clock_.Monotonic();
+  const absl::Duration waited = waited_.value_or(absl::ZeroDuration());
   RETURN_IF_ERROR(EncodeAnswer(request_.message, *model_, answer.outputs, choices_, memory(),
                                answer.compute, request_.answer));
   model_->metrics.RecordAnswer(rows,
-                               {.input = arrived - request_.start + answer.times.input,
-                                .queue = answer.queued,
+                               {.input = arrived - waited - request_.start + answer.times.input,
+                                .queue = waited + answer.queued,
                                 .infer = answer.times.infer,
                                 .output = answer.times.output + clock_.Monotonic() - start},
                                clock_.Now());
@@ -71,16 +95,56 @@ void InferenceCall::Submit(std::unique_ptr<InferenceCall> call, Batcher& batcher
                            LoadedModels& models) {
   if (call->model_->cache != nullptr && call->AnswerFromCache()) return;
   const ModelHandle model = call->model_;
+  if (model->sequences == nullptr) return Run(std::move(call), batcher, models);
+  const SequenceStep step = call->step_;
+  model->sequences->Enter(step, [call = std::move(call), &batcher,
+                                 &models](absl::StatusOr<TensorBatch> states) mutable {
+    if (!states.ok()) return call->Finish(states.status());
+    call->Begin(*std::move(states));
+    Run(std::move(call), batcher, models);
+  });
+  model->metrics.SetSequences(model->sequences->size());
+}
+
+void InferenceCall::Begin(TensorBatch states) {
+  const absl::Duration now = clock_.Monotonic();
+  waited_ = now - arrived;
+  arrived = now;
+  inputs_ = model_->sequences->layout().Join(std::move(inputs_), std::move(states));
+}
+
+void InferenceCall::Run(std::unique_ptr<InferenceCall> call, Batcher& batcher,
+                        LoadedModels& models) {
+  const ModelHandle model = call->model_;
   if (!batcher.Submit(*model->queue, std::move(call))) models.LoadAgain(model);
+}
+
+std::optional<TensorBatch> InferenceCall::TakeStates(absl::StatusOr<CallAnswer>& answer) const {
+  absl::StatusOr<StateLayout::Parts> parts =
+      model_->sequences->layout().Split(std::move(answer->outputs));
+  if (!parts.ok()) {
+    answer = parts.status();
+    return std::nullopt;
+  }
+  answer->outputs = std::move(parts->outputs);
+  return std::move(parts->states);
 }
 
 void InferenceCall::Finish(absl::StatusOr<CallAnswer> answer) {
   if (answer.ok() && cache_key_) Keep(answer->outputs);
+  std::optional<TensorBatch> states;
+  if (answer.ok() && waited_) states = TakeStates(answer);
   const absl::Status status = answer.ok() ? Encode(*answer) : answer.status();
   if (model_ != nullptr && !status.ok()) {
     model_->metrics.RecordFailure(clock_.Monotonic() - request_.start);
   }
+  if (!waited_) return caller_.Answer(status);
+  // Who has no answer may call again: the states are those from before.
+  if (!status.ok()) states.reset();
+  SequenceTable::Next next = model_->sequences->Leave(step_, std::move(states));
+  model_->metrics.SetSequences(model_->sequences->size());
   caller_.Answer(status);
+  next();
 }
 
 }  // namespace slipway::worker

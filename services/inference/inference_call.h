@@ -38,7 +38,8 @@ struct InferenceRequest {
 };
 
 /// One inference, from its admission to its answer: Prepare(), then Submit(), or Finish() with
-/// what is wrong. One thread at a time.
+/// what is wrong. A call of a sequence waits for the one before it, and runs on the states that
+/// that one left. One thread at a time.
 class InferenceCall final : public BatchCall {
  public:
   /// `memory` may be null; all outlive the call.
@@ -65,6 +66,12 @@ class InferenceCall final : public BatchCall {
   /// False where the model has to run.
   bool AnswerFromCache();
   void Keep(const TensorBatch& outputs);
+  absl::Status CheckSequence() const;
+  /// Its turn in its sequence has come.
+  void Begin(TensorBatch states);
+  static void Run(std::unique_ptr<InferenceCall> call, Batcher& batcher, LoadedModels& models);
+  /// What the sequence is to keep; the caller's outputs stay in the answer, or what is wrong.
+  std::optional<TensorBatch> TakeStates(absl::StatusOr<CallAnswer>& answer) const;
   absl::Status Encode(const CallAnswer& answer);
   TenantMemory memory() const { return {memory_, request_.principal.tenant}; }
 
@@ -78,6 +85,9 @@ class InferenceCall final : public BatchCall {
   // Where the model has a cache, and what asking it took.
   std::optional<ResponseCache::Key> cache_key_;
   absl::Duration cache_time_;
+  // Where the model has states. Once it has begun: how long it waited for that.
+  SequenceStep step_;
+  std::optional<absl::Duration> waited_;
 };
 
 }  // namespace slipway::worker

@@ -314,7 +314,9 @@ absl::StatusOr<ModelHandle> LoadedModels::Serve(const Job& job, LoadedModelPtr m
   const std::string deployment = job.key.deployment.ToString();
   const std::string version = job.key.version.ToString();
   std::string platform(model->platform());
-  Signature signature = model->signature();
+  ASSIGN_OR_RETURN(std::unique_ptr<SequenceTable> sequences,
+                   MakeSequences(job, model->signature()));
+  Signature signature = sequences == nullptr ? model->signature() : sequences->layout().visible();
   ASSIGN_OR_RETURN(std::unique_ptr<ModelQueue> queue, MakeQueue(job, std::move(model)));
   auto served = std::make_shared<ServedModel>(
       ServedModel{.deployment = job.key.deployment,
@@ -328,8 +330,35 @@ absl::StatusOr<ModelHandle> LoadedModels::Serve(const Job& job, LoadedModelPtr m
                   .signature = std::move(signature),
                   .queue = std::move(queue),
                   .metrics = ModelMetrics(metrics_, deployment, version),
-                  .cache = caches_.Make(job.key.deployment.tenant, job.settings.cache)});
+                  .cache = caches_.Make(job.key.deployment.tenant, job.settings.cache),
+                  .sequences = std::move(sequences)});
   return served;
+}
+
+absl::StatusOr<std::unique_ptr<SequenceTable>> LoadedModels::MakeSequences(
+    const Job& job, const Signature& model) const {
+  if (job.signature.states.empty()) {
+    if (!job.settings.sequences) return nullptr;
+    return InvalidField("runtime.sequences", "the version was registered without states");
+  }
+  if (job.settings.cache.max_bytes > 0) {
+    return InvalidField("runtime.response_cache",
+                        "what a model with states answers depends on the calls before");
+  }
+  ASSIGN_OR_RETURN(StateLayout layout, StateLayout::Make(model, job.signature.states,
+                                                         "model_version.signature.states"));
+  SequenceSettings settings = job.settings.sequences.value_or(SequenceSettings());
+  const int64_t each = SequenceTable::kSequenceBytes + layout.bytes();
+  const auto room = static_cast<size_t>(options_.max_sequence_bytes / each);
+  if (settings.max_sequences == 0) {
+    settings.max_sequences = std::min(SequenceSettings::kMostByDefault, room);
+  }
+  if (room == 0 || settings.max_sequences > room) {
+    return InvalidField(
+        "runtime.sequences.max_sequences",
+        fmt::format("this worker has room for {} sequences of {} bytes", room, each));
+  }
+  return std::make_unique<SequenceTable>(std::move(layout), settings, clock_);
 }
 
 Parallelism LoadedModels::ParallelismOf(const BatchPolicy& policy) const {

@@ -26,12 +26,13 @@
 #include "services/inference/model_settings.h"
 #include "services/inference/parallelism.h"
 #include "services/inference/response_cache/response_cache.h"
+#include "services/inference/sequences/sequence_table.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::worker {
 
-/// A model that answers calls, in memory or not. Immutable but for its queue, its metrics and its
-/// cache.
+/// A model that answers calls, in memory or not. Immutable but for its queue, its metrics, its
+/// cache and its sequences.
 struct ServedModel {
   DeploymentName deployment;
   VersionName version;
@@ -49,6 +50,8 @@ struct ServedModel {
   ModelMetrics metrics;
   // Null where its deployment wants none.
   std::unique_ptr<ResponseCache> cache = nullptr;
+  // Null where the model has no states; else they are not in `signature`'s tensors.
+  std::unique_ptr<SequenceTable> sequences = nullptr;
 };
 
 /// Keeps a model alive during a request: one that was taken away dies with its last handle.
@@ -101,6 +104,8 @@ class LoadedModels {
     absl::Duration patience = absl::Seconds(10);
     /// For the answers that one tenant's deployments keep.
     int64_t max_response_cache_bytes = int64_t{256} << 20;
+    /// For the states of one model's sequences.
+    int64_t max_sequence_bytes = int64_t{256} << 20;
     Isolation isolation = {.share_uploaded = true};
   };
   /// All outlive this object.
@@ -192,6 +197,9 @@ class LoadedModels {
   absl::StatusOr<ModelHandle> Serve(const Job& job, LoadedModelPtr model);
   Parallelism ParallelismOf(const BatchPolicy& policy) const;
   absl::StatusOr<std::unique_ptr<ModelQueue>> MakeQueue(const Job& job, LoadedModelPtr model);
+  /// Null where the model has no states.
+  absl::StatusOr<std::unique_ptr<SequenceTable>> MakeSequences(const Job& job,
+                                                               const Signature& model) const;
   void FinishFirst(const std::shared_ptr<Job>& job, absl::StatusOr<ModelHandle> made);
   void FinishAgain(const std::shared_ptr<Job>& job, const ServedModel& served,
                    absl::StatusOr<LoadedModelPtr> model);

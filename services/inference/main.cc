@@ -133,6 +133,7 @@ absl::Status Run(const WorkerConfig& config) {
        .max_idle = config.max_model_idle == absl::ZeroDuration() ? absl::InfiniteDuration()
                                                                  : config.max_model_idle,
        .max_response_cache_bytes = config.max_response_cache_bytes,
+       .max_sequence_bytes = config.max_sequence_bytes,
        .isolation = {.tenant = config.tenant, .share_uploaded = config.share_uploaded}},
       clock);
   SharedMemory memory;

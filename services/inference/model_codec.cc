@@ -92,6 +92,23 @@ void EncodeBatching(const BatchPolicy& policy, inference::ModelConfig& config) {
   }
 }
 
+void EncodeSequences(const SequenceTable& sequences, bool batched,
+                     inference::ModelSequenceBatching& out) {
+  const std::vector<StateSpec>& states = sequences.layout().visible().states;
+  out.set_max_sequence_idle_microseconds(
+      Unsigned(absl::ToInt64Microseconds(sequences.settings().idle_timeout)));
+  const TensorBatch& zeros = sequences.layout().zeros();
+  for (size_t i = 0; i < states.size(); ++i) {
+    auto& state = *out.add_state();
+    state.set_input_name(states[i].input);
+    state.set_output_name(states[i].output);
+    state.set_data_type(ToProto(zeros[i].dtype()));
+    for (size_t j = batched ? 1 : 0; j < zeros[i].shape().rank(); ++j) {
+      state.add_dims(zeros[i].shape()[j]);
+    }
+  }
+}
+
 }  // namespace
 
 void EncodeMetadata(const ServedModel& model, inference::ModelMetadataResponse& response) {
@@ -123,6 +140,11 @@ void EncodeConfig(const ServedModel& model, inference::ModelConfig& config) {
   if (batched) EncodeBatching(model.queue->policy(), config);
   for (const TensorSpec& spec : signature.inputs) AddTensor(spec, batched, *config.add_input());
   for (const TensorSpec& spec : signature.outputs) AddTensor(spec, batched, *config.add_output());
+  // In place of dynamic_batching, as its clients expect; calls of different sequences run together
+  // all the same.
+  if (model.sequences != nullptr) {
+    EncodeSequences(*model.sequences, batched, *config.mutable_sequence_batching());
+  }
   if (model.cache != nullptr) config.mutable_response_cache()->set_enable(true);
   // One request, one response; load generators look for it.
   config.mutable_model_transaction_policy()->set_decoupled(false);

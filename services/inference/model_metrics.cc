@@ -27,7 +27,9 @@ ModelMetrics::ModelMetrics(Metrics& metrics, const std::string& deployment,
                                   {{"deployment", deployment}, {"model_version", version}})),
       cache_misses_(metrics.Counter("model_cache_misses_total",
                                     "Calls that a cache was asked for in vain",
-                                    {{"deployment", deployment}, {"model_version", version}})) {}
+                                    {{"deployment", deployment}, {"model_version", version}})),
+      sequences_(metrics.Gauge("model_sequences", "Sequences whose states a model keeps",
+                               {{"deployment", deployment}, {"model_version", version}})) {}
 
 void ModelMetrics::RecordRun(int64_t rows, const RunTimes& times) const {
   MutexLock lock(totals_->mutex);
@@ -84,6 +86,8 @@ ModelStatistics ModelMetrics::Statistics() const {
 void ModelMetrics::SetLoadedBytes(int64_t bytes) const {
   loaded_bytes_.Set(static_cast<double>(bytes));
 }
+
+void ModelMetrics::SetSequences(size_t count) const { sequences_.Set(static_cast<double>(count)); }
 
 int64_t ModelMetrics::LoadedBytes() const { return static_cast<int64_t>(loaded_bytes_.Value()); }
 

@@ -32,6 +32,7 @@ struct CallTimes {
 ///   slipway_worker_model_reloads_total     how often a call had to bring it back there
 ///   slipway_worker_model_cache_hits_total, _misses_total   calls that its cache could, could not
 ///   answer
+///   slipway_worker_model_sequences         those whose states it keeps
 ///
 /// and the same again as statistics, in the form that the protocol's clients ask for. Any thread.
 class ModelMetrics {
@@ -48,6 +49,7 @@ class ModelMetrics {
   /// `took`: since its admission.
   void RecordFailure(absl::Duration took) const;
   void SetLoadedBytes(int64_t bytes) const;
+  void SetSequences(size_t count) const;
   int64_t LoadedBytes() const;
   /// It had left memory, and a call has brought it back.
   void CountReload() const;
@@ -67,6 +69,7 @@ class ModelMetrics {
   prometheus::Counter& reloads_;
   prometheus::Counter& cache_hits_;
   prometheus::Counter& cache_misses_;
+  prometheus::Gauge& sequences_;
   std::unique_ptr<Totals> totals_ = std::make_unique<Totals>();
 };
 

@@ -62,16 +62,24 @@ ResponseCacheSettings ToCache(const v1::ResponseCache& settings) {
   return cache;
 }
 
+SequenceSettings ToSequences(const v1::Sequences& settings) {
+  SequenceSettings sequences{.max_sequences = static_cast<size_t>(settings.max_sequences())};
+  if (settings.has_idle_timeout()) sequences.idle_timeout = ToDuration(settings.idle_timeout());
+  return sequences;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelSettings> ParseModelSettings(const v1::RuntimeSettings& settings,
                                                  const BatchPolicy& defaults,
                                                  std::string_view field) {
   RETURN_IF_ERROR(CheckRuntimeSettings(settings, field));
-  return ModelSettings{.runtime = ToRuntime(settings),
+  ModelSettings parsed{.runtime = ToRuntime(settings),
                        .batching = ToBatching(settings.batching(), defaults),
                        .pinned = settings.pinned(),
                        .cache = ToCache(settings.response_cache())};
+  if (settings.has_sequences()) parsed.sequences = ToSequences(settings.sequences());
+  return parsed;
 }
 
 }  // namespace slipway::worker

@@ -7,8 +7,8 @@
 
 namespace slipway::worker {
 
-/// OK where the model's own signature is the one that was registered; one that was registered
-/// empty says nothing. Errors: kInvalidArgument that names the first tensor that differs.
+/// OK where the model's own tensors are those that were registered; without any, nothing was said.
+/// Errors: kInvalidArgument that names the first tensor that differs.
 absl::Status CheckSameSignature(const Signature& registered, const Signature& actual);
 
 /// Tensors of zeros (empty texts) that fit the signature, free dimensions as 1. Errors:

@@ -82,6 +82,30 @@ absl::Status CheckTensors(std::string_view field,
   return absl::OkStatus();
 }
 
+// Whether the tensors are the model's, and fit each other, the worker sees when it has the files.
+absl::Status CheckStates(std::string_view field, const v1::Signature& signature) {
+  if (signature.states_size() > kMaxTensors) {
+    return InvalidField(Path(field, "states"),
+                        fmt::format("must be at most {} states", kMaxTensors));
+  }
+  std::set<std::string_view> inputs;
+  std::set<std::string_view> outputs;
+  for (int i = 0; i < signature.states_size(); ++i) {
+    const v1::StateSpec& state = signature.states(i);
+    const std::string here = Item(field, "states", i);
+    const auto check = [&](std::string_view which, const std::string& name,
+                           std::set<std::string_view>& names) -> absl::Status {
+      if (name.empty()) return InvalidField(Path(here, which), "must not be empty");
+      RETURN_IF_ERROR(CheckText(Path(here, which), name, kMaxLabelBytes));
+      if (names.insert(name).second) return absl::OkStatus();
+      return InvalidField(Path(here, which), fmt::format("\"{}\" is there twice", name));
+    };
+    RETURN_IF_ERROR(check("input", state.input(), inputs));
+    RETURN_IF_ERROR(check("output", state.output(), outputs));
+  }
+  return absl::OkStatus();
+}
+
 template <class Name>
 absl::Status CheckOwnName(const std::string& field, std::string_view tenant,
                           const std::string& text) {
@@ -214,6 +238,7 @@ absl::Status CheckVersion(std::string_view field, std::string_view tenant,
   const std::string signature = Path(field, "signature");
   RETURN_IF_ERROR(CheckTensors(signature, version.signature().inputs(), "inputs"));
   RETURN_IF_ERROR(CheckTensors(signature, version.signature().outputs(), "outputs"));
+  RETURN_IF_ERROR(CheckStates(signature, version.signature()));
   RETURN_IF_ERROR(CheckLineage(Path(field, "lineage"), tenant, version.lineage()));
   RETURN_IF_ERROR(CheckMetrics(Path(field, "metrics"), version.metrics()));
   RETURN_IF_ERROR(

@@ -204,6 +204,8 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     std::string response_cache_ttl;
     std::vector<std::string> pad;
     std::vector<int64_t> pad_to;
+    std::string sequence_idle;
+    int64_t max_sequences = 0;
     bool wait = false;
     std::string timeout = "2m";
     RolloutOptions rollout;
@@ -246,6 +248,10 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     command.add_option("--pad-to", options->pad_to, "Lengths to pad to, such as 32,64,128")
         ->delimiter(',')
         ->needs(pad);
+    command.add_option("--sequence-idle", options->sequence_idle,
+                       "Forget a sequence without a call for so long; 60s");
+    command.add_option("--max-sequences", options->max_sequences,
+                       "At once on each worker; else as it has room for");
   };
   const auto body_of = [](const Session& from, const Options& chosen) -> absl::StatusOr<json> {
     json body = json::object();
@@ -273,6 +279,13 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     if (!chosen.pad.empty()) {
       ASSIGN_OR_RETURN(const json padding, PaddingOf(chosen.pad, chosen.pad_to));
       body["runtime"]["batching"]["padding"] = json::array({padding});
+    }
+    if (!chosen.sequence_idle.empty()) {
+      ASSIGN_OR_RETURN(body["runtime"]["sequences"]["idleTimeout"],
+                       ProtoDuration("--sequence-idle", chosen.sequence_idle));
+    }
+    if (chosen.max_sequences != 0) {
+      body["runtime"]["sequences"]["maxSequences"] = chosen.max_sequences;
     }
     ASSIGN_OR_RETURN(const json rollout, chosen.rollout.Body());
     if (!rollout.is_null()) body["rollout"] = rollout;

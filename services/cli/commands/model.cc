@@ -45,6 +45,9 @@ void PrintVersion(const Session& session, const json& version) {
   for (const json& output : signature.value("outputs", json::array())) {
     print("output", Shape(output));
   }
+  for (const json& state : signature.value("states", json::array())) {
+    print("state", fmt::format("{} -> {}", TextOf(state, "output"), TextOf(state, "input")));
+  }
   const json metrics = version.value("metrics", json::object());
   PrintMetrics(out, metrics, 15);
   const json artifact = version.value("artifact", json::object());
@@ -53,6 +56,19 @@ void PrintVersion(const Session& session, const json& version) {
     print("file", fmt::format("{}  {}", TextOf(file, "path"), Bytes(NumberOf(file, "sizeBytes"))));
   }
   PrintClassMetrics(out, metrics);
+}
+
+// Of texts "INPUT=OUTPUT".
+absl::StatusOr<json> ParseStates(const std::vector<std::string>& texts) {
+  json states = json::array();
+  for (const std::string& text : texts) {
+    const size_t middle = text.find('=');
+    if (middle == std::string::npos) {
+      return InvalidField("--state", fmt::format("must be INPUT=OUTPUT, got {}", text));
+    }
+    states.push_back({{"input", text.substr(0, middle)}, {"output", text.substr(middle + 1)}});
+  }
+  return states;
 }
 
 }  // namespace
@@ -70,6 +86,7 @@ void AddModelCommands(CLI::App& root, Session& session) {
     std::string description;
     std::vector<std::string> files;
     std::vector<std::string> labels;
+    std::vector<std::string> states;
   };
   auto options = std::make_shared<Options>();
 
@@ -131,6 +148,8 @@ void AddModelCommands(CLI::App& root, Session& session) {
       ->required()
       ->check(CLI::IsMember({"onnx", "tensorflow", "paddle", "slipway"}));
   upload.add_option("--label", options->labels, "A class's name; once each, in order");
+  upload.add_option("--state", options->states,
+                    "INPUT=OUTPUT: what a sequence keeps from call to call");
   upload.add_option("--description", options->description, "For people");
   upload.footer(
       "Formats and what their files are called inside:\n"
@@ -141,13 +160,17 @@ void AddModelCommands(CLI::App& root, Session& session) {
       "With samples.safetensors, some rows of each input by name, the version can\n"
       "be deployed with --precision bfloat16.\n"
       "Example:\n  slipway model upload digits --format onnx digits.onnx\n"
-      "  slipway model upload digits --format tensorflow ./saved_model");
+      "  slipway model upload digits --format tensorflow ./saved_model\n"
+      "  slipway model upload pump --format onnx pump.onnx --state mean_in=mean_out");
   session.OnRun(upload, [&session, options]() -> absl::Status {
     ASSIGN_OR_RETURN(std::vector<LocalFile> files, ParseFiles(options->files));
     if (options->format == "onnx" && files.size() == 1) files[0].path = "model.onnx";
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     json version = {{"description", options->description}, {"labels", options->labels}};
     version["artifact"]["format"] = options->format;
+    if (!options->states.empty()) {
+      ASSIGN_OR_RETURN(version["signature"]["states"], ParseStates(options->states));
+    }
     ASSIGN_OR_RETURN(version["artifact"]["files"], UploadFiles(session, api, files));
     ASSIGN_OR_RETURN(const json made,
                      api.Post(session.Path("models/" + options->id + "/versions"), version));

@@ -34,6 +34,8 @@ TEST(RuntimeSettingsTest, WhatMakesSenseIsFine) {
   padding.mutable_axes(0)->set_axis(1);
   padding.add_buckets(16);
   padding.add_buckets(32);
+  settings.mutable_sequences()->mutable_idle_timeout()->set_seconds(300);
+  settings.mutable_sequences()->set_max_sequences(100);
   EXPECT_TRUE(CheckRuntimeSettings(settings, "runtime").ok());
 }
 
@@ -89,6 +91,10 @@ TEST(RuntimeSettingsTest, WhatMakesNoneIsRefusedNamingTheField) {
               s.mutable_response_cache()->mutable_time_to_live();
             }),
             "runtime.response_cache.time_to_live");
+  EXPECT_EQ(field([](auto& s) { s.mutable_sequences()->mutable_idle_timeout(); }),
+            "runtime.sequences.idle_timeout");
+  EXPECT_EQ(field([](auto& s) { s.mutable_sequences()->set_max_sequences(-1); }),
+            "runtime.sequences.max_sequences");
 }
 
 TEST(RuntimeSettingsTest, PaddingThatMakesNoSenseIsRefusedNamingTheField) {

@@ -23,7 +23,8 @@ TEST(ParseSignatureTest, RefusesWhatIsNoTensorNamingThePlace) {
 
 TEST(ToProtoTest, IsTheInverseOfParsing) {
   const Signature signature = {{{"x", DataType::kFp32, {-1, 2}}, {"text", DataType::kBytes, {}}},
-                               {{"y", DataType::kInt64, {-1}}}};
+                               {{"y", DataType::kInt64, {-1}}},
+                               {{"x", "y"}}};
   EXPECT_EQ(ParseSignature(ToProto(signature), "signature").value(), signature);
 }
 

@@ -13,6 +13,7 @@ TEST(ModelSettingsTest, WhatIsLeftOutIsTheWorkersOwn) {
   EXPECT_EQ(settings->batching, defaults);
   EXPECT_EQ(settings->runtime, RuntimeSettings{});
   EXPECT_EQ(settings->cache, ResponseCacheSettings{});
+  EXPECT_EQ(settings->sequences, std::nullopt);
 }
 
 TEST(ModelSettingsTest, TakesWhatIsThere) {
@@ -38,6 +39,7 @@ TEST(ModelSettingsTest, TakesWhatIsThere) {
   axis.set_axis(1);
   axis.set_value(7);
   padding.add_buckets(64);
+  proto.mutable_sequences()->set_max_sequences(100);
   const auto settings =
       ParseModelSettings(proto, {.queues = {QueuePolicy{.max_calls = 9}}}, "runtime");
   ASSERT_TRUE(settings.ok()) << settings.status();
@@ -58,6 +60,7 @@ TEST(ModelSettingsTest, TakesWhatIsThere) {
                                       .buckets = {64}}}}));
   EXPECT_EQ(settings->cache,
             (ResponseCacheSettings{.max_bytes = 1000, .time_to_live = absl::Minutes(1)}));
+  EXPECT_EQ(settings->sequences, SequenceSettings{.max_sequences = 100});
 }
 
 TEST(ModelSettingsTest, TheLargestPreferredSizeIsTheLargestWhereNoneIsSaid) {

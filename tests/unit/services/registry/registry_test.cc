@@ -196,6 +196,13 @@ TEST_F(RegistryTest, NamesTheFieldOfEachMistakeInAVersion) {
       change(tensor);
     };
   };
+  const auto state = [](const std::string& from, const std::string& to) {
+    return [from, to](v1::ModelVersion& v) {
+      auto& added = *v.mutable_signature()->add_states();
+      added.set_input(from);
+      added.set_output(to);
+    };
+  };
   const std::string file = "model_version.artifact.files[0].";
   const std::pair<std::function<void(v1::ModelVersion&)>, std::string> mistakes[] = {
       {[](auto& v) { v.clear_artifact(); }, "model_version.artifact.format"},
@@ -232,6 +239,17 @@ TEST_F(RegistryTest, NamesTheFieldOfEachMistakeInAVersion) {
          input([](auto&) {})(v);
        },
        "model_version.signature.inputs[1].name"},
+      {state("", "new_h"), "model_version.signature.states[0].input"},
+      {state("h", std::string(257, 'a')), "model_version.signature.states[0].output"},
+      {[&](auto& v) {
+         state("h", "new_h")(v);
+         state("c", "new_h")(v);
+       },
+       "model_version.signature.states[1].output"},
+      {[&](auto& v) {
+         for (int i = 0; i < 1000; ++i) state(std::to_string(i), std::to_string(i))(v);
+       },
+       "model_version.signature.states"},
       {[](auto& v) { v.mutable_lineage()->set_job("jobs/j1"); }, "model_version.lineage.job"},
       {[](auto& v) { v.mutable_lineage()->set_job("tenants/globex/jobs/j1"); },
        "model_version.lineage.job"},
