@@ -24,6 +24,9 @@ struct InferStream::Item {
   std::string id;  // the caller's
   bool wants_final = false;
   std::shared_ptr<Prediction> prediction;  // null where there is none to ask for
+  Prediction::Request request;             // until it is asked
+  std::string sequence;                    // with its model; empty: it belongs to none
+  bool waits = false;                      // for the one before it in its sequence
   std::string frame;                       // the answer
   int code = 0;                            // its status, as HTTP has it; 0: not yet
 };
@@ -87,16 +90,31 @@ void InferStream::Begin(http::grpc::Message message) {
   auto prediction =
       std::make_shared<Prediction>(parts_.predictions, key_, *std::move(endpoint), head->version,
                                    fmt::format("{}-{}", call_->request_id(), ++count_));
+  const auto input_bytes = static_cast<int64_t>(message.view().size());
+  item->request = {.message = ToCord(std::move(message)),
+                   .sequence = head->sequence,
+                   .input_bytes = input_bytes};
   {
     MutexLock lock(mutex_);
-    item->prediction = prediction;
+    item->prediction = std::move(prediction);
+    if (!head->sequence.id.empty()) {
+      item->sequence = fmt::format("{} {}", head->model, head->sequence.id);
+      // On their ways to the worker they could overtake each other.
+      item->waits = std::any_of(items_.begin(), items_.end(), [&](const auto& other) {
+        return other != item && other->sequence == item->sequence && other->code == 0;
+      });
+    }
+    if (item->waits) return;
   }
-  const auto input_bytes = static_cast<int64_t>(message.view().size());
-  prediction->Start(ToCord(std::move(message)), input_bytes,
-                    std::min(end_, parts_.predictions.clock.Now() + parts_.timeout),
-                    [self = shared_from_this(), item](absl::StatusOr<InferAnswer> answer) {
-                      self->OnAnswer(item, std::move(answer));
-                    });
+  Ask(item);
+}
+
+void InferStream::Ask(const std::shared_ptr<Item>& item) {
+  item->request.deadline = std::min(end_, parts_.predictions.clock.Now() + parts_.timeout);
+  item->prediction->Start(std::move(item->request),
+                          [self = shared_from_this(), item](absl::StatusOr<InferAnswer> answer) {
+                            self->OnAnswer(item, std::move(answer));
+                          });
 }
 
 void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<InferAnswer> answer) {
@@ -129,12 +147,21 @@ void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<Inf
       parts_.predictions.metrics.Observe(code, absl::ZeroDuration());
     }
   }
+  std::shared_ptr<Item> next;
   {
     MutexLock lock(mutex_);
     item->frame = std::move(frame);
     item->code = code;
+    if (!item->sequence.empty() && !broken_) {
+      const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& other) {
+        return other->waits && other->sequence == item->sequence;
+      });
+      if (found != items_.end()) next = *found;
+    }
+    if (next != nullptr) next->waits = false;
   }
   Write();
+  if (next != nullptr) Ask(next);
 }
 
 // Writes the first answer where it is there and no other is on its way, or ends the call.
@@ -173,6 +200,7 @@ void InferStream::Break() {
   {
     MutexLock lock(mutex_);
     ended_ = true;
+    broken_ = true;
     reading_ = false;
     for (const auto& item : items_) {
       if (item->prediction != nullptr && item->code == 0) under_way.push_back(item->prediction);

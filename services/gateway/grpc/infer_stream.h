@@ -14,9 +14,9 @@
 namespace slipway::gateway {
 
 /// One ModelStreamInfer call: each request of the stream is a prediction of its own, with a row of
-/// its own; a few are under way at once, and their answers go out in the order of the requests. One
-/// that fails is answered by an error_message, and the stream goes on. Owned by whatever it waits
-/// for.
+/// its own; a few are under way at once, of one sequence one, and their answers go out in the order
+/// of the requests. One that fails is answered by an error_message, and the stream goes on. Owned
+/// by whatever it waits for.
 class InferStream : public std::enable_shared_from_this<InferStream> {
  public:
   using Call = std::shared_ptr<http::grpc::ServerCall>;
@@ -38,6 +38,7 @@ class InferStream : public std::enable_shared_from_this<InferStream> {
 
   void Read();
   void Begin(http::grpc::Message message);
+  void Ask(const std::shared_ptr<Item>& item);
   void OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<InferAnswer> answer);
   void Write();
   void Break();
@@ -54,6 +55,7 @@ class InferStream : public std::enable_shared_from_this<InferStream> {
   std::deque<std::shared_ptr<Item>> items_ GUARDED_BY(mutex_);  // in the order of the requests
   bool reading_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;    // no more requests come
+  bool broken_ GUARDED_BY(mutex_) = false;   // nobody takes the answers
   bool writing_ GUARDED_BY(mutex_) = false;  // the first item
   bool finished_ GUARDED_BY(mutex_) = false;
 };

@@ -245,8 +245,10 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
     in.call->exchange().OnCancel([weak = std::weak_ptr(prediction)] {
       if (const auto held = weak.lock()) held->Cancel();
     });
-    prediction->Start(ToCord(*std::move(message)), input_bytes,
-                      in.call->Deadline(parts_.clock.Now(), options_.timeout),
+    prediction->Start({.message = ToCord(*std::move(message)),
+                       .sequence = head->sequence,
+                       .input_bytes = input_bytes,
+                       .deadline = in.call->Deadline(parts_.clock.Now(), options_.timeout)},
                       [this, in, prediction](absl::StatusOr<InferAnswer> answer) {
                         EndInfer(in, prediction, std::move(answer));
                       });

@@ -21,21 +21,19 @@ constexpr uint32_t TextTag(int field) {
 constexpr uint32_t kParametersTag = TextTag(Request::kParametersFieldNumber);
 constexpr char kWantsFinal[] = "triton_enable_empty_final_response";
 
-// Is an entry of the request's parameters this one, and true?
-bool WantsFinal(const std::string& entry) {
-  if (entry.find(kWantsFinal) == std::string::npos) return false;
-  std::string field;
-  {
-    google::protobuf::io::StringOutputStream stream(&field);
-    google::protobuf::io::CodedOutputStream out(&stream);
-    out.WriteTag(kParametersTag);
-    out.WriteVarint32(static_cast<uint32_t>(entry.size()));
-    out.WriteString(entry);
-  }
-  Request parsed;
-  if (!parsed.ParseFromString(field)) return false;
-  const auto parameter = parsed.parameters().find(kWantsFinal);
-  return parameter != parsed.parameters().end() && parameter->second.bool_param();
+// Does an entry of the request's parameters say anything that routing needs?
+bool IsNeeded(std::string_view entry) {
+  return entry.find(kWantsFinal) != std::string_view::npos ||
+         entry.find("sequence_") != std::string_view::npos;
+}
+
+// Adds an entry of the parameters to a message of nothing else.
+void AppendEntry(const std::string& entry, std::string& message) {
+  google::protobuf::io::StringOutputStream stream(&message);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.WriteTag(kParametersTag);
+  out.WriteVarint32(static_cast<uint32_t>(entry.size()));
+  out.WriteString(entry);
 }
 
 }  // namespace
@@ -48,11 +46,12 @@ absl::StatusOr<ModelHead> ReadModelHead(std::string_view request) {
   google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(request.data()),
                                             static_cast<int>(request.size()));
   ModelHead head;
+  std::string needed;
   while (const uint32_t tag = in.ReadTag()) {
     if (tag == kParametersTag) {
       std::string entry;
       if (!WireFormatLite::ReadString(&in, &entry)) return no_message();
-      if (WantsFinal(entry)) head.wants_final = true;
+      if (IsNeeded(entry)) AppendEntry(entry, needed);
       continue;
     }
     // The last value of a field holds, as everywhere in protobuf.
@@ -66,6 +65,12 @@ absl::StatusOr<ModelHead> ReadModelHead(std::string_view request) {
     }
   }
   if (!in.ConsumedEntireMessage()) return no_message();
+  if (needed.empty()) return head;
+  Request parsed;
+  if (!parsed.ParseFromString(needed)) return no_message();
+  const auto wants_final = parsed.parameters().find(kWantsFinal);
+  head.wants_final = wants_final != parsed.parameters().end() && wants_final->second.bool_param();
+  head.sequence = ReadSequenceHead(parsed.parameters());
   return head;
 }
 

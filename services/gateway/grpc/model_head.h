@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/status/status.h"
+#include "services/gateway/oip/infer_message.h"
 
 namespace slipway::gateway {
 
@@ -15,6 +16,7 @@ struct ModelHead {
   std::string id;
   /// Of a stream's request: its last response is to be marked (by kFinalResponse).
   bool wants_final = false;
+  SequenceHead sequence;
 };
 
 /// Response parameter: no more responses come of this request.

@@ -73,7 +73,7 @@ inference::ServerMetadataResponse DescribeServer(const std::string& name,
   server.set_name(name);
   server.set_version(version);
   for (const char* extension : {"binary_tensor_data", "classification", "model_configuration",
-                                "model_repository", "statistics"}) {
+                                "model_repository", "sequence", "statistics"}) {
     server.add_extensions(extension);
   }
   return server;

@@ -67,7 +67,10 @@ void InferCall::Read() {
   exchange_->OnCancel([weak = prediction_->weak_from_this()] {
     if (const auto prediction = weak.lock()) prediction->Cancel();
   });
-  prediction_->Start(Serialize(request), input_bytes, parts_.clock.Now() + parts_.options.timeout,
+  prediction_->Start({.message = Serialize(request),
+                      .sequence = ReadSequenceHead(request.head.parameters()),
+                      .input_bytes = input_bytes,
+                      .deadline = parts_.clock.Now() + parts_.options.timeout},
                      [self = shared_from_this()](absl::StatusOr<InferAnswer> answer) {
                        self->OnAnswer(std::move(answer));
                      });

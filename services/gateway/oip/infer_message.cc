@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "fmt/format.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -120,6 +121,25 @@ absl::Cord Serialize(const InferRequest& request) {
   }
   if (!bytes.empty()) message.Append(std::move(bytes));
   return message;
+}
+
+SequenceHead ReadSequenceHead(
+    const google::protobuf::Map<std::string, inference::InferParameter>& parameters) {
+  SequenceHead sequence;
+  const auto id = parameters.find("sequence_id");
+  if (id == parameters.end()) return sequence;
+  if (id->second.has_string_param()) {
+    if (!id->second.string_param().empty()) {
+      sequence.id = fmt::format("\"{}\"", id->second.string_param());
+    }
+  } else if (id->second.int64_param() != 0) {
+    sequence.id = std::to_string(id->second.int64_param());
+  } else if (id->second.uint64_param() != 0) {
+    sequence.id = std::to_string(id->second.uint64_param());
+  }
+  const auto start = parameters.find("sequence_start");
+  sequence.start = start != parameters.end() && start->second.bool_param();
+  return sequence;
 }
 
 absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message) {

@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_GATEWAY_OIP_INFER_MESSAGE_H_
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,20 @@ struct InferAnswer {
 };
 
 absl::Cord Serialize(const InferRequest& request);
+
+/// What routing needs to know of the sequence that a request belongs to: its calls all go to the
+/// worker that keeps its state.
+struct SequenceHead {
+  /// Empty: to none. Numbers and texts of the same digits differ.
+  std::string id;
+  /// The state is made anew.
+  bool start = false;
+};
+
+/// From the request's parameters `sequence_id` and `sequence_start`. What is wrong with them the
+/// worker says.
+SequenceHead ReadSequenceHead(
+    const google::protobuf::Map<std::string, inference::InferParameter>& parameters);
 
 /// Puts a worker's answer apart. kInternal where it is none, or has no contents for an output.
 absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/strings/cord.h"
@@ -21,7 +23,8 @@ namespace slipway::gateway {
 
 /// One prediction, whatever door it came through, from its request to its row in the journal:
 ///
-///   1. Start() chooses version and worker, and asks; another worker where the first was not there.
+///   1. Start() chooses version and worker, and asks; another worker where the first was not there,
+///      or does not know the sequence that the call goes on with.
 ///   2. `done` has the answer, and the door writes it down.
 ///   3. Book() puts the row into the journal: before the answer's first byte.
 ///   4. Settle() once it is known whether the caller got it. Without an answer: Fail().
@@ -45,10 +48,17 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   Prediction(const Parts& parts, std::shared_ptr<const KnownKey> key,
              std::shared_ptr<const Endpoint> endpoint, std::string version, std::string request_id);
 
-  /// Asks with a serialized ModelInferRequest, whose own model name and version do not count.
-  /// `input_bytes`: of the request as the caller sent it. `done` runs once, here or on another
-  /// thread, and must not block.
-  void Start(const absl::Cord& request, int64_t input_bytes, absl::Time deadline, Done done);
+  struct Request {
+    /// A serialized ModelInferRequest, whose own model name and version do not count.
+    absl::Cord message;
+    /// What it says of its sequence.
+    SequenceHead sequence;
+    /// Of the request as the caller sent it.
+    int64_t input_bytes = 0;
+    absl::Time deadline = absl::InfiniteFuture();
+  };
+  /// `done` runs once, here or on another thread, and must not block.
+  void Start(Request request, Done done);
 
   /// The caller left: its work need not go on.
   void Cancel();
@@ -71,8 +81,11 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   const std::string& request_id() const { return request_id_; }
 
  private:
-  void Ask(const Worker* except, uint64_t random);
+  void Ask(std::shared_ptr<Worker> worker);
   void OnOutcome(Worker::Outcome outcome);
+  /// False where nobody is left to be asked.
+  bool AskAgain();
+  bool AskForSequence();
   void End(absl::StatusOr<InferAnswer> answer);
   void Observe(int http_code);
 
@@ -85,9 +98,12 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
 
   const Target* target_ = nullptr;  // of endpoint_
   std::shared_ptr<Worker> worker_;
-  absl::Cord request_;
-  int64_t input_bytes_ = 0;
-  absl::Time deadline_;
+  Request request_;
+  // Of the request's id or, where it has one, of its sequence.
+  uint64_t hash_ = 0;
+  // Of a sequence: who was asked, as version and worker, and what is to blame where all refuse.
+  std::vector<std::pair<std::string, std::shared_ptr<Worker>>> asked_;
+  std::pair<std::shared_ptr<const Endpoint>, const Target*> first_;
   Done done_;
   Recorder::Ticket ticket_;
   int attempts_ = 0;

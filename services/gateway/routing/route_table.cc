@@ -1,5 +1,7 @@
 #include "services/gateway/routing/route_table.h"
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -31,6 +33,28 @@ std::string ModelFields(const std::string& deployment, const std::string& versio
 // A 64-bit number to a place below `size`, without the bias of a remainder that could be seen.
 uint64_t Below(uint64_t size, uint64_t random) {
   return static_cast<uint64_t>((static_cast<unsigned __int128>(random) * size) >> 64);
+}
+
+// Mixes all bits of both (the finalizer of MurmurHash3).
+uint64_t Mix(uint64_t a, uint64_t b) {
+  uint64_t mixed = a ^ (b * 0x9e3779b97f4a7c15);
+  mixed = (mixed ^ (mixed >> 33)) * 0xff51afd7ed558ccd;
+  mixed = (mixed ^ (mixed >> 33)) * 0xc4ceb9fe1a85ec53;
+  return mixed ^ (mixed >> 33);
+}
+
+// The workers of a version by rendezvous hashing, the best last: where one comes or goes, only the
+// sequences change places that are on it.
+std::vector<Place> ByRank(const Target& target, uint64_t sequence) {
+  std::vector<std::pair<uint64_t, Place>> ranked;
+  for (const std::shared_ptr<Worker>& worker : target.workers) {
+    const uint64_t address = std::hash<std::string>()(worker->address());
+    ranked.push_back({Mix(sequence, address), {&target, worker}});
+  }
+  std::ranges::sort(ranked, {}, &std::pair<uint64_t, Place>::first);
+  std::vector<Place> places;
+  for (auto& [rank, place] : ranked) places.push_back(std::move(place));
+  return places;
 }
 
 }  // namespace
@@ -75,6 +99,30 @@ std::shared_ptr<Worker> ChooseWorker(const Target& target, const Worker* except,
     }
   }
   return best == nullptr ? nullptr : *best;
+}
+
+std::vector<Place> PlacesFor(const Endpoint& endpoint, std::string_view version, uint64_t sequence,
+                             bool start) {
+  const Target* const first = endpoint.Choose(version, sequence);
+  if (first == nullptr) return {};
+  std::vector<std::vector<Place>> targets = {ByRank(*first, sequence)};
+  if (!start && version.empty()) {
+    for (const Target& target : endpoint.targets) {
+      if (&target != first) targets.push_back(ByRank(target, sequence));
+    }
+  }
+  // A version's first place is more likely than another's second.
+  std::vector<Place> places;
+  for (bool more = true; more;) {
+    more = false;
+    for (std::vector<Place>& target : targets) {
+      if (target.empty()) continue;
+      places.push_back(std::move(target.back()));
+      target.pop_back();
+      more = true;
+    }
+  }
+  return places;
 }
 
 RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor& worker_for,

@@ -55,6 +55,18 @@ struct Endpoint {
 /// left.
 std::shared_ptr<Worker> ChooseWorker(const Target& target, const Worker* except, uint64_t random);
 
+/// A version on a worker; `target` is its endpoint's.
+struct Place {
+  const Target* target = nullptr;
+  std::shared_ptr<Worker> worker;
+};
+
+/// Where the state of a sequence may be: where it is started now (by weight and by a hash that each
+/// gateway finds alike), then where it may have been started before weights or workers changed.
+/// `sequence` is uniform over all 64-bit numbers; with `start` only the former version's places.
+std::vector<Place> PlacesFor(const Endpoint& endpoint, std::string_view version, uint64_t sequence,
+                             bool start);
+
 /// Where calls go. Immutable; any thread.
 class RouteTable {
  public:

@@ -51,6 +51,24 @@ TEST(ReadModelHeadTest, SeesWhetherTheLastResponseIsToBeMarked) {
   EXPECT_FALSE(ReadModelHead(request.SerializeAsString())->wants_final);
 }
 
+TEST(ReadModelHeadTest, SeesWhichSequenceIsMeant) {
+  auto request = Request();
+  EXPECT_EQ(ReadModelHead(request.SerializeAsString())->sequence.id, "");
+  auto& id = (*request.mutable_parameters())["sequence_id"];
+  id.set_int64_param(7);
+  EXPECT_EQ(ReadModelHead(request.SerializeAsString())->sequence.id, "7");
+  EXPECT_FALSE(ReadModelHead(request.SerializeAsString())->sequence.start);
+  id.set_uint64_param(UINT64_MAX);
+  (*request.mutable_parameters())["sequence_start"].set_bool_param(true);
+  EXPECT_EQ(ReadModelHead(request.SerializeAsString())->sequence.id, "18446744073709551615");
+  EXPECT_TRUE(ReadModelHead(request.SerializeAsString())->sequence.start);
+  id.set_string_param("7");
+  EXPECT_EQ(ReadModelHead(request.SerializeAsString())->sequence.id, "\"7\"");
+  // As clients send it where a call belongs to none.
+  id.set_int64_param(0);
+  EXPECT_EQ(ReadModelHead(request.SerializeAsString())->sequence.id, "");
+}
+
 TEST(ReadModelHeadTest, RefusesWhatIsNoMessage) {
   const std::string good = Request().SerializeAsString();
   int refused = 0;
