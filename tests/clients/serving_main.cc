@@ -1,16 +1,19 @@
 // slipway-test-serving: the real gateway in front of the real worker with tenant acme's model "mlp"
-// (x FP32 [-1, 4] -> probabilities FP32 [-1, 3]), for clients in other languages. Prints where it
-// is and its keys as one line of JSON, and ends when its standard input does.
+// (x FP32 [-1, 4] -> probabilities FP32 [-1, 3]) and "pump" (tests/fixtures/models/pump), for
+// clients in other languages. Prints where it is and its keys as one line of JSON, and ends when
+// its standard input does.
 
 #include <cstdlib>
 #include <iostream>
 #include <string>
 
+#include "common/files/files.h"
 #include "common/http/client/client.h"
 #include "common/process/local_process_launcher.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/gateway/fake_platform.h"
 #include "tests/support/gateway/gateway_process.h"
+#include "tests/support/places.h"
 #include "tests/support/serving/worker_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
@@ -37,6 +40,44 @@ nlohmann::json Post(const std::string& address, const std::string& key, const st
   return nlohmann::json::parse(response->body);
 }
 
+TestArtifact Pump() {
+  TestArtifact artifact;
+  artifact.format = "onnx";
+  artifact.weights = *ReadFile(SourceFile("tests/fixtures/models/pump/model.onnx"));
+  artifact.weights_file = "model.onnx";
+  for (const char* name : {"mean", "variance", "count"}) {
+    auto& state = *artifact.signature.add_states();
+    state.set_input(name);
+    state.set_output(std::string("new_") + name);
+  }
+  return artifact;
+}
+
+// As the worker tells the controller.
+registry::v1::Signature WhatCallersSeeOfPump() {
+  registry::v1::Signature signature;
+  const auto fill = [](const char* name, int64_t width, registry::v1::TensorSpec& tensor) {
+    tensor.set_name(name);
+    tensor.set_datatype("FP32");
+    tensor.add_shape(-1);
+    tensor.add_shape(width);
+  };
+  fill("reading", 4, *signature.add_inputs());
+  fill("score", 1, *signature.add_outputs());
+  return signature;
+}
+
+void AddRoute(const std::string& model, const std::string& worker,
+              const registry::v1::Signature& signature, controller::v1::RouteTable& routes) {
+  auto& route = *routes.add_routes();
+  route.set_deployment("tenants/acme/deployments/" + model);
+  auto& target = *route.add_targets();
+  target.set_model_version("tenants/acme/models/" + model + "/versions/1");
+  target.set_weight(1);
+  target.add_workers(worker);
+  *target.mutable_signature() = signature;
+}
+
 int Main() {
   const TempDir folder;
   const TestTrust trust;
@@ -44,15 +85,12 @@ int Main() {
   const TestArtifact artifact = SmallMlp(1);
   WorkerProcess worker(launcher, trust, {});
   worker.Load("mlp", artifact);
+  const TestArtifact pump = Pump();
+  worker.Load("pump", pump);
   controller::v1::RouteTable routes;
   routes.set_generation(1);
-  auto& route = *routes.add_routes();
-  route.set_deployment("tenants/acme/deployments/mlp");
-  auto& target = *route.add_targets();
-  target.set_model_version("tenants/acme/models/mlp/versions/1");
-  target.set_weight(1);
-  target.add_workers(worker.address());
-  *target.mutable_signature() = artifact.signature;
+  AddRoute("mlp", worker.address(), artifact.signature, routes);
+  AddRoute("pump", worker.address(), WhatCallersSeeOfPump(), routes);
   const gateway::FakePlatform platform(trust, folder / "platform.sock", routes);
   const gateway::GatewayProcess gateway(launcher, trust,
                                         {.registry = platform.address(),

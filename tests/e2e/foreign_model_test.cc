@@ -1,5 +1,6 @@
 // Models that other frameworks made, by the command line: uploaded, deployed, called, refused.
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -38,9 +39,10 @@ class ForeignModelTest : public ::testing::Test {
   }
 
   // Runs `slipway ARGS...` as the tenant's owner; true where it ended well.
-  bool Cli(std::vector<std::string> args) {
+  bool Cli(std::vector<std::string> args) { return Run(Program("slipway"), std::move(args)); }
+  bool Run(const std::string& program, std::vector<std::string> args) {
     ProcessSpec spec;
-    spec.program = Program("slipway");
+    spec.program = program;
     spec.args = std::move(args);
     spec.env = {{"SLIPWAY_URL", "http://" + platform_->address()},
                 {"SLIPWAY_API_KEY", world_->key()}};
@@ -127,6 +129,53 @@ TEST_F(ForeignModelTest, ABrokenFileNeverServesAndItsReasonCanBeRead) {
       "/v2/models/broken/infer",
       {{"inputs", {{{"name", "x"}, {"datatype", "FP32"}, {"shape", {1, 1}}, {"data", {1.0}}}}}});
   EXPECT_FALSE(answer.ok());
+}
+
+// examples/pump, as its first lines say.
+TEST_F(ForeignModelTest, AModelThatKeepsAStateFindsTheFaultsInAStream) {
+  ASSERT_TRUE(
+      Cli({"model", "upload", "pump", Fixture("pump") / "model.onnx", "--format", "onnx", "--state",
+           "mean=new_mean", "--state", "variance=new_variance", "--state", "count=new_count"}))
+      << Output();
+  EXPECT_THAT(Output(), HasSubstr("new_mean -> mean"));
+  ASSERT_TRUE(Cli({"deploy", "create", "pump", "--model", "pump", "--version", "1", "--wait",
+                   "--sequence-idle", "10m", "--timeout", "3m"}))
+      << Output();
+  // Nobody said what it takes but for its states.
+  ASSERT_TRUE(Eventually([&] {
+    const json metadata = world_->owner().Get("/v2/models/pump").json();
+    return metadata.value("inputs", json::array()).size() == 1;
+  }));
+  ASSERT_TRUE(Run("/bin/bash", {SourceFile("examples/pump/watch")})) << Output();
+  EXPECT_THAT(Output(), HasSubstr("second 120: 23 deviations off"));
+  EXPECT_THAT(Output(), HasSubstr("second 200: 23 deviations off"));
+  EXPECT_THAT(Output(), HasSubstr("second 260: 9 deviations off"));
+  const std::string output = Output();
+  EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), 3) << output;
+
+  const auto step = [&](bool start) {
+    return world_->owner().Post("/v2/models/pump/infer",
+                                {{"parameters", {{"sequence_id", 7}, {"sequence_start", start}}},
+                                 {"inputs",
+                                  {{{"name", "reading"},
+                                    {"datatype", "FP32"},
+                                    {"shape", {1, 4}},
+                                    {"data", {61, 4, 2, 11}}}}}});
+  };
+  EXPECT_TRUE(step(true).ok());
+  EXPECT_TRUE(step(false).ok());
+  // That for all tenants and this tenant's own: the states are gone with it, and that is said.
+  EXPECT_TRUE(platform_->KillService("worker").ok());
+  EXPECT_TRUE(platform_->KillService("worker").ok());
+  Answer lost;
+  EXPECT_TRUE(Eventually([&] {
+    lost = step(false);
+    return lost.status == 400;
+  })) << lost.status
+      << lost.body;
+  EXPECT_THAT(lost.body, HasSubstr("sequence 7 is not known"));
+  EXPECT_TRUE(step(true).ok());
+  EXPECT_TRUE(step(false).ok());
 }
 
 TEST_F(ForeignModelTest, ARuntimeThatCannotRunItIsRefused) {

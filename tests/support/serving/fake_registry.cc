@@ -60,11 +60,12 @@ class FakeRegistryServer::Service final : public v1::RegistryService::Service {
     v1::ModelVersion version;
     version.set_name(name);
     version.set_origin(v1::ModelVersion::TRAINED);
-    version.mutable_artifact()->set_format("slipway");
+    version.mutable_artifact()->set_format(artifact.format);
     *version.mutable_signature() = artifact.signature;
     MutexLock lock(mutex_);
-    for (const auto& [path, bytes] : {std::pair("architecture.json", artifact.description),
-                                      std::pair("model.safetensors", artifact.weights)}) {
+    for (const auto& [path, bytes] :
+         {std::pair(std::string("architecture.json"), artifact.description),
+          std::pair(artifact.weights_file, artifact.weights)}) {
       v1::File& file = *version.mutable_artifact()->add_files();
       file.set_path(path);
       file.set_digest("sha256:" + Sha256Hex(bytes));

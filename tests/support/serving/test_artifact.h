@@ -11,10 +11,13 @@
 
 namespace slipway {
 
-/// A servable artifact of our own format, made without LibTorch: random weights by a seed.
+/// A servable artifact; those that are made here are of our own format, without LibTorch: random
+/// weights by a seed.
 struct TestArtifact {
+  std::string format = "slipway";
   std::string description;  // architecture.json
-  std::string weights;      // model.safetensors
+  std::string weights;      // model.safetensors, or by the next name
+  std::string weights_file = "model.safetensors";
   /// The weights, row-major, by parameter.
   std::map<std::string, std::vector<float>> parameters;
   slipway::registry::v1::Signature signature;
