@@ -188,7 +188,8 @@ void InferenceDoor::ModelStatistics(const Incoming& in) {
 
 void InferenceDoor::RepositoryIndex(const Incoming& in) {
   Receive<inference::RepositoryIndexRequest>(in, [this, in](const auto& request) {
-    if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
+    const absl::Status may = CheckMayManage(*in.key, parts_.metrics);
+    if (!may.ok()) return Fail(in, may);
     Reply(in, DescribeRepository(*parts_.routes.Get(), request.ready()));
   });
 }
@@ -196,7 +197,8 @@ void InferenceDoor::RepositoryIndex(const Incoming& in) {
 template <class Request, class Answer>
 void InferenceDoor::ChangeRepository(const Incoming& in, ChangeOf change) {
   Receive<Request>(in, [this, in, change](const Request& request) {
-    if (!Includes(in.key->principal.role, Role::kOperator)) return Fail(in, NotTheOperators());
+    const absl::Status may = CheckMayManage(*in.key, parts_.metrics);
+    if (!may.ok()) return Fail(in, may);
     const auto name = DeploymentName::Parse("model_name", request.model_name());
     if (!name.ok()) return Fail(in, name.status());
     (parts_.repository.*change)(in.call->exchange(), in.key, *name,
@@ -227,10 +229,8 @@ void InferenceDoor::SharedMemory(const Incoming& in) {
 }
 
 void InferenceDoor::ModelInfer(const Incoming& in) {
-  if (!Includes(in.key->principal.role, Role::kCaller)) {
-    parts_.metrics.CountRefusal("role");
-    return Fail(in, NoCaller());
-  }
+  const absl::Status may = CheckMayCall(*in.key, parts_.metrics);
+  if (!may.ok()) return Fail(in, may);
   in.call->ReadOnly([this, in](absl::StatusOr<http::grpc::Message> message) {
     if (!message.ok()) {
       return in.metrics->Observe(ToHttpCode(message.status()), parts_.clock.Monotonic() - in.start);
@@ -283,10 +283,8 @@ void InferenceDoor::EndInfer(const Incoming& in, const std::shared_ptr<Predictio
 }
 
 void InferenceDoor::ModelStreamInfer(const Incoming& in) {
-  if (!Includes(in.key->principal.role, Role::kCaller)) {
-    parts_.metrics.CountRefusal("role");
-    return Fail(in, NoCaller());
-  }
+  const absl::Status may = CheckMayCall(*in.key, parts_.metrics);
+  if (!may.ok()) return Fail(in, may);
   if (streams_.count() >= options_.max_streams) {
     parts_.metrics.CountRefusal("busy");
     return Fail(in, absl::UnavailableError("too many streams are open; try again"));

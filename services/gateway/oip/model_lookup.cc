@@ -15,6 +15,13 @@ absl::Status NoSuchModel(std::string_view model, std::string_view version) {
                                   : fmt::format("model {} version {}", model, version));
 }
 
+absl::Status CheckRole(const KnownKey& key, Role needed, GatewayMetrics& metrics,
+                       const char* otherwise) {
+  if (Includes(key.principal.role, needed)) return absl::OkStatus();
+  metrics.CountRefusal("role");
+  return absl::PermissionDeniedError(otherwise);
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& routes,
@@ -32,12 +39,12 @@ absl::Status NoWorker() {
   return absl::UnavailableError("no worker is ready with this model; try again");
 }
 
-absl::Status NoCaller() {
-  return absl::PermissionDeniedError("this key's role does not call models");
+absl::Status CheckMayCall(const KnownKey& key, GatewayMetrics& metrics) {
+  return CheckRole(key, Role::kCaller, metrics, "this key's role does not call models");
 }
 
-absl::Status NotTheOperators() {
-  return absl::PermissionDeniedError("the repository is the operator's");
+absl::Status CheckMayManage(const KnownKey& key, GatewayMetrics& metrics) {
+  return CheckRole(key, Role::kOperator, metrics, "the repository is the operator's");
 }
 
 }  // namespace slipway::gateway

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/status/status.h"
+#include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/routing/route_table.h"
 
@@ -20,9 +21,11 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
                                                              std::string_view version);
 
 absl::Status NoWorker();
-/// This key's role does not call models.
-absl::Status NoCaller();
-absl::Status NotTheOperators();
+
+/// kPermissionDenied, which is counted, where the key's role does not call models, or is not the
+/// operator's, whose the repository is.
+absl::Status CheckMayCall(const KnownKey& key, GatewayMetrics& metrics);
+absl::Status CheckMayManage(const KnownKey& key, GatewayMetrics& metrics);
 
 }  // namespace slipway::gateway
 

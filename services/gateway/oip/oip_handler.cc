@@ -97,9 +97,9 @@ void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) 
   }
   if (!Takes(*exchange, infer ? "POST" : "GET")) return;
   RequestMetrics& metrics = infer ? infer_ : metadata_;
-  if (infer && !Includes(key->principal.role, Role::kCaller)) {
-    parts_.metrics.CountRefusal("role");
-    return Refuse(*exchange, metrics, NoCaller());
+  if (infer) {
+    const absl::Status may = CheckMayCall(*key, parts_.metrics);
+    if (!may.ok()) return Refuse(*exchange, metrics, may);
   }
   auto found = FindEndpoint(parts_.routes, *key, path.name, path.version);
   if (!found.ok()) return Refuse(*exchange, metrics, found.status());
@@ -188,10 +188,8 @@ void OipHandler::HandleRepository(const Exchange& exchange, Key key) {
     return Refuse(*exchange, other_, NothingHere());
   }
   if (!Takes(*exchange, "POST")) return;
-  if (!Includes(key->principal.role, Role::kOperator)) {
-    parts_.metrics.CountRefusal("role");
-    return Refuse(*exchange, metadata_, NotTheOperators());
-  }
+  const absl::Status may = CheckMayManage(*key, parts_.metrics);
+  if (!may.ok()) return Refuse(*exchange, metadata_, may);
   if (index) return SayIndex(exchange);
   ChangeRepository(exchange, std::move(key), *model);
 }

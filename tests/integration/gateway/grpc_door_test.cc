@@ -430,6 +430,7 @@ TEST_F(GrpcDoorTest, TheRepositoryIsTheOperators) {
   inference::RepositoryModelUnloadResponse unloaded;
   EXPECT_EQ(Call(&Stub::RepositoryModelUnload, unload, unloaded, key_).error_code(),
             grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(metrics_->Text(), HasSubstr(R"(refused_requests_total{reason="role"} 3)"));
   platform_->On("ControllerService/UnloadDeployment", [](const auto&) {
     return FakePlatform::Reply{.messages = {}, .status = absl::NotFoundError("it is gone")};
   });

@@ -316,6 +316,7 @@ TEST_F(OipProtocolTest, TheRepositoryIsTheOperatorsAlone) {
     EXPECT_EQ(Ask("POST", path, "", "{}").status, 401) << path;
     EXPECT_EQ(Ask("GET", path, operator_key_).status, 405) << path;
   }
+  EXPECT_THAT(metrics_->Text(), HasSubstr(R"(refused_requests_total{reason="role"} 3)"));
   SetRoutes(
       {Route("acme", "digits", {{3, worker_->address()}}), Route("globex", "digits", {{1, ""}})});
   json index;

@@ -91,6 +91,7 @@ TEST(JudgeTest, TellsBadFromGoodByErrorsAndLatencyBesideTheStableVersion) {
        Calls(2000, 0, absl::Microseconds(100)), Verdict::kGood, ""},
       {"a stable version that nobody calls leaves nothing to compare with", Calls(100, 0, slow),
        Calls(0, 0), Verdict::kGood, ""},
+      {"nor one that few call", Calls(100, 0, slow), Calls(99, 0, fast), Verdict::kGood, ""},
   };
   for (const auto& row : rows) {
     const Judgement judgement =
@@ -202,6 +203,7 @@ TEST(AdvanceTest, AnotherVersionBeginsATrialOfItsOwn) {
        {Phase::kLoading, Phase::kRunning, Phase::kPromoted, Phase::kRolledBack}) {
     RolloutView view = Second();
     view.resolved = Version(3);
+    view.candidate_ready = true;  // the one before it
     const auto trial = Advance(Policy(Strategy::kCanary), In(phase), view);
     EXPECT_EQ(trial->candidate, Version(3));
     EXPECT_EQ(trial->stable, Version(1));
