@@ -88,6 +88,7 @@ class FakeModel final : public LoadedModel {
 class FakeRuntime final : public ModelRuntime {
  public:
   absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) override {
+    ++loads;
     load_gate.Pass();
     if (source.format != "fake") return absl::UnimplementedError("format " + source.format);
     if (!source.files.contains("bias")) return absl::InvalidArgumentError("bias: is missing");
@@ -106,6 +107,7 @@ class FakeRuntime final : public ModelRuntime {
   Gate run_gate;
   /// Of models whose memory is freed; they may outlive this.
   const std::shared_ptr<Gate> drop_gate = std::make_shared<Gate>();
+  std::atomic<int> loads = 0;
   std::atomic<int> runs = 0;
   std::weak_ptr<const LoadedModel> newest;
 };
