@@ -8,6 +8,7 @@
 
 #include "common/crypto/hash.h"
 #include "common/names/names.h"
+#include "common/pipeline/pipeline_graph.h"
 #include "common/tensor/data_type.h"
 #include "fmt/format.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -220,9 +221,19 @@ std::string DigestOf(const Files& files) {
   return Digest::FromHex(hash.FinishHex()).ToString();
 }
 
-absl::Status CheckVersion(std::string_view field, std::string_view tenant,
-                          const v1::ModelVersion& version) {
+namespace {
+
+absl::Status CheckArtifact(std::string_view field, const v1::ModelVersion& version) {
   const std::string artifact = Path(field, "artifact");
+  if (version.has_pipeline()) {
+    const v1::Artifact& given = version.artifact();
+    const bool right_format = given.format().empty() || given.format() == pipeline::kFormat;
+    if (right_format && given.files().empty() && given.digest().empty()) return absl::OkStatus();
+    return InvalidField(artifact, "must be left out: a pipeline has no files of its own");
+  }
+  if (version.artifact().format() == pipeline::kFormat) {
+    return InvalidField(Path(field, "pipeline"), "must be given where that is the format");
+  }
   if (!IsSlug(version.artifact().format())) {
     return InvalidField(Path(artifact, "format"),
                         "must be the name of a format, such as \"slipway\" or \"onnx\"");
@@ -235,6 +246,14 @@ absl::Status CheckVersion(std::string_view field, std::string_view tenant,
                           fmt::format("is {}, but the files have {}", given.substr(0, 80), digest));
     }
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckVersion(std::string_view field, std::string_view tenant,
+                          const v1::ModelVersion& version) {
+  RETURN_IF_ERROR(CheckArtifact(field, version));
   const std::string signature = Path(field, "signature");
   RETURN_IF_ERROR(CheckTensors(signature, version.signature().inputs(), "inputs"));
   RETURN_IF_ERROR(CheckTensors(signature, version.signature().outputs(), "outputs"));

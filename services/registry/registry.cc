@@ -8,6 +8,7 @@
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
 #include "services/registry/checks.h"
+#include "services/registry/pipeline_version.h"
 
 namespace slipway::registry {
 namespace {
@@ -175,10 +176,14 @@ absl::StatusOr<v1::ModelVersion> Registry::CreateVersion(const Principal& who,
       request, [&](RegistryTransaction& tx) -> absl::StatusOr<v1::ModelVersion> {
         v1::ModelVersion made = written;
         made.set_origin(OriginOf(who));
-        RETURN_IF_ERROR(TakeFiles(tx, "model_version.artifact", model.tenant,
-                                  *made.mutable_artifact()->mutable_files())
-                            .status());
-        made.mutable_artifact()->set_digest(DigestOf(made.artifact().files()));
+        if (made.has_pipeline()) {
+          RETURN_IF_ERROR(ResolvePipeline(tx, model.tenant, "model_version", made));
+        } else {
+          RETURN_IF_ERROR(TakeFiles(tx, "model_version.artifact", model.tenant,
+                                    *made.mutable_artifact()->mutable_files())
+                              .status());
+          made.mutable_artifact()->set_digest(DigestOf(made.artifact().files()));
+        }
         *made.mutable_create_time() = ToTimestamp(clock_.Now());
 
         ASSIGN_OR_RETURN(std::optional<v1::Model> parent, tx.FindModel(model));

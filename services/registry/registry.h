@@ -37,8 +37,8 @@ class Registry {
 
   /// Makes the next version of a model, and the model where it is absent. Numbers run 1, 2, 3...
   /// without holes. Each file's blob must have been uploaded to the tenant; sizes and the
-  /// artifact's digest are filled in, and must match where they are given. Output-only fields of
-  /// `version` are not looked at.
+  /// artifact's digest are filled in, and must match where they are given. A pipeline has no files:
+  /// see ResolvePipeline. Output-only fields of `version` are not looked at.
   absl::StatusOr<v1::ModelVersion> CreateVersion(const Principal& who, const ModelName& model,
                                                  const v1::ModelVersion& version,
                                                  const std::string& request_id);
