@@ -464,7 +464,7 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
     return desired;
   }
   for (const auto& version : {desired.serving, desired.wanted, desired.candidate}) {
-    if (version && !pool->shares_uploaded && !IsVouchedFor(*catalog_.Details(*version))) {
+    if (version && !pool->shares_uploaded && !IsVouchedFor(catalog_.Details(*version)->version)) {
       desired.isolated.insert(*version);
     }
   }
@@ -676,8 +676,8 @@ void Controller::PublishRoutes(const Observed& observed) {
                            for (const WorkerId& id : workers)
                              target.add_workers(fleet_.AddressOf(id));
                            if (const auto version = catalog_.Details(name)) {
-                             *target.mutable_signature() = version->signature();
-                             *target.mutable_labels() = version->labels();
+                             *target.mutable_signature() = version->version.signature();
+                             *target.mutable_labels() = version->version.labels();
                            }
                            // Who registered the version need not have said what it takes; whoever
                            // has loaded it knows.

@@ -134,8 +134,7 @@ void Fleet::Retire(const WorkerId& id) {
   if (WorkerPool* pool = FindPool(id.pool)) pool->Retire(id.index);
 }
 
-absl::Status Fleet::Load(const WorkerId& id, const ModelKey& model,
-                         const slipway::registry::v1::ModelVersion& version,
+absl::Status Fleet::Load(const WorkerId& id, const ModelKey& model, const VersionDetails& version,
                          const slipway::worker::v1::RuntimeSettings& runtime) {
   const absl::Status status = client_.Load(AddressOf(id), model, version, runtime);
   ModelMemory& memory = workers_[id].models[model];

@@ -38,8 +38,7 @@ class Fleet {
   void Stop(const WorkerId& id, const std::string& reason);
   void Retire(const WorkerId& id);
   /// A worker that does not take the load counts as a failed load.
-  absl::Status Load(const WorkerId& id, const ModelKey& model,
-                    const slipway::registry::v1::ModelVersion& version,
+  absl::Status Load(const WorkerId& id, const ModelKey& model, const VersionDetails& version,
                     const slipway::worker::v1::RuntimeSettings& runtime);
   absl::Status Unload(const WorkerId& id, const ModelKey& model);
 

@@ -152,18 +152,20 @@ std::vector<absl::StatusOr<std::vector<ReportedModel>>> GrpcWorkerClient::List(
 }
 
 absl::Status GrpcWorkerClient::Load(const std::string& address, const ModelKey& model,
-                                    const slipway::registry::v1::ModelVersion& version,
+                                    const VersionDetails& version,
                                     const v1::RuntimeSettings& runtime) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Peer> peer, Dial(address));
   ASSIGN_OR_RETURN(const std::string token, OwnToken());
-  // What the worker shows the registry: this tenant, this version, nothing else.
+  // What the worker shows the registry: this tenant, this version and its steps, nothing else.
   Principal worker;
   worker.tenant = model.deployment.tenant;
   worker.caller = ServiceId::kWorker;
   worker.scopes = {model.version.ToString()};
+  for (const auto& step : version.steps) worker.scopes.push_back(step.name());
   v1::LoadModelRequest request;
   request.set_deployment(model.deployment.ToString());
-  *request.mutable_model_version() = version;
+  *request.mutable_model_version() = version.version;
+  request.mutable_steps()->Add(version.steps.begin(), version.steps.end());
   *request.mutable_runtime() = runtime;
   ASSIGN_OR_RETURN(*request.mutable_token(), issuer_.IssueLasting(worker, kLoadTokenLifetime));
   grpc::ClientContext context;

@@ -28,7 +28,7 @@ class GrpcWorkerClient final : public WorkerClient {
   std::vector<absl::StatusOr<std::vector<ReportedModel>>> List(
       const std::vector<std::string>& addresses, absl::Duration timeout) override;
   absl::Status Load(const std::string& address, const ModelKey& model,
-                    const slipway::registry::v1::ModelVersion& version,
+                    const VersionDetails& version,
                     const slipway::worker::v1::RuntimeSettings& runtime) override;
   absl::Status Unload(const std::string& address, const ModelKey& model) override;
 

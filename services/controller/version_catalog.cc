@@ -33,24 +33,39 @@ std::vector<VersionName> Needed(const Deployment& deployment) {
 absl::StatusOr<VersionName> VersionCatalog::Ask(const Principal& who,
                                                 const VersionReference& reference) {
   const std::string text = reference.ToString();
-  absl::StatusOr<ModelVersion> answer = registry_.GetModelVersion(who, reference);
-  if (!answer.ok()) {
-    MutexLock lock(mutex_);
-    Resolution& resolution = resolutions_[text];
-    // What is known stays in use while the registry is away; only its own word ends that.
-    if (absl::IsNotFound(answer.status()) || !resolution.version) {
-      resolution.problem = std::string(answer.status().message());
-    }
-    return answer.status();
+  absl::StatusOr<VersionName> version = Get(who, reference);
+  MutexLock lock(mutex_);
+  if (version.ok()) {
+    resolutions_[text] = {*version, ""};
+    return version;
   }
-  absl::StatusOr<VersionName> version = VersionName::Parse("name", answer->name());
+  Resolution& resolution = resolutions_[text];
+  // What is known stays in use while the registry is away; only its own word ends that.
+  if (absl::IsNotFound(version.status()) || !resolution.version) {
+    resolution.problem = std::string(version.status().message());
+  }
+  return version;
+}
+
+absl::StatusOr<VersionName> VersionCatalog::Get(const Principal& who,
+                                                const VersionReference& reference) {
+  auto details = std::make_shared<VersionDetails>();
+  ASSIGN_OR_RETURN(details->version, registry_.GetModelVersion(who, reference));
+  const absl::StatusOr<VersionName> version = VersionName::Parse("name", details->version.name());
   if (!version.ok() || version->model.tenant != reference.tenant()) {
-    return absl::InternalError(
-        fmt::format("the registry answered \"{}\" for {}", answer->name(), text));
+    return absl::InternalError(fmt::format("the registry answered \"{}\" for {}",
+                                           details->version.name(), reference.ToString()));
+  }
+  if (Details(*version) != nullptr) return version;
+  std::set<std::string> steps;
+  for (const auto& step : details->version.pipeline().steps()) steps.insert(step.model_version());
+  for (const std::string& step : steps) {
+    ASSIGN_OR_RETURN(const VersionName name, VersionName::Parse("model_version", step));
+    ASSIGN_OR_RETURN(details->steps.emplace_back(),
+                     registry_.GetModelVersion(who, VersionReference(name)));
   }
   MutexLock lock(mutex_);
-  resolutions_[text] = {*version, ""};
-  details_[*version] = std::make_shared<const ModelVersion>(*std::move(answer));
+  details_[*version] = std::move(details);
   return version;
 }
 
@@ -105,8 +120,7 @@ VersionCatalog::Resolution VersionCatalog::Find(const VersionReference& referenc
   return found;
 }
 
-std::shared_ptr<const VersionCatalog::ModelVersion> VersionCatalog::Details(
-    const VersionName& version) const {
+std::shared_ptr<const VersionDetails> VersionCatalog::Details(const VersionName& version) const {
   MutexLock lock(mutex_);
   const auto details = details_.find(version);
   return details == details_.end() ? nullptr : details->second;

@@ -12,7 +12,7 @@
 #include "common/sync/mutex.h"
 #include "services/controller/deployment.h"
 #include "services/controller/registry_client.h"
-#include "slipway/registry/v1/registry.pb.h"
+#include "services/controller/version_details.h"
 
 namespace slipway::controller {
 
@@ -20,8 +20,6 @@ namespace slipway::controller {
 /// never held while the registry is asked.
 class VersionCatalog {
  public:
-  using ModelVersion = slipway::registry::v1::ModelVersion;
-
   struct Resolution {
     /// Nothing until the registry has answered once. Its details are known.
     std::optional<VersionName> version;
@@ -33,8 +31,8 @@ class VersionCatalog {
   /// `registry` outlives the catalog.
   explicit VersionCatalog(RegistryClient& registry) : registry_(registry) {}
 
-  /// Asks the registry as `who` and remembers the answer. Errors: those of GetModelVersion, and
-  /// kInternal for an answer that makes no sense.
+  /// Asks the registry as `who`, about a pipeline's steps, too, and remembers the answer. Errors:
+  /// those of GetModelVersion, and kInternal for an answer that makes no sense.
   absl::StatusOr<VersionName> Ask(const Principal& who, const VersionReference& reference);
 
   /// Asks for every alias again, for what is not known yet, and for the details of every version
@@ -45,16 +43,17 @@ class VersionCatalog {
   /// From memory.
   Resolution Find(const VersionReference& reference) const;
   /// Null when they are not known yet.
-  std::shared_ptr<const ModelVersion> Details(const VersionName& version) const;
+  std::shared_ptr<const VersionDetails> Details(const VersionName& version) const;
 
  private:
+  absl::StatusOr<VersionName> Get(const Principal& who, const VersionReference& reference);
   void Keep(const std::vector<Deployment>& deployments);
 
   RegistryClient& registry_;
   mutable Mutex mutex_;
   // Of aliases, what they name; of versions, only why they are not known. By the reference's text.
   std::map<std::string, Resolution> resolutions_ GUARDED_BY(mutex_);
-  std::map<VersionName, std::shared_ptr<const ModelVersion>> details_ GUARDED_BY(mutex_);
+  std::map<VersionName, std::shared_ptr<const VersionDetails>> details_ GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway::controller

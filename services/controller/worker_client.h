@@ -8,7 +8,7 @@
 #include "common/status/status.h"
 #include "services/controller/deployment.h"
 #include "services/controller/reconcile.h"
-#include "slipway/registry/v1/registry.pb.h"
+#include "services/controller/version_details.h"
 
 namespace slipway::controller {
 
@@ -32,7 +32,7 @@ class WorkerClient {
 
   /// Tells the worker to begin to load; returns once it has begun.
   virtual absl::Status Load(const std::string& address, const ModelKey& model,
-                            const slipway::registry::v1::ModelVersion& version,
+                            const VersionDetails& version,
                             const slipway::worker::v1::RuntimeSettings& runtime) = 0;
 
   /// Tells the worker to begin to unload; OK where it has no such model.

@@ -173,6 +173,20 @@ TEST_F(ControllerTest, WhatATenantUploadedRunsInAWorkerOfItsOwn) {
   EXPECT_FALSE(pool_->Workers()[2].running) << "nobody needs it";
 }
 
+TEST_F(ControllerTest, APipelineIsLoadedWithTheVersionsOfItsSteps) {
+  const std::string step = "tenants/acme/models/normalise/versions/1";
+  registry_.AddPipeline(kVersion2, {kVersion1, step, kVersion1});
+  EXPECT_FALSE(Create({.model_version = kVersion2}).ok()) << "the registry lacks a step";
+  registry_.AddVersion(step);
+  ASSERT_TRUE(Create({.model_version = kVersion2}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-0"));
+  EXPECT_EQ(workers_.newest_version().version.name(), kVersion2);
+  std::vector<std::string> steps;
+  for (const auto& each : workers_.newest_version().steps) steps.push_back(each.name());
+  EXPECT_THAT(steps, ElementsAre(kVersion1, step)) << "each once";
+}
+
 TEST_F(ControllerTest, APoolWithoutIsolatedWorkersSaysThatItTakesNoUploadedModel) {
   isolated_ = 0;
   Restart();

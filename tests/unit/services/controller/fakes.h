@@ -75,6 +75,14 @@ class FakeRegistry final : public RegistryClient {
     MutexLock lock(mutex_);
     answers_[name] = std::move(version);
   }
+  /// A pipeline whose steps name `steps`.
+  void AddPipeline(const std::string& name, const std::vector<std::string>& steps) {
+    AddVersion(name);
+    MutexLock lock(mutex_);
+    for (const std::string& step : steps) {
+      answers_[name].mutable_pipeline()->add_steps()->set_model_version(step);
+    }
+  }
   void SetAlias(const std::string& alias, const std::string& version) {
     MutexLock lock(mutex_);
     answers_[alias] = answers_.at(version);
@@ -129,10 +137,11 @@ class FakeWorkers final : public WorkerClient {
     return answers;
   }
   absl::Status Load(const std::string& address, const ModelKey& model,
-                    const slipway::registry::v1::ModelVersion&,
+                    const VersionDetails& version,
                     const slipway::worker::v1::RuntimeSettings& runtime) override {
     if (!refuse_.ok()) return refuse_;
     newest_runtime_ = runtime;
+    newest_version_ = version;
     calls_.push_back(fmt::format("load {} on {}", model.version.number, address));
     models_[address][model] = {.key = model, .state = ObservedModel::State::kLoading};
     return absl::OkStatus();
@@ -161,7 +170,8 @@ class FakeWorkers final : public WorkerClient {
   }
   /// What is known of models that become ready from now on.
   void SetFacts(slipway::worker::v1::ModelFacts facts) { facts_ = std::move(facts); }
-  /// How the newest load was to be run.
+  /// What the newest load was told to be made of, and how it was to be run.
+  const VersionDetails& newest_version() const { return newest_version_; }
   const slipway::worker::v1::RuntimeSettings& newest_runtime() const { return newest_runtime_; }
   void RefuseLoads(absl::Status status) { refuse_ = std::move(status); }
 
@@ -173,6 +183,7 @@ class FakeWorkers final : public WorkerClient {
   std::set<std::string> silent_;
   absl::Status refuse_;
   slipway::worker::v1::ModelFacts facts_;
+  VersionDetails newest_version_;
   slipway::worker::v1::RuntimeSettings newest_runtime_;
   std::vector<std::string> calls_;
 };
