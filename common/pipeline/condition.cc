@@ -7,18 +7,11 @@
 #include <optional>
 #include <utility>
 
+#include "common/pipeline/trim.h"
 #include "fmt/format.h"
 
 namespace slipway::pipeline {
 namespace {
-
-constexpr std::string_view kSpaces = " \t";
-
-std::string_view Trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(kSpaces);
-  if (first == std::string_view::npos) return "";
-  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
-}
 
 // Takes `word` from the front of `rest` and what space follows; false where it is not there.
 bool Take(std::string_view word, std::string_view& rest) {
@@ -89,7 +82,9 @@ absl::StatusOr<Condition::Value> Condition::ParseValue(std::string_view text,
   }
   if (const auto integer = ParseNumber<int64_t>(text)) return Value(*integer);
   if (const auto number = ParseNumber<double>(text); number && std::isfinite(*number)) {
-    return Value(*number);
+    // 1.0 is 1: the same test, and of whole numbers, too.
+    const bool whole = std::trunc(*number) == *number && std::abs(*number) < 1e15;
+    return whole ? Value(static_cast<int64_t>(*number)) : Value(*number);
   }
   return InvalidField(field, fmt::format("\"{}\" is no number, no \"text\" and neither true nor "
                                          "false",

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/names/names.h"
+#include "common/pipeline/trim.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 
@@ -15,13 +16,8 @@ namespace {
 using Place = Plan::Place;
 
 constexpr std::string_view kInputs = "inputs";
-constexpr size_t kMaxWireBytes = 4096;
-
-std::string_view Trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(' ');
-  if (first == std::string_view::npos) return "";
-  return text.substr(first, text.find_last_not_of(' ') - first + 1);
-}
+// Each step once, and an input.
+constexpr size_t kMaxAlternatives = PipelineGraph::kMaxSteps + 1;
 
 // A wire must be able to name it.
 absl::Status CheckTensorName(std::string_view name, const std::string& field) {
@@ -126,15 +122,16 @@ class PipelineGraph::Parser {
   }
 
   absl::StatusOr<Wire> ReadWire(std::string_view text, const std::string& field) {
-    if (text.size() > kMaxWireBytes) {
-      return InvalidField(field, fmt::format("must be at most {} bytes", kMaxWireBytes));
-    }
     Wire wire;
     for (;;) {
       const size_t bar = text.find('|');
       ASSIGN_OR_RETURN(Source source, ReadSource(Trim(text.substr(0, bar)), field));
       wire.push_back(std::move(source));
       if (bar == std::string_view::npos) return wire;
+      if (wire.size() == kMaxAlternatives) {
+        return InvalidField(field,
+                            fmt::format("must be at most {} alternatives", kMaxAlternatives));
+      }
       text.remove_prefix(bar + 1);
     }
   }

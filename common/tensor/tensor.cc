@@ -77,6 +77,15 @@ absl::StatusOr<Tensor> Tensor::Make(std::string name, DataType dtype, Shape shap
   return tensor;
 }
 
+Tensor Tensor::Renamed(std::string name) const {
+  Tensor tensor;
+  tensor.name_ = std::move(name);
+  tensor.dtype_ = dtype_;
+  tensor.shape_ = shape_;
+  tensor.data_ = data_;
+  return tensor;
+}
+
 absl::Status Tensor::CheckAgainst(const TensorSpec& spec, std::string_view field) const {
   if (name_ != spec.name) {
     return InvalidField(fmt::format("{}.name", field),

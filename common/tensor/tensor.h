@@ -70,6 +70,9 @@ class Tensor {
   static absl::StatusOr<Tensor> Make(std::string name, DataType dtype, Shape shape, Buffer data,
                                      std::string_view field);
 
+  /// The same elements, in the same memory.
+  Tensor Renamed(std::string name) const;
+
   const std::string& name() const { return name_; }
   DataType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }

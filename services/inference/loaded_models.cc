@@ -8,27 +8,35 @@
 #include <utility>
 
 #include "common/log/log.h"
-#include "common/nn/model_description.h"
 #include "fmt/format.h"
 #include "services/inference/batching/measured_batches.h"
-#include "services/inference/precision_check.h"
+#include "services/inference/pipeline/pipeline_source.h"
 #include "services/inference/signature.h"
+#include "services/inference/warm_up.h"
 
 namespace slipway::worker {
 
 using State = ModelReport::State;
 
-// A load under way.
-struct LoadedModels::Job {
+// What one version is made of.
+struct LoadedModels::Part {
   struct File {
     std::string path;
     BlobName blob;
     int64_t size_bytes = 0;
   };
-  Key key;
   std::string format;
   std::vector<File> files;
   Signature signature;
+};
+
+// A load under way.
+struct LoadedModels::Job {
+  Key key;
+  Part version;
+  // Of a pipeline, with the versions of its steps by name.
+  std::optional<slipway::registry::v1::Pipeline> pipeline;
+  std::map<std::string, Part> steps;
   std::vector<std::string> labels;
   std::string token;
   ModelSettings settings;
@@ -56,18 +64,6 @@ constexpr int kLoaderNiceness = 5;
 // This thread's work waits for that of models that answer calls. No promise: where it is refused
 // those are slower while a model loads.
 void GiveWay() { ::setpriority(PRIO_PROCESS, 0, kLoaderNiceness); }
-
-// On recorded inputs where the version has some.
-absl::Status WarmUp(const LoadedModel& model, const ModelSource& source) {
-  const bool recorded = source.files.contains(std::string(nn::kSamplesFile));
-  ASSIGN_OR_RETURN(const TensorBatch inputs, recorded ? ReadSamples(source, model.signature())
-                                                      : ZeroInputs(model.signature()));
-  for (int i = 0; i < LoadedModels::kWarmUpRuns; ++i) {
-    ASSIGN_OR_RETURN(const TensorBatch outputs, model.Run(inputs, absl::InfiniteFuture()));
-    RETURN_IF_ERROR(CheckOutputs(model.signature(), outputs));
-  }
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -97,30 +93,47 @@ LoadedModels::~LoadedModels() {
   loaders_.clear();
 }
 
+absl::StatusOr<LoadedModels::Part> LoadedModels::ReadPart(
+    const slipway::registry::v1::ModelVersion& version, const std::string& tenant,
+    const std::string& field) const {
+  ASSIGN_OR_RETURN(const VersionName name, VersionName::Parse(field + ".name", version.name()));
+  if (name.model.tenant != tenant) {
+    return InvalidField(field + ".name", "belongs to another tenant than the deployment");
+  }
+  RETURN_IF_ERROR(CheckIsolation(options_.isolation, tenant, version));
+  Part part{.format = version.artifact().format(), .files = {}, .signature = {}};
+  ASSIGN_OR_RETURN(part.signature, ParseSignature(version.signature(), field + ".signature"));
+  for (int i = 0; i < version.artifact().files_size(); ++i) {
+    const auto& file = version.artifact().files(i);
+    const std::string here = fmt::format("{}.artifact.files[{}]", field, i);
+    RETURN_IF_ERROR(CheckPath(here + ".path", file.path()));
+    ASSIGN_OR_RETURN(Digest digest, Digest::Parse(here + ".digest", file.digest()));
+    if (file.size_bytes() < 0) return InvalidField(here + ".size_bytes", "must be >= 0");
+    part.files.push_back({file.path(), {tenant, std::move(digest)}, file.size_bytes()});
+  }
+  return part;
+}
+
 absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
                                                const slipway::registry::v1::ModelVersion& version,
                                                std::string token,
-                                               std::optional<ModelSettings> settings) {
+                                               std::optional<ModelSettings> settings,
+                                               const Versions& steps) {
   auto job = std::make_shared<Job>();
   ASSIGN_OR_RETURN(job->key.deployment, DeploymentName::Parse("deployment", deployment));
   ASSIGN_OR_RETURN(job->key.version, VersionName::Parse("model_version.name", version.name()));
   const std::string& tenant = job->key.deployment.tenant;
-  if (job->key.version.model.tenant != tenant) {
-    return InvalidField("model_version.name", "belongs to another tenant than the deployment");
+  ASSIGN_OR_RETURN(job->version, ReadPart(version, tenant, "model_version"));
+  if (version.has_pipeline()) job->pipeline = version.pipeline();
+  for (int i = 0; i < steps.size(); ++i) {
+    ASSIGN_OR_RETURN(job->steps[steps[i].name()],
+                     ReadPart(steps[i], tenant, fmt::format("steps[{}]", i)));
   }
-  RETURN_IF_ERROR(CheckIsolation(options_.isolation, tenant, version));
-  job->format = version.artifact().format();
-  ASSIGN_OR_RETURN(job->signature, ParseSignature(version.signature(), "model_version.signature"));
+  for (const Part::File& file : job->version.files) job->bytes += file.size_bytes;
+  for (const auto& [name, step] : job->steps) {
+    for (const Part::File& file : step.files) job->bytes += file.size_bytes;
+  }
   job->labels.assign(version.labels().begin(), version.labels().end());
-  for (int i = 0; i < version.artifact().files_size(); ++i) {
-    const auto& file = version.artifact().files(i);
-    const std::string field = fmt::format("model_version.artifact.files[{}]", i);
-    RETURN_IF_ERROR(CheckPath(field + ".path", file.path()));
-    ASSIGN_OR_RETURN(Digest digest, Digest::Parse(field + ".digest", file.digest()));
-    if (file.size_bytes() < 0) return InvalidField(field + ".size_bytes", "must be >= 0");
-    job->files.push_back({file.path(), {tenant, std::move(digest)}, file.size_bytes()});
-    job->bytes += file.size_bytes();
-  }
   job->token = std::move(token);
   job->settings = std::move(settings).value_or(ModelSettings{.batching = options_.batching});
 
@@ -285,26 +298,38 @@ void LoadedModels::Run(const std::shared_ptr<Job>& job) {
   }
 }
 
-absl::StatusOr<ModelFiles> LoadedModels::FetchFiles(const Job& job) {
-  ModelFiles files;
-  for (const Job::File& file : job.files) {
+absl::StatusOr<ModelSource> LoadedModels::Fetch(const Job& job, const Part& part) {
+  ModelSource source{.format = part.format, .files = {}, .settings = job.settings.runtime};
+  for (const Part::File& file : part.files) {
     absl::StatusOr<std::string> path = cache_.Fetch(file.blob, file.size_bytes, job.token,
                                                     [&job] { return job.cancelled.load(); });
     if (!path.ok()) return Annotate(path.status(), file.path);
-    files[file.path] = *std::move(path);
+    source.files[file.path] = *std::move(path);
   }
-  return files;
+  return source;
+}
+
+absl::StatusOr<ModelSource> LoadedModels::FetchAll(const Job& job) {
+  ASSIGN_OR_RETURN(ModelSource source, Fetch(job, job.version));
+  if (!job.pipeline) return source;
+  auto pipeline = std::make_shared<PipelineSource>();
+  pipeline->definition = *job.pipeline;
+  for (const auto& [name, step] : job.steps) {
+    absl::StatusOr<ModelSource> fetched = Fetch(job, step);
+    if (!fetched.ok()) return Annotate(fetched.status(), name);
+    pipeline->models[name] = {*std::move(fetched), step.signature};
+  }
+  source.pipeline = std::move(pipeline);
+  return source;
 }
 
 absl::StatusOr<LoadedModels::LoadedModelPtr> LoadedModels::LoadFiles(Job& job) {
-  ModelSource source{.format = job.format, .files = {}, .settings = job.settings.runtime};
-  ASSIGN_OR_RETURN(source.files, FetchFiles(job));
+  ASSIGN_OR_RETURN(const ModelSource source, FetchAll(job));
   RETURN_IF_ERROR(MakeRoom(job));
   ASSIGN_OR_RETURN(LoadedModelPtr model, runtime_.Load(source));
   if (job.cancelled) return absl::CancelledError("the load was given up");
-  RETURN_IF_ERROR(CheckSameSignature(job.signature, model->signature()));
-  if (const absl::Status warm = WarmUp(*model, source); !warm.ok())
-    return Annotate(warm, "warm-up");
+  RETURN_IF_ERROR(CheckSameSignature(job.version.signature, model->signature()));
+  RETURN_IF_ERROR(WarmUp(*model, source));
   job.bytes = model->memory_bytes();
   RETURN_IF_ERROR(MakeRoom(job));
   return model;

@@ -86,8 +86,7 @@ struct ModelReport {
 /// deployment pins it. Any thread.
 class LoadedModels {
  public:
-  /// How often a model runs before it answers calls: first runs are slower.
-  static constexpr int kWarmUpRuns = 3;
+  using Versions = google::protobuf::RepeatedPtrField<slipway::registry::v1::ModelVersion>;
 
   struct Options {
     /// How many models load at once.
@@ -116,13 +115,14 @@ class LoadedModels {
 
   /// Begins to load `version` for `deployment` and returns what is reported of it. One that loads
   /// or is ready already stays as it is; one that had failed is tried again. `settings` say how it
-  /// runs; without them Options do.
-  /// Errors: InvalidField (deployment, model_version...): names, paths or digests that are none,
-  /// or a version of another tenant; those of CheckIsolation.
+  /// runs; without them Options do. `steps` are the versions that a pipeline's steps name.
+  /// Errors: InvalidField (deployment, model_version..., steps[0]...): names, paths or digests that
+  /// are none, or a version of another tenant; those of CheckIsolation.
   absl::StatusOr<ModelReport> Load(std::string_view deployment,
                                    const slipway::registry::v1::ModelVersion& version,
                                    std::string token,
-                                   std::optional<ModelSettings> settings = std::nullopt);
+                                   std::optional<ModelSettings> settings = std::nullopt,
+                                   const Versions& steps = {});
 
   /// Has a model loaded again that calls wait for.
   void LoadAgain(const ModelHandle& model);
@@ -156,6 +156,7 @@ class LoadedModels {
     VersionName version;
     auto operator<=>(const Key&) const = default;
   };
+  struct Part;
   struct Job;
   struct Entry {
     ModelReport report;
@@ -191,7 +192,10 @@ class LoadedModels {
   /// Null where there is nothing to load for a while.
   std::shared_ptr<Job> AwaitJob(const std::stop_token& stop);
   void Run(const std::shared_ptr<Job>& job);
-  absl::StatusOr<ModelFiles> FetchFiles(const Job& job);
+  absl::StatusOr<Part> ReadPart(const slipway::registry::v1::ModelVersion& version,
+                                const std::string& tenant, const std::string& field) const;
+  absl::StatusOr<ModelSource> Fetch(const Job& job, const Part& part);
+  absl::StatusOr<ModelSource> FetchAll(const Job& job);
   /// Into memory, and warmed up.
   absl::StatusOr<LoadedModelPtr> LoadFiles(Job& job);
   absl::StatusOr<ModelHandle> Serve(const Job& job, LoadedModelPtr model);

@@ -28,6 +28,7 @@
 #include "services/inference/loaded_models.h"
 #include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/parallelism.h"
+#include "services/inference/pipeline/pipeline_runtime.h"
 #include "services/inference/shared_memory.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "services/inference/worker_service.h"
@@ -107,7 +108,8 @@ absl::Status Run(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(auto torch,
                    MakeTorchRuntime({.device = config.device, .threads = parallelism.threads}));
   ASSIGN_OR_RETURN(auto openvino, OpenVinoFor(config, parallelism));
-  AutoRuntime runtime(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
+  AutoRuntime single(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
+  PipelineRuntime runtime(single, clock);
   BatchPolicy batching = {.max_rows = config.batching.max_rows,
                           .max_delay = config.batching.max_delay};
   batching.queues[0].max_calls = static_cast<size_t>(config.max_queue);

@@ -68,12 +68,16 @@ struct RuntimeSettings {
   bool operator==(const RuntimeSettings&) const = default;
 };
 
+struct PipelineSource;
+
 /// What a model is made of.
 struct ModelSource {
-  /// "slipway", "onnx", "tensorflow" or "paddle".
+  /// "slipway", "onnx", "tensorflow", "paddle" or "pipeline".
   std::string format;
   ModelFiles files;
   RuntimeSettings settings = {};
+  /// In place of files, where that is the format.
+  std::shared_ptr<const PipelineSource> pipeline = nullptr;
 };
 
 /// Makes loaded models of artifacts. Any thread.

@@ -70,7 +70,7 @@ class WorkerService::Impl {
                      ParseModelSettings(request.runtime(), models_.batching(), "runtime"));
     ASSIGN_OR_RETURN(const ModelReport report,
                      models_.Load(request.deployment(), request.model_version(), request.token(),
-                                  std::move(settings)));
+                                  std::move(settings), request.steps()));
     response = ToProto(report);
     return absl::OkStatus();
   }

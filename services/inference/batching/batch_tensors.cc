@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -104,6 +105,14 @@ std::vector<size_t> EndsOfTexts(const Tensor& tensor) {
     at += sizeof(uint32_t) + text.size();
     if (++count % each == 0) ends.push_back(at);
   }
+  return ends;
+}
+
+// Where each row of a tensor ends.
+std::vector<size_t> EndsOfRows(const Tensor& tensor) {
+  if (tensor.dtype() == DataType::kBytes) return EndsOfTexts(tensor);
+  std::vector<size_t> ends(static_cast<size_t>(tensor.shape()[0]));
+  for (size_t i = 0; i < ends.size(); ++i) ends[i] = tensor.data().size() / ends.size() * (i + 1);
   return ends;
 }
 
@@ -212,6 +221,45 @@ TensorBatch Copy(const TensorBatch& batch) {
                                    Buffer::Own(std::string(tensor.data().view())), tensor.name()));
   }
   return copies;
+}
+
+absl::StatusOr<Tensor> TakeRows(const std::string& name, std::span<const SomeRows> parts,
+                                std::span<const int64_t> wanted) {
+  const Tensor& first = parts[0].tensor;
+  if (std::ranges::equal(parts[0].rows, wanted)) return first.Renamed(name);
+  Shape shape = first.shape();
+  shape[0] = std::ssize(wanted);
+  // Of each part, where its rows end and how many of them were passed.
+  struct Cursor {
+    std::vector<size_t> ends;
+    size_t next = 0;
+  };
+  std::vector<Cursor> cursors;
+  for (const SomeRows& part : parts) {
+    const Tensor& tensor = part.tensor;
+    if (tensor.dtype() != first.dtype() ||
+        !std::ranges::equal(tensor.shape().dims() | std::views::drop(1),
+                            shape.dims() | std::views::drop(1))) {
+      return InvalidField(name,
+                          fmt::format("its rows are {} {} and {} {}, which do not make one tensor",
+                                      DataTypeName(first.dtype()), first.shape().ToString(),
+                                      DataTypeName(tensor.dtype()), tensor.shape().ToString()));
+    }
+    cursors.push_back({EndsOfRows(tensor)});
+  }
+  std::string data;
+  for (const int64_t row : wanted) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const SomeRows& part = parts[i];
+      Cursor& at = cursors[i];
+      while (at.next < part.rows.size() && part.rows[at.next] < row) ++at.next;
+      if (at.next == part.rows.size() || part.rows[at.next] != row) continue;
+      const size_t begin = at.next == 0 ? 0 : at.ends[at.next - 1];
+      data.append(part.tensor.data().view().substr(begin, at.ends[at.next] - begin));
+      break;
+    }
+  }
+  return Tensor::Make(name, first.dtype(), std::move(shape), Buffer::Own(std::move(data)), name);
 }
 
 }  // namespace slipway::worker

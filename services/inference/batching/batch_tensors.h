@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "common/status/status.h"
@@ -32,6 +33,18 @@ TensorBatch Copy(const TensorBatch& batch);
 /// kInternal where an output is not as long as the batch was.
 absl::Status CutBack(TensorBatch& outputs, const Padding& padding, std::span<const int64_t> lengths,
                      std::span<const int64_t> own);
+
+/// Some rows of a batch: row i of the tensor is the batch's row `rows[i]`. Ascending. Views.
+struct SomeRows {
+  const Tensor& tensor;
+  std::span<const int64_t> rows;
+};
+
+/// The `wanted` rows as one tensor, each from the first part that has it; one has. Shares the
+/// memory of a part that has just those rows. Errors: kInvalidArgument where rows differ in type or
+/// shape.
+absl::StatusOr<Tensor> TakeRows(const std::string& name, std::span<const SomeRows> parts,
+                                std::span<const int64_t> wanted);
 
 }  // namespace slipway::worker
 

@@ -77,6 +77,8 @@ TEST(ConditionTest, OfAConditionAndItsOppositeExactlyOneHolds) {
   const auto at_least = Condition::Parse("a.x >= 0.9", "when");
   EXPECT_TRUE(less->SameTest(*at_least));
   EXPECT_NE(less->negated(), at_least->negated());
+  EXPECT_TRUE(
+      Condition::Parse("a.x < 1", "when")->SameTest(*Condition::Parse("a.x >= 1.0", "when")));
   EXPECT_FALSE(less->SameTest(*Condition::Parse("a.x < 0.8", "when")));
   EXPECT_FALSE(less->SameTest(*Condition::Parse("b.x < 0.9", "when")));
 }

@@ -82,6 +82,8 @@ TEST(PipelineGraphTest, IsRunInAnOrderThatItsWiresAllow) {
 
 TEST(PipelineGraphTest, NamesThePlaceOfEachFault) {
   const StepOf a = {"a", {{"x", "inputs.x"}}};
+  std::string many = "a.y";
+  for (int i = 0; i < 1000; ++i) many += " | a.y";
   const struct {
     registry::v1::Pipeline pipeline;
     const char* field;
@@ -108,6 +110,7 @@ TEST(PipelineGraphTest, NamesThePlaceOfEachFault) {
       {Make({"x"}, {{"a", {{"x", "inputs.x |"}}}}, {{"y", "a.y"}}), "pipeline.steps[0].inputs.x",
        "must be like"},
       {Make({"x"}, {a}, {{"y", "c.y"}}), "pipeline.outputs.y", "no step \"c\""},
+      {Make({"x"}, {a}, {{"y", many}}), "pipeline.outputs.y", "at most 33 alternatives"},
       {Make({"x"}, {a, {"b", {{"x", "inputs.x"}}}}, {{"y", "a.y"}}), "pipeline.steps[1]",
        "no output depends on it"},
       {Make({"x"}, {{"a", {{"x", "a.y"}, {"z", "inputs.x"}}}}, {{"y", "a.y"}}), "pipeline.steps[0]",

@@ -5,8 +5,11 @@
 
 #include "common/files/files.h"
 #include "common/tensor/safetensors.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "services/inference/pipeline/pipeline_runtime.h"
+#include "services/inference/warm_up.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/services/inference/batching/fake_call.h"
 #include "tests/unit/services/inference/fakes.h"
@@ -45,7 +48,7 @@ class LoadedModelsTest : public testing::Test {
 
   void Start(LoadedModels::Options options) {
     models_ =
-        std::make_unique<LoadedModels>(*cache_, runtime_, batcher_, metrics_, std::move(options));
+        std::make_unique<LoadedModels>(*cache_, pipelines_, batcher_, metrics_, std::move(options));
   }
   absl::Status Load(const slipway::registry::v1::ModelVersion& version) {
     return models_->Load(kShoes, version, "token").status();
@@ -77,6 +80,7 @@ class LoadedModelsTest : public testing::Test {
   TempDir dir_;
   FakeBlobSource source_;
   FakeRuntime runtime_;
+  PipelineRuntime pipelines_{runtime_, Clock::Real()};
   Metrics metrics_{"worker"};
   std::unique_ptr<BlobCache> cache_;
   Batcher batcher_{{.instances = 1}, Clock::Real()};
@@ -88,7 +92,7 @@ TEST_F(LoadedModelsTest, LoadsWarmsUpAndAnswers) {
   const ModelReport report = LoadAndAwait(FakeVersion(source_, 1, "10"));
   EXPECT_EQ(report.state, State::kReady) << report.error;
   EXPECT_EQ(report.memory_bytes, 1000);
-  EXPECT_EQ(runtime_.runs, LoadedModels::kWarmUpRuns);
+  EXPECT_EQ(runtime_.runs, kWarmUpRuns);
   EXPECT_EQ(source_.last_token(), "token");
   const auto handle = models_->Find(acme_, kShoes, "");
   ASSERT_TRUE(handle.ok()) << handle.status();
@@ -116,6 +120,65 @@ TEST_F(LoadedModelsTest, WarmsUpWithRecordedRowsWhereTheVersionHasSome) {
   EXPECT_THAT(report.error, testing::StartsWith("warm-up: samples.safetensors: "));
 }
 
+// Two models side by side, versions `first` and `second` of "cnn".
+slipway::registry::v1::ModelVersion Pipeline(int number, int first, int second) {
+  slipway::registry::v1::ModelVersion version;
+  version.set_name(fmt::format("tenants/acme/models/both/versions/{}", number));
+  version.mutable_artifact()->set_format("pipeline");
+  version.mutable_pipeline()->add_inputs("x");
+  for (const auto& [name, model] : {std::pair("a", first), std::pair("b", second)}) {
+    auto& step = *version.mutable_pipeline()->add_steps();
+    step.set_name(name);
+    step.set_model_version(fmt::format("tenants/acme/models/cnn/versions/{}", model));
+    (*step.mutable_inputs())["x"] = "inputs.x";
+    (*version.mutable_pipeline()->mutable_outputs())[name] = std::string(name) + ".sum";
+  }
+  return version;
+}
+
+TEST_F(LoadedModelsTest, APipelineIsLoadedWithItsSteps) {
+  LoadedModels::Versions steps;
+  *steps.Add() = FakeVersion(source_, 1, "10");
+  *steps.Add() = FakeVersion(source_, 2, "20");
+  const auto version = Pipeline(1, 1, 2);
+  ASSERT_TRUE(models_->Load(kShoes, version, "token", std::nullopt, steps).ok());
+  const ModelReport report = Await(version.name());
+  ASSERT_EQ(report.state, State::kReady) << report.error;
+  EXPECT_EQ(report.platform, "slipway_pipeline");
+  EXPECT_EQ(report.memory_bytes, 2000);
+  EXPECT_EQ(report.signature.outputs.size(), 2u);
+  EXPECT_EQ(Run(*models_->Find(acme_, kShoes, "")), 13);
+
+  // One whose step is broken never takes its place.
+  *steps.Mutable(1) = FakeVersion(source_, 3, "no number");
+  ASSERT_TRUE(models_->Load(kShoes, Pipeline(2, 1, 3), "token", std::nullopt, steps).ok());
+  const ModelReport failed = Await("tenants/acme/models/both/versions/2");
+  EXPECT_EQ(failed.state, State::kFailed);
+  EXPECT_EQ(failed.error, "tenants/acme/models/cnn/versions/3: bias: is no number");
+  EXPECT_EQ((*models_->Find(acme_, kShoes, ""))->version_name, version.name());
+}
+
+TEST_F(LoadedModelsTest, AStepIsHeldToWhatEveryVersionIs) {
+  LoadedModels::Versions steps;
+  *steps.Add() = FakeVersion(source_, 1, "10", "globex");
+  const auto load = [&] {
+    return models_->Load(kShoes, Pipeline(1, 1, 1), "token", std::nullopt, steps).status();
+  };
+  EXPECT_EQ(FieldOf(load()), "steps[0].name") << "another tenant's";
+  *steps.Mutable(0) = FakeVersion(source_, 1, "10");
+  steps.Mutable(0)->mutable_artifact()->mutable_files(0)->set_path("../bias");
+  EXPECT_EQ(FieldOf(load()), "steps[0].artifact.files[0].path");
+
+  Start({.isolation = {}});
+  *steps.Mutable(0) = FakeVersion(source_, 1, "10");
+  steps.Mutable(0)->set_origin(slipway::registry::v1::ModelVersion::UPLOADED);
+  auto version = Pipeline(1, 1, 1);
+  version.set_origin(slipway::registry::v1::ModelVersion::TRAINED);
+  const absl::Status shared = models_->Load(kShoes, version, "token", std::nullopt, steps).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(shared)) << "whatever the pipeline says of itself";
+  EXPECT_THAT(std::string(shared.message()), HasSubstr("cnn/versions/1 was uploaded"));
+}
+
 TEST_F(LoadedModelsTest, LoadAnswersAtOnceAndOnceOnly) {
   runtime_.load_gate.Close();
   const auto version = FakeVersion(source_, 1, "10");
@@ -130,7 +193,7 @@ TEST_F(LoadedModelsTest, LoadAnswersAtOnceAndOnceOnly) {
   runtime_.load_gate.Open();
   EXPECT_EQ(Await(kVersion1).state, State::kReady);
   EXPECT_EQ(models_->Load(kShoes, version, "token")->state, State::kReady);
-  EXPECT_EQ(runtime_.runs, LoadedModels::kWarmUpRuns);
+  EXPECT_EQ(runtime_.runs, kWarmUpRuns);
 }
 
 TEST_F(LoadedModelsTest, FindsByNumberByNameAndTheNewestByDefault) {

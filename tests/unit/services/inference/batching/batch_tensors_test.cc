@@ -151,5 +151,40 @@ TEST(BatchTensorsTest, AnOutputWithoutARowForEachInputIsTheModelsFault) {
   EXPECT_TRUE(absl::IsInternal(Scatter(scalar, rows).status()));
 }
 
+TEST(TakeRowsTest, TakesEachRowFromTheFirstPartThatHasIt) {
+  const TensorBatch all = Call("aabbccdd", {"a", "bb", "", "dddd"});
+  const TensorBatch some = Call("XXYY", {"xxx", "y"});
+  const std::vector<int64_t> every = {0, 1, 2, 3};
+  const std::vector<int64_t> two = {1, 2};
+  const auto take = [&](size_t tensor, const std::vector<int64_t>& wanted) {
+    const SomeRows parts[] = {{some[tensor], two}, {all[tensor], every}};
+    return TakeRows("out", parts, wanted).value();
+  };
+  EXPECT_EQ(take(0, every).data().view(), "aaXXYYdd");
+  EXPECT_EQ(take(0, every).shape(), Shape({4, 2}));
+  EXPECT_EQ(take(0, every).name(), "out");
+  EXPECT_THAT(take(1, every).Texts(), ElementsAre("a", "xxx", "y", "dddd"));
+  EXPECT_EQ(take(0, {0, 2}).data().view(), "aaYY");
+  EXPECT_THAT(take(1, {2, 3}).Texts(), ElementsAre("y", "dddd"));
+  EXPECT_EQ(take(0, {}).shape(), Shape({0, 2}));
+}
+
+TEST(TakeRowsTest, SharesTheMemoryOfAPartThatHasJustThoseRows) {
+  const TensorBatch some = Call("XXYY", {"xxx", "y"});
+  const std::vector<int64_t> two = {1, 2};
+  const SomeRows part[] = {{some[0], two}};
+  EXPECT_EQ(TakeRows("out", part, two)->data().data(), some[0].data().data());
+}
+
+TEST(TakeRowsTest, RowsOfDifferentShapesDoNotMakeOneTensor) {
+  const Tensor wide = Make("x", DataType::kUint8, {1, 3}, "abc");
+  const Tensor narrow = Make("x", DataType::kUint8, {1, 2}, "de");
+  const std::vector<int64_t> first = {0};
+  const std::vector<int64_t> second = {1};
+  const std::vector<int64_t> both = {0, 1};
+  const SomeRows parts[] = {{wide, first}, {narrow, second}};
+  EXPECT_EQ(FieldOf(TakeRows("out", parts, both).status()), "out");
+}
+
 }  // namespace
 }  // namespace slipway::worker
