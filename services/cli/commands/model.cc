@@ -9,6 +9,7 @@
 #include "services/cli/metrics_view.h"
 #include "services/cli/output.h"
 #include "services/cli/upload.h"
+#include "services/cli/yaml_file.h"
 
 namespace slipway::cli {
 namespace {
@@ -55,6 +56,11 @@ void PrintVersion(const Session& session, const json& version) {
   for (const json& file : artifact.value("files", json::array())) {
     print("file", fmt::format("{}  {}", TextOf(file, "path"), Bytes(NumberOf(file, "sizeBytes"))));
   }
+  for (const json& step : version.value("pipeline", json::object()).value("steps", json::array())) {
+    const std::string when = TextOf(step, "when");
+    print("step", fmt::format("{}  {}{}", TextOf(step, "name"), TextOf(step, "modelVersion"),
+                              when.empty() ? "" : "  when " + when));
+  }
   PrintClassMetrics(out, metrics);
 }
 
@@ -71,6 +77,16 @@ absl::StatusOr<json> ParseStates(const std::vector<std::string>& texts) {
   return states;
 }
 
+// In a file a step's model may be named within the tenant: "models/x/versions/1".
+void NameTenant(const std::string& tenant, json& pipeline) {
+  if (!pipeline.contains("steps") || !pipeline["steps"].is_array()) return;
+  for (json& step : pipeline["steps"]) {
+    if (!step.is_object()) continue;
+    const std::string model = TextOf(step, "model_version");
+    if (model.starts_with("models/")) step["model_version"] = tenant + "/" + model;
+  }
+}
+
 }  // namespace
 
 void AddModelCommands(CLI::App& root, Session& session) {
@@ -84,6 +100,7 @@ void AddModelCommands(CLI::App& root, Session& session) {
     std::string folder;
     std::string format;
     std::string description;
+    std::string file;
     std::vector<std::string> files;
     std::vector<std::string> labels;
     std::vector<std::string> states;
@@ -172,6 +189,38 @@ void AddModelCommands(CLI::App& root, Session& session) {
       ASSIGN_OR_RETURN(version["signature"]["states"], ParseStates(options->states));
     }
     ASSIGN_OR_RETURN(version["artifact"]["files"], UploadFiles(session, api, files));
+    ASSIGN_OR_RETURN(const json made,
+                     api.Post(session.Path("models/" + options->id + "/versions"), version));
+    if (!session.PrintJson(made)) PrintVersion(session, made);
+    return absl::OkStatus();
+  });
+
+  CLI::App& pipeline =
+      *model.add_subcommand("pipeline", "Makes a version that runs other versions as one");
+  pipeline.add_option("model", options->id, "The model's id; made where it is absent")->required();
+  pipeline.add_option("file", options->file, "Its steps and how they are wired, YAML")->required();
+  pipeline.add_option("--label", options->labels, "A class's name; once each, in order");
+  pipeline.add_option("--description", options->description, "For people");
+  pipeline.footer(
+      "The file:\n"
+      "  inputs: [photo]\n"
+      "  steps:\n"
+      "    - name: prepare\n"
+      "      model_version: models/prepare/versions/1    # or aliases/live\n"
+      "      inputs: {photo: inputs.photo}\n"
+      "    - name: classify\n"
+      "      model_version: models/shoes/versions/3\n"
+      "      inputs: {image: prepare.image}\n"
+      "      when: prepare.sharpness > 0.2               # only such rows\n"
+      "  outputs: {scores: classify.scores | prepare.no-scores}\n"
+      "Example:\n  slipway model pipeline cascade examples/fashion-mnist-cascade.yaml");
+  session.OnRun(pipeline, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(json definition, ReadYamlFile(options->file, "pipeline"));
+    NameTenant(session.Tenant(), definition);
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    const json version = {{"description", options->description},
+                          {"labels", options->labels},
+                          {"pipeline", std::move(definition)}};
     ASSIGN_OR_RETURN(const json made,
                      api.Post(session.Path("models/" + options->id + "/versions"), version));
     if (!session.PrintJson(made)) PrintVersion(session, made);

@@ -36,13 +36,18 @@ struct Prediction {
   double probability = 0;
 };
 
-// The tensor's shape with `rows` in place of its free first dimension.
-absl::StatusOr<std::vector<int64_t>> ShapeFor(const json& input, int64_t rows, int64_t elements) {
+// The tensor's shape for `pictures`: [rows, height, width].
+absl::StatusOr<std::vector<int64_t>> ShapeFor(const json& input,
+                                              const std::vector<int64_t>& pictures) {
+  const int64_t rows = pictures[0];
+  const int64_t elements = pictures[1] * pictures[2];
   std::vector<int64_t> shape;
   int64_t count = 1;
   for (const json& dimension : input.value("shape", json::array())) {
     const int64_t size = dimension.get<int64_t>();
-    shape.push_back(size < 0 ? rows : size);
+    // A model of pictures of any size takes them as they are.
+    const size_t place = std::min(shape.size(), pictures.size() - 1);
+    shape.push_back(size < 0 ? pictures[place] : size);
     count *= shape.back();
   }
   if (count != rows * elements) {
@@ -64,10 +69,15 @@ absl::StatusOr<std::vector<Prediction>> Predictions(const json& answer, size_t r
                                                     const json& labels) {
   const json outputs = answer.value("outputs", json::array());
   if (outputs.empty()) return absl::InternalError("the answer holds no outputs");
-  const json data = outputs[0].value("data", json::array());
+  // What has a value for each class; other outputs may say more of the picture.
+  const auto scores = std::find_if(outputs.begin(), outputs.end(), [&](const json& output) {
+    return output.value("data", json::array()).size() > rows;
+  });
+  const json& chosen = scores == outputs.end() ? outputs[0] : *scores;
+  const json data = chosen.value("data", json::array());
   if (rows == 0 || data.size() % rows != 0 || data.empty()) {
     return absl::InternalError(fmt::format("{} answered {} values for {} pictures",
-                                           TextOf(outputs[0], "name"), data.size(), rows));
+                                           TextOf(chosen, "name"), data.size(), rows));
   }
   const size_t classes = data.size() / rows;
   std::vector<Prediction> predictions;
@@ -134,8 +144,7 @@ absl::Status PredictPictures(const Session& session, const Api& api, const Optio
     for (const uint8_t pixel : item) data.push_back(pixel);
   }
   ASSIGN_OR_RETURN(const std::vector<int64_t> shape,
-                   ShapeFor(inputs[0], static_cast<int64_t>(pictures.size()),
-                            images.shape[1] * images.shape[2]));
+                   ShapeFor(inputs[0], {std::ssize(pictures), images.shape[1], images.shape[2]}));
   ASSIGN_OR_RETURN(const json answer,
                    api.Post(path + "/infer", {{"inputs",
                                                {{{"name", TextOf(inputs[0], "name")},

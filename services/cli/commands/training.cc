@@ -1,33 +1,20 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <ostream>
-#include <sstream>
 
 #include "CLI/CLI.hpp"
-#include "common/fields/json.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
 #include "services/cli/output.h"
 #include "services/cli/progress.h"
+#include "services/cli/yaml_file.h"
 
 namespace slipway::cli {
 namespace {
 
 using nlohmann::json;
-
-absl::StatusOr<json> ReadSpec(const std::string& path) {
-  std::ifstream in(path);
-  if (!in) return InvalidField("file", fmt::format("{} cannot be read", path));
-  std::stringstream text;
-  text << in.rdbuf();
-  auto spec = ParseYaml(text.str(), "spec");
-  if (!spec.ok()) return Annotate(spec.status(), path);
-  if (!spec->is_object()) return InvalidField("spec", path + " must hold one object");
-  return *spec;
-}
 
 // Follows the job's events to its end. A stream that breaks is taken up again after the last
 // event seen, a few times; Ctrl-C leaves the job running.
@@ -95,7 +82,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
   train.add_flag("-w,--watch", options->watch, "Follow it to its end");
   train.footer("Example:\n  slipway train examples/fashion-mnist-cnn.yaml --watch");
   session.OnRun(train, [&session, options]() -> absl::Status {
-    ASSIGN_OR_RETURN(const json spec, ReadSpec(options->file));
+    ASSIGN_OR_RETURN(const json spec, ReadYamlFile(options->file, "spec"));
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     Query query;
     if (!options->id.empty()) query.emplace_back("jobId", options->id);
