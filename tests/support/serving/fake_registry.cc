@@ -77,6 +77,17 @@ class FakeRegistryServer::Service final : public v1::RegistryService::Service {
     versions_[name] = version;
     return version;
   }
+  void PutPipeline(const std::string& name, const std::vector<std::string>& steps) {
+    v1::ModelVersion version;
+    version.set_name(name);
+    version.set_origin(v1::ModelVersion::TRAINED);
+    version.mutable_artifact()->set_format("pipeline");
+    for (const std::string& step : steps) {
+      version.mutable_pipeline()->add_steps()->set_model_version(step);
+    }
+    MutexLock lock(mutex_);
+    versions_[name] = version;
+  }
   void PointAlias(const std::string& alias, const std::string& version) {
     MutexLock lock(mutex_);
     versions_[alias] = versions_.at(version);
@@ -137,6 +148,10 @@ const std::string& FakeRegistryServer::address() const { return server_->address
 v1::ModelVersion FakeRegistryServer::AddVersion(const std::string& name,
                                                 const TestArtifact& artifact) {
   return service_->Add(name, artifact);
+}
+void FakeRegistryServer::AddPipeline(const std::string& name,
+                                     const std::vector<std::string>& steps) {
+  service_->PutPipeline(name, steps);
 }
 void FakeRegistryServer::SetAlias(const std::string& alias, const std::string& version) {
   service_->PointAlias(alias, version);

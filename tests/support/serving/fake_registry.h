@@ -29,6 +29,8 @@ class FakeRegistryServer {
   /// Keeps the artifact's files as blobs of the name's tenant, and the version.
   slipway::registry::v1::ModelVersion AddVersion(const std::string& name,
                                                  const TestArtifact& artifact);
+  /// A pipeline whose steps name these versions; no more of it is there.
+  void AddPipeline(const std::string& name, const std::vector<std::string>& steps);
   void SetAlias(const std::string& alias, const std::string& version);
 
   /// From now on the blob of that digest arrives so.

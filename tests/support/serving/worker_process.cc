@@ -46,6 +46,24 @@ class WorkerProcess::Controller {
     return response;
   }
 
+  // Waits until what is asked for is ready; what it takes in memory.
+  int64_t Load(worker::v1::LoadModelRequest request) {
+    Principal worker;
+    worker.tenant = "acme";
+    worker.caller = ServiceId::kWorker;
+    worker.scopes = {request.model_version().name()};
+    for (const auto& step : request.steps()) worker.scopes.push_back(step.name());
+    request.set_token(trust_.Token(worker, ServiceId::kNone));
+    worker::v1::LoadedModel model;
+    const auto loaded = [&] {
+      model = Call(&Stub::LoadModel, request);
+      return model.state() != worker::v1::LoadedModel::LOADING;
+    };
+    if (!Eventually(loaded)) Die("LoadModel: it takes too long");
+    if (model.state() != worker::v1::LoadedModel::READY) Die("LoadModel: " + model.error());
+    return model.memory_bytes();
+  }
+
  private:
   const TestTrust& trust_;
   const std::unique_ptr<worker::v1::WorkerService::Stub> stub_;
@@ -75,23 +93,28 @@ WorkerProcess::~WorkerProcess() {
 int64_t WorkerProcess::Load(const std::string& name, const TestArtifact& artifact,
                             const worker::v1::RuntimeSettings& settings) {
   const std::string version = "tenants/acme/models/" + name + "/versions/1";
-  Principal worker;
-  worker.tenant = "acme";
-  worker.caller = ServiceId::kWorker;
-  worker.scopes = {version};
   worker::v1::LoadModelRequest request;
   request.set_deployment("tenants/acme/deployments/" + name);
   *request.mutable_model_version() = registry_.AddVersion(version, artifact);
-  request.set_token(trust_.Token(worker, ServiceId::kNone));
   *request.mutable_runtime() = settings;
-  worker::v1::LoadedModel model;
-  const auto loaded = [&] {
-    model = controller_->Call(&Stub::LoadModel, request);
-    return model.state() != worker::v1::LoadedModel::LOADING;
-  };
-  if (!Eventually(loaded)) Die("LoadModel: it takes too long");
-  if (model.state() != worker::v1::LoadedModel::READY) Die("LoadModel: " + model.error());
-  return model.memory_bytes();
+  return controller_->Load(std::move(request));
+}
+
+int64_t WorkerProcess::LoadPipeline(const std::string& name,
+                                    slipway::registry::v1::Pipeline pipeline,
+                                    const std::map<std::string, TestArtifact>& steps) {
+  worker::v1::LoadModelRequest request;
+  request.set_deployment("tenants/acme/deployments/" + name);
+  for (auto& step : *pipeline.mutable_steps()) {
+    step.set_model_version("tenants/acme/models/" + step.name() + "/versions/1");
+    *request.add_steps() = registry_.AddVersion(step.model_version(), steps.at(step.name()));
+  }
+  auto& version = *request.mutable_model_version();
+  version.set_name("tenants/acme/models/" + name + "/versions/1");
+  version.mutable_artifact()->set_format("pipeline");
+  version.set_origin(slipway::registry::v1::ModelVersion::TRAINED);
+  *version.mutable_pipeline() = std::move(pipeline);
+  return controller_->Load(std::move(request));
 }
 
 void WorkerProcess::Unload(const std::string& name) {

@@ -2,6 +2,7 @@
 #define SLIPWAY_TESTS_SUPPORT_SERVING_WORKER_PROCESS_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,9 @@ class WorkerProcess {
   /// until it answers. What it takes in memory, in bytes. Aborts where it cannot be loaded.
   int64_t Load(const std::string& name, const TestArtifact& artifact,
                const worker::v1::RuntimeSettings& settings = {});
+  /// As Load(): a pipeline whose steps' models are versions 1 of models of the steps' names.
+  int64_t LoadPipeline(const std::string& name, slipway::registry::v1::Pipeline pipeline,
+                       const std::map<std::string, TestArtifact>& steps);
   /// What Load(name) loaded; waits until it is gone.
   void Unload(const std::string& name);
 

@@ -147,6 +147,15 @@ TEST_F(ControllerServiceTest, GivesAWorkerATokenForOneVersionOnly) {
   EXPECT_THAT(principals[0].scopes, ElementsAre(kVersion1));
 }
 
+TEST_F(ControllerServiceTest, APipelinesTokenIsForItsStepsToo) {
+  constexpr char kPipeline[] = "tenants/acme/models/both/versions/1";
+  registry_.AddPipeline(kPipeline, {kVersion2, kVersion1, kVersion2});
+  Deploy(kPipeline);
+  const std::vector<Principal> principals = worker_.LoadPrincipals();
+  ASSERT_EQ(principals.size(), 1u);
+  EXPECT_THAT(principals[0].scopes, ElementsAre(kPipeline, kVersion1, kVersion2));
+}
+
 TEST_F(ControllerServiceTest, AWatcherIsToldEachChange) {
   std::vector<std::string> seen;
   {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "gmock/gmock.h"
+#include "services/inference/pipeline/pipeline_runtime.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "tests/integration/services/inference/worker_fixture.h"
 
@@ -14,14 +15,15 @@ using ::testing::FloatNear;
 using ::testing::HasSubstr;
 using ::testing::Pointwise;
 
-ModelRuntime& Torch() {
-  static const auto runtime = *MakeTorchRuntime({});
-  return *runtime;
+ModelRuntime& Runtime() {
+  static const auto torch = *MakeTorchRuntime({});
+  static PipelineRuntime runtime(*torch, Clock::Real());
+  return runtime;
 }
 
 class LoadingTest : public WorkerTest {
  protected:
-  LoadingTest() { StartWorker(Torch()); }
+  LoadingTest() { StartWorker(Runtime()); }
   void ExpectServes(const TestArtifact& artifact) {
     const auto response = Infer(RequestFor(row_));
     ASSERT_TRUE(response.ok()) << response.status();
@@ -51,6 +53,47 @@ TEST_F(LoadingTest, LoadsBesideWhatServes) {
   EXPECT_EQ(List().size(), 2u);
   ASSERT_TRUE(Unload(kShoes, kVersion2).ok());
   ExpectServes(good_);
+}
+
+TEST_F(LoadingTest, APipelineAnswersAsItsStepsDoInTurn) {
+  constexpr char kFirst[] = "tenants/acme/models/first/versions/1";
+  constexpr char kSecond[] = "tenants/acme/models/second/versions/1";
+  LoadedModels::Versions steps;
+  *steps.Add() = registry_.AddVersion(kFirst, good_);
+  *steps.Add() = registry_.AddVersion(
+      kSecond, MakeTestArtifact(R"({"type": "mlp", "hidden": [8]})", "x", {3}, 2, 7));
+  slipway::registry::v1::ModelVersion version;
+  version.set_name(kVersion1);
+  version.set_origin(slipway::registry::v1::ModelVersion::TRAINED);
+  version.mutable_artifact()->set_format("pipeline");
+  version.mutable_pipeline()->add_inputs("x");
+  for (const auto& [name, model, wire] :
+       {std::tuple("a", kFirst, "inputs.x"), std::tuple("b", kSecond, "a.probabilities")}) {
+    auto& step = *version.mutable_pipeline()->add_steps();
+    step.set_name(name);
+    step.set_model_version(model);
+    (*step.mutable_inputs())["x"] = wire;
+  }
+  (*version.mutable_pipeline()->mutable_outputs())["y"] = "b.probabilities";
+  ASSERT_TRUE(Load(kShoes, version, {}, steps).ok());
+  const v1::LoadedModel report = Await(kVersion1);
+  ASSERT_EQ(report.state(), v1::LoadedModel::READY) << report.error();
+  EXPECT_EQ(report.facts().platform(), "slipway_pipeline");
+
+  constexpr char kOne[] = "tenants/acme/deployments/one";
+  constexpr char kTwo[] = "tenants/acme/deployments/two";
+  ASSERT_TRUE(Load(kOne, steps[0]).ok());
+  ASSERT_TRUE(Load(kTwo, steps[1]).ok());
+  Await(kFirst);
+  Await(kSecond);
+  const auto half_way = Infer(RequestFor(row_, kOne));
+  ASSERT_TRUE(half_way.ok()) << half_way.status();
+  const auto expected = Infer(RequestFor(Floats(*half_way), kTwo));
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  const auto answer = Infer(RequestFor(row_));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->outputs(0).name(), "y");
+  EXPECT_EQ(answer->raw_output_contents(0), expected->raw_output_contents(0));
 }
 
 TEST_F(LoadingTest, AWorkerThatIsToStopShowsItsModelsAsGoingAndServesThemOn) {

@@ -67,25 +67,29 @@ std::string WorkerTest::ControllerToken() const {
   return trust_.Token(who, ServiceId::kWorker);
 }
 
-std::string WorkerTest::LoadToken(const std::string& version) const {
+std::string WorkerTest::LoadToken(const std::vector<std::string>& versions) const {
   Principal who;
-  who.tenant = VersionName::Parse("version", version)->model.tenant;
+  who.tenant = VersionName::Parse("version", versions[0])->model.tenant;
   who.caller = ServiceId::kWorker;
-  who.scopes = {version};
+  who.scopes = versions;
   return trust_.Token(who, ServiceId::kNone);
 }
 
 absl::StatusOr<v1::LoadedModel> WorkerTest::Load(const std::string& deployment,
                                                  const slipway::registry::v1::ModelVersion& version,
-                                                 const v1::RuntimeSettings& settings) {
+                                                 const v1::RuntimeSettings& settings,
+                                                 const LoadedModels::Versions& steps) {
   const std::string token = ControllerToken();
   grpc::ClientContext context;
   PrepareContext(context, {.token = token});
   v1::LoadModelRequest request;
   request.set_deployment(deployment);
   *request.mutable_model_version() = version;
-  request.set_token(LoadToken(version.name()));
   *request.mutable_runtime() = settings;
+  *request.mutable_steps() = steps;
+  std::vector<std::string> versions = {version.name()};
+  for (const auto& step : steps) versions.push_back(step.name());
+  request.set_token(LoadToken(versions));
   v1::LoadedModel response;
   RETURN_IF_ERROR(FromGrpcStatus(control_->LoadModel(&context, request, &response)));
   return response;

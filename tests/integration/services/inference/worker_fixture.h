@@ -46,12 +46,14 @@ class WorkerTest : public testing::Test {
   const std::string& address() const { return server_->address(); }
   std::string GatewayToken(const std::string& tenant = "acme") const;
   std::string ControllerToken() const;
-  /// What the controller gives a worker for one version.
-  std::string LoadToken(const std::string& version) const;
+  /// What the controller gives a worker for these versions.
+  std::string LoadToken(const std::vector<std::string>& versions) const;
 
+  /// `steps`: of a pipeline, with a token for their files.
   absl::StatusOr<LoadedModelProto> Load(const std::string& deployment,
                                         const slipway::registry::v1::ModelVersion& version,
-                                        const v1::RuntimeSettings& settings = {});
+                                        const v1::RuntimeSettings& settings = {},
+                                        const LoadedModels::Versions& steps = {});
   absl::Status Unload(const std::string& deployment, const std::string& version);
   std::vector<LoadedModelProto> List();
   /// Until the version is neither loading nor absent.
