@@ -1,10 +1,11 @@
-// A pipeline of any bytes, with models of one signature or another behind its steps: what is taken
+// A pipeline of any lines, with models of one signature or another behind its steps: what is taken
 // can be run, in an order in which nothing is used before it is there, and gives every row of every
 // output a value.
 
-#include <array>
+#include <algorithm>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/pipeline/pipeline_graph.h"
@@ -28,27 +29,40 @@ Signature SignatureOf(const std::string& model_version) {
            {"kind", DataType::kBytes, {-1, 1}}}};
 }
 
-struct StepOf {
-  const char* name;
-  const char* model_version;
-  const char* input;
-  const char* wire;
-  const char* when;
-};
-
-std::string Seed(const std::string& input, const std::vector<StepOf>& steps,
-                 const std::string& output) {
+// A pipeline as lines, so that a changed byte changes a name, a wire or a condition: "i NAME" and
+// "o NAME WIRE" of the pipeline, "s NAME VERSION", and of the step before it "x INPUT WIRE" and
+// "w CONDITION".
+registry::v1::Pipeline Read(std::string_view text) {
+  const auto take = [](std::string_view& from, char end) {
+    const size_t at = std::min(from.find(end), from.size());
+    const std::string taken(from.substr(0, at));
+    from.remove_prefix(std::min(at + 1, from.size()));
+    return taken;
+  };
   registry::v1::Pipeline pipeline;
-  pipeline.add_inputs(input);
-  for (const StepOf& each : steps) {
-    auto& step = *pipeline.add_steps();
-    step.set_name(each.name);
-    step.set_model_version(each.model_version);
-    (*step.mutable_inputs())[each.input] = each.wire;
-    step.set_when(each.when);
+  while (!text.empty()) {
+    const std::string whole = take(text, '\n');
+    std::string_view line = whole;
+    const std::string kind = take(line, ' ');
+    if (kind == "i") {
+      pipeline.add_inputs(std::string(line));
+    } else if (kind == "o") {
+      const std::string name = take(line, ' ');
+      (*pipeline.mutable_outputs())[name] = line;
+    } else if (kind == "s") {
+      auto& step = *pipeline.add_steps();
+      step.set_name(take(line, ' '));
+      step.set_model_version(std::string(line));
+    } else if (pipeline.steps_size() > 0) {
+      auto& step = *pipeline.mutable_steps(pipeline.steps_size() - 1);
+      if (kind == "w") step.set_when(std::string(line));
+      if (kind == "x") {
+        const std::string name = take(line, ' ');
+        (*step.mutable_inputs())[name] = line;
+      }
+    }
   }
-  (*pipeline.mutable_outputs())["y"] = output;
-  return pipeline.SerializeAsString();
+  return pipeline;
 }
 
 // Rows on whose way each condition comes out as the bits of `way` say. The tests of a plan are told
@@ -117,26 +131,20 @@ void Check(const pipeline::Plan& plan) {
 
 std::vector<std::string> slipway::FuzzSeeds() {
   return {
-      Seed("photo", {{"a", "p", "photo", "inputs.photo", ""}, {"b", "m", "x", "a.x", ""}},
-           "b.score"),
-      Seed("x",
-           {{"small", "m", "x", "inputs.x", ""},
-            {"large", "m", "x", "small.x", "small.score < 0.9"},
-            {"third", "m", "x", "large.x | small.x", "small.kind not in [\"a\", \"b\"]"}},
-           "third.score | large.score | small.score"),
-      Seed("x",
-           {{"a", "m", "x", "inputs.x", ""},
-            {"b", "m", "x", "inputs.x", "a.score >= 1"},
-            {"c", "m", "x", "a.x", "a.score < 1"}},
-           "b.kind | c.kind"),
-      Seed("x", {{"a", "f", "x", "inputs.x", ""}}, "a.x"),
-      Seed("x", {{"a", "m", "x", "b.x", ""}, {"b", "m", "x", "a.x", ""}}, "a.x"),
+      "i photo\ns a p\nx photo inputs.photo\ns b m\nx x a.x\no y b.score\n",
+      "i x\ns small m\nx x inputs.x\ns large m\nx x small.x\nw small.score < 0.9\ns third m\n"
+      "x x large.x | small.x\nw small.kind not in [\"a\", \"b\"]\n"
+      "o y third.score | large.score | small.score\no z small.kind\n",
+      "i x\ns a m\nx x inputs.x\ns b m\nx x inputs.x\nw a.score >= 1\ns c m\nx x a.x\nw a.score < "
+      "1\n"
+      "o y b.kind | c.kind\n",
+      "i x\ns a f\nx x inputs.x\no y a.x\n",
+      "i x\ns a m\nx x b.x\ns b m\nx x a.x\no y a.x\n",
   };
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  registry::v1::Pipeline definition;
-  if (!definition.ParseFromArray(data, static_cast<int>(size))) return 0;
+  const registry::v1::Pipeline definition = Read({reinterpret_cast<const char*>(data), size});
   const auto graph = pipeline::PipelineGraph::Parse(definition, "pipeline");
   if (!graph.ok()) {
     FuzzExpect(FieldOf(graph.status()).starts_with("pipeline."), "a fault has a place");
