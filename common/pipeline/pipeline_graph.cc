@@ -342,6 +342,10 @@ class PipelineGraph::Binder {
 
   absl::Status BindInputs(size_t i) {
     const Step& step = graph_.steps_[i];
+    if (!signatures_[i].states.empty()) {
+      return InvalidField(AtStep(i) + ".model_version",
+                          "keeps a state between the calls of a sequence, which a step cannot");
+    }
     Plan::Step& planned = plan_.steps.emplace_back();
     planned.name = step.name;
     planned.model_version = step.model_version;

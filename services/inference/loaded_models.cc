@@ -362,7 +362,7 @@ absl::StatusOr<ModelHandle> LoadedModels::Serve(const Job& job, LoadedModelPtr m
 
 absl::StatusOr<std::unique_ptr<SequenceTable>> LoadedModels::MakeSequences(
     const Job& job, const Signature& model) const {
-  if (job.signature.states.empty()) {
+  if (job.version.signature.states.empty()) {
     if (!job.settings.sequences) return nullptr;
     return InvalidField("runtime.sequences", "the version was registered without states");
   }
@@ -370,7 +370,7 @@ absl::StatusOr<std::unique_ptr<SequenceTable>> LoadedModels::MakeSequences(
     return InvalidField("runtime.response_cache",
                         "what a model with states answers depends on the calls before");
   }
-  ASSIGN_OR_RETURN(StateLayout layout, StateLayout::Make(model, job.signature.states,
+  ASSIGN_OR_RETURN(StateLayout layout, StateLayout::Make(model, job.version.signature.states,
                                                          "model_version.signature.states"));
   SequenceSettings settings = job.settings.sequences.value_or(SequenceSettings());
   const int64_t each = SequenceTable::kSequenceBytes + layout.bytes();

@@ -36,6 +36,8 @@ absl::StatusOr<ModelPtr> PipelineRuntime::Load(const ModelSource& source) {
     if (model == loaded.end()) return NotFound(step.model_version());
     models.push_back(model->second);
     signatures.push_back(model->second->signature());
+    // Which its files do not tell.
+    signatures.back().states = made_of.models.at(model->first).signature.states;
   }
   ASSIGN_OR_RETURN(pipeline::Plan plan, graph.Bind(signatures));
   return std::make_shared<PipelineModel>(std::move(plan), std::move(models), clock_);

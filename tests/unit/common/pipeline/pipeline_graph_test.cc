@@ -241,6 +241,13 @@ TEST(PipelineGraphTest, TypesAndShapesMustFit) {
   EXPECT_THAT(fixed.second, HasSubstr("any number of rows"));
 }
 
+TEST(PipelineGraphTest, AStepKeepsNoState) {
+  const auto graph = PipelineGraph::Parse(Cascade(), "pipeline");
+  std::vector<Signature> signatures = CascadeSignatures();
+  signatures[1].states = {{"image", "confidence"}};
+  EXPECT_EQ(FieldOf(graph->Bind(signatures).status()), "pipeline.steps[1].model_version");
+}
+
 TEST(PipelineGraphTest, AnInputIsWhatAllStepsThatTakeItTake) {
   const auto bind = [](const Shape& a, const Shape& b) {
     const auto graph =

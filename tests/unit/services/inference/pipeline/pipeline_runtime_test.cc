@@ -101,6 +101,12 @@ TEST_F(PipelineRuntimeTest, WhatDoesNotFitTogetherIsRefusedByItsPath) {
   EXPECT_EQ(FieldOf(Load().status()), "pipeline.steps[1].inputs.x");
 }
 
+TEST_F(PipelineRuntimeTest, AStepThatKeepsAStateIsRefused) {
+  source_->models[kNext].signature = models_.models["next"]->signature();
+  source_->models[kNext].signature.states = {{"x", "y"}};
+  EXPECT_EQ(FieldOf(Load().status()), "pipeline.steps[1].model_version");
+}
+
 TEST_F(PipelineRuntimeTest, ComputesInFloat32) {
   const auto refused = Load({.precision = RuntimeSettings::Precision::kBfloat16});
   EXPECT_TRUE(absl::IsFailedPrecondition(refused.status()));
