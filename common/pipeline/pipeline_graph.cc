@@ -58,8 +58,8 @@ class PipelineGraph::Parser {
     RETURN_IF_ERROR(ReadNames());
     for (int i = 0; i < pipeline_.steps_size(); ++i) RETURN_IF_ERROR(ReadStep(i));
     RETURN_IF_ERROR(ReadOutputs());
-    RETURN_IF_ERROR(CheckAllUsed());
     RETURN_IF_ERROR(SetOrder());
+    RETURN_IF_ERROR(CheckAllUsed());
     return CheckRows();
   }
 

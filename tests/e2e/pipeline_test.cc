@@ -234,7 +234,7 @@ TEST_F(PipelineTest, WhatIsWrongIsRefusedWhenItIsMade) {
     const char* problem;
   } cases[] = {
       {"{photo: inputs.photo}", "{photo: small.probabilities}",
-       "modelVersion.pipeline.steps[0]: steps wait for each other: prepare <- small <- prepare"},
+       "pipeline.steps[0]: steps wait for each other: prepare <- small <- prepare"},
       {"small-verdict.confidence < 0.9", "judge.confidence < 0.9",
        "pipeline.steps[3].when: there is no step \"judge\""},
       {"large-verdict.label | small-verdict.label", "large-verdict.label",
@@ -243,7 +243,7 @@ TEST_F(PipelineTest, WhatIsWrongIsRefusedWhenItIsMade) {
        "models/fashion-verdict/versions/7 was not found"},
       {"models/fashion-verdict/versions/1", "tenants/globex/models/fashion-verdict/versions/1",
        "tenants/globex/models/fashion-verdict/versions/1 was not found"},
-      {"when: small", "if: small", "if"},
+      {"when: small", "if: small", "pipeline.steps[3].if"},
   };
   for (const auto& each : cases) {
     std::string changed = text;
