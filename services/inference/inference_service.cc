@@ -213,6 +213,7 @@ class InferenceService::Impl {
   }
 
   void Infer(const InferenceRequest& request, InferenceCaller& caller) {
+    models_.readers().Join();
     auto call = std::make_unique<InferenceCall>(memory_, clock_, request, caller);
     if (const absl::Status status = call->Prepare(models_); !status.ok()) {
       call->Finish(status);

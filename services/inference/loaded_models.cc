@@ -288,6 +288,7 @@ void LoadedModels::Run(const std::shared_ptr<Job>& job) {
     const auto entry = entries_.find(job->key);
     if (entry != entries_.end() && entry->second.job == job) served = entry->second.served;
   }
+  const ReaderThreads::GoFirst readers_go_first(readers_);
   absl::StatusOr<LoadedModelPtr> model = LoadFiles(*job);
   if (served != nullptr) {
     FinishAgain(job, *served, std::move(model));

@@ -25,6 +25,7 @@
 #include "services/inference/model_runtime.h"
 #include "services/inference/model_settings.h"
 #include "services/inference/parallelism.h"
+#include "services/inference/reader_threads.h"
 #include "services/inference/response_cache/response_cache.h"
 #include "services/inference/sequences/sequence_table.h"
 #include "slipway/registry/v1/registry.pb.h"
@@ -143,6 +144,9 @@ class LoadedModels {
                                                    std::string_view deployment,
                                                    std::string_view version) const;
 
+  /// The threads that call Find() for calls: a load gives way to them.
+  ReaderThreads& readers() { return readers_; }
+
   /// The model that answers `deployment`'s calls. `version` is a version's full name, its number,
   /// or empty: then the one that became ready last.
   /// Errors: kNotFound, in the same words where the deployment is another tenant's; kUnavailable
@@ -235,6 +239,7 @@ class LoadedModels {
   const Clock& clock_;
   ResponseCaches caches_;
 
+  ReaderThreads readers_;
   mutable Mutex mutex_;
   CondVar queued_;
   // Memory may have become free.

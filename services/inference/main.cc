@@ -1,6 +1,5 @@
 // slipway-worker: loads models and answers inference calls.
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -83,14 +82,6 @@ absl::StatusOr<Parallelism> ChooseParallelism(const WorkerConfig& config, const 
   return chosen;
 }
 
-// The threads that are started from now on give way to those that run models: what comes while a
-// batch runs is read in one go after it, where both want one core (batching_bench, 8 callers:
-// 133 us of CPU a picture, 160 without). No promise: where it is refused nothing else changes.
-void LetModelsGoFirst() {
-  const sched_param parameters{};
-  pthread_setschedparam(pthread_self(), SCHED_BATCH, &parameters);
-}
-
 absl::Status Run(const WorkerConfig& config) {
   KeepFreedMemory();
   ShutdownSignal shutdown;
@@ -123,8 +114,6 @@ absl::Status Run(const WorkerConfig& config) {
                          answer();
                        }},
                   clock);
-
-  LetModelsGoFirst();
 
   LoadedModels models(
       cache, runtime, batcher, metrics,
