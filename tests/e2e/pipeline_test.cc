@@ -46,7 +46,7 @@ class PipelineTest : public ::testing::Test {
       Run({"model", "upload", "fashion-" + step, "--format", "onnx",
            SourceFile("examples/fashion-mnist-cascade/" + step + ".onnx")});
     }
-    Run({"model", "pipeline", "fashion-cascade", Example("fashion-mnist-cascade.yaml")});
+    Run({"model", "pipeline", "fashion-cascade", Example("fashion-mnist-cascade/pipeline.yaml")});
     Run({"deploy", "create", "cascade", "--model", "fashion-cascade", "--version", "1", "--wait"});
   }
   static void TearDownTestSuite() {
@@ -227,7 +227,7 @@ TEST_F(PipelineTest, ItsPicturesMayHaveAnySize) {
 }
 
 TEST_F(PipelineTest, WhatIsWrongIsRefusedWhenItIsMade) {
-  const std::string text = ReadFile(Example("fashion-mnist-cascade.yaml")).value();
+  const std::string text = ReadFile(Example("fashion-mnist-cascade/pipeline.yaml")).value();
   const struct {
     const char* from;
     const char* to;
@@ -258,7 +258,7 @@ TEST_F(PipelineTest, AStepThatCannotBeLoadedLeavesTheOldVersionServing) {
   const json before = Infer("cascade", Photos())["label"];
   ASSERT_TRUE(WriteFileAtomically(*dir_ / "broken.onnx", "this is no model").ok());
   Run({"model", "upload", "broken", *dir_ / "broken.onnx", "--format", "onnx"});
-  std::string text = ReadFile(Example("fashion-mnist-cascade.yaml")).value();
+  std::string text = ReadFile(Example("fashion-mnist-cascade/pipeline.yaml")).value();
   const std::string from = "models/fashion-mnist-cnn/";
   text.replace(text.find(from), from.size(), "models/broken/");
   ASSERT_TRUE(WriteFileAtomically(*dir_ / "broken.yaml", text).ok());

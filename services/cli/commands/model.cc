@@ -213,7 +213,7 @@ void AddModelCommands(CLI::App& root, Session& session) {
       "      inputs: {image: prepare.image}\n"
       "      when: prepare.sharpness > 0.2               # only such rows\n"
       "  outputs: {scores: classify.scores | prepare.no-scores}\n"
-      "Example:\n  slipway model pipeline cascade examples/fashion-mnist-cascade.yaml");
+      "Example:\n  slipway model pipeline cascade examples/fashion-mnist-cascade/pipeline.yaml");
   session.OnRun(pipeline, [&session, options]() -> absl::Status {
     ASSIGN_OR_RETURN(json definition, ReadYamlFile(options->file, "pipeline"));
     NameTenant(session.Tenant(), definition);
