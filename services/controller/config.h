@@ -10,6 +10,7 @@
 #include "common/grpc/tls.h"
 #include "common/log/log.h"
 #include "common/names/names.h"
+#include "common/runtime_settings/torchscript.h"
 #include "common/status/status.h"
 #include "fmt/format.h"
 
@@ -31,10 +32,11 @@ struct PoolConfig {
     v.Choice("kind", kind, {"cpu", "gpu"}, "What its workers run models on");
     v.Field("workers", workers, "How many worker processes this controller starts and keeps",
             {.min = 0, .max = 1000});
-    v.Field("isolated_workers", isolated_workers,
-            "How many more it starts at most while models that tenants uploaded are deployed: each "
-            "is for one tenant",
-            {.min = 0, .max = 1000});
+    v.Field(
+        "isolated_workers", isolated_workers,
+        "How many more it starts at most while models that tenants uploaded, or TorchScript, are "
+        "deployed: each is for one tenant, or for one TorchScript version",
+        {.min = 0, .max = 1000});
     v.Field("share_uploaded", share_uploaded,
             "May the pool's workers load what tenants uploaded beside models of others");
     v.Field("threads", threads, "Threads of one run of a model; 0: each worker measures",
@@ -58,6 +60,7 @@ struct ControllerConfig {
   std::string run_dir = "/run/slipway";
   std::string worker_program;
   std::vector<PoolConfig> pools = {PoolConfig{}};
+  TorchScriptConfig torchscript;
 
   int max_watchers = 64;
   absl::Duration alias_poll = absl::Seconds(1);
@@ -87,6 +90,7 @@ struct ControllerConfig {
     v.Field("worker_program", worker_program,
             "Path of slipway-worker; empty: the one beside this program");
     v.Field("pools", pools, "The pools of workers");
+    v.Field("torchscript", torchscript, "What is allowed of TorchScript, which is code");
     v.Field("max_watchers", max_watchers, "How many gateways may watch the routes at once",
             {.min = 1, .max = 10000});
     v.Field("alias_poll", alias_poll, "How often the registry is asked what an alias names",
@@ -112,6 +116,7 @@ struct ControllerConfig {
   }
 
   absl::Status Check() const {
+    RETURN_IF_ERROR(torchscript.Check("torchscript"));
     std::set<std::string_view> names;
     for (size_t i = 0; i < pools.size(); ++i) {
       const std::string field = fmt::format("pools[{}].name", i);

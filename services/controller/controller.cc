@@ -5,6 +5,7 @@
 
 #include "common/log/log.h"
 #include "common/runtime_settings/runtime_settings.h"
+#include "common/runtime_settings/torchscript.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "prometheus/counter.h"
@@ -43,6 +44,7 @@ Controller::Controller(DeploymentStore& store, RegistryClient& registry, WorkerC
       patience_(options.patience),
       wake_(std::move(wake)),
       pools_(SizesOf(pools)),
+      torchscript_digests_(std::move(options.torchscript_digests)),
       fleet_(std::move(pools), workers, clock, options.list_timeout) {}
 
 absl::Status Controller::Load() {
@@ -85,6 +87,9 @@ absl::StatusOr<VersionReference> Controller::CheckReference(const Principal& who
   const absl::StatusOr<VersionName> version = catalog_.Ask(on_behalf, reference);
   if (absl::IsNotFound(version.status())) return absent;
   if (!version.ok()) return Annotate(version.status(), "the registry could not be asked");
+  if (const auto details = catalog_.Details(*version)) {
+    RETURN_IF_ERROR(CheckTorchScript(details->version, torchscript_digests_));
+  }
   return reference;
 }
 
@@ -464,13 +469,18 @@ DesiredDeployment Controller::ToDesired(const Deployment& deployment) const {
     return desired;
   }
   for (const auto& version : {desired.serving, desired.wanted, desired.candidate}) {
-    if (version && !pool->shares_uploaded && !IsVouchedFor(catalog_.Details(*version)->version)) {
+    if (!version) continue;
+    const auto details = catalog_.Details(*version);
+    const bool alone = RunsAlone(details->version);
+    if (alone) desired.alone.insert(*version);
+    if (alone || (!pool->shares_uploaded && !IsVouchedFor(details->version))) {
       desired.isolated.insert(*version);
     }
   }
   if (!desired.isolated.empty() && pool->isolated == 0) {
     desired.unresolved =
-        fmt::format("pool \"{}\" does not load models that tenants uploaded", deployment.pool);
+        fmt::format("pool \"{}\" does not load {}", deployment.pool,
+                    desired.alone.empty() ? "models that tenants uploaded" : "TorchScript");
   }
   return desired;
 }
@@ -597,7 +607,7 @@ bool Controller::Act(const Action& action) {
 }
 
 absl::Status Controller::Do(const StartWorker& action) {
-  fleet_.Start(action.worker, action.tenant);
+  fleet_.Start(action.worker, action.owner);
   return absl::OkStatus();
 }
 

@@ -32,6 +32,8 @@ struct ControllerOptions {
   Patience patience;
   /// A worker that does not say within this what it has is silent.
   absl::Duration list_timeout = absl::Seconds(2);
+  /// TorchScript files that the operator allows (TorchScriptConfig).
+  std::vector<std::string> torchscript_digests = {};
 };
 
 /// What a caller wants deployed; texts as they came.
@@ -94,8 +96,8 @@ class Controller {
 
   /// Durable when it returns. The same request id again answers the deployment that it made.
   /// Errors: InvalidField (parent, deployment_id, deployment.model_version, deployment.pool,
-  /// deployment.replicas, deployment.runtime, request_id), kAlreadyExists, kUnavailable (the
-  /// registry), StorageFull.
+  /// deployment.replicas, deployment.runtime, request_id), kFailedPrecondition (TorchScript that
+  /// is not allowed), kAlreadyExists, kUnavailable (the registry), StorageFull.
   absl::StatusOr<DeploymentView> Create(const Principal& who, std::string_view parent,
                                         std::string_view deployment_id,
                                         const DeploymentRequest& request,
@@ -183,6 +185,7 @@ class Controller {
   const Patience patience_;
   const std::function<void()> wake_;
   const std::vector<PoolSize> pools_;
+  const std::vector<std::string> torchscript_digests_;
 
   Mutex step_;
   Fleet fleet_ GUARDED_BY(step_);

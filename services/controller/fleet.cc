@@ -87,12 +87,12 @@ void Fleet::NoteFailures(WorkerMemory& worker, absl::Duration now) {
 
 ObservedWorker Fleet::Describe(const WorkerMemory& memory, absl::Duration now) {
   ObservedWorker worker;
-  worker.tenant = memory.process.tenant;
+  worker.owner = memory.process.owner;
   worker.ending = memory.process.ending;
+  worker.down_reason = memory.process.down_reason;
   if (!memory.process.running) {
     worker.failed_starts = memory.process.failed_starts;
     worker.down_for = memory.process.since;
-    worker.down_reason = memory.process.down_reason;
     return worker;
   }
   worker.state = memory.answered ? WorkerState::kUp : WorkerState::kStarting;
@@ -122,8 +122,8 @@ std::string Fleet::AddressOf(const WorkerId& id) const {
   return worker == workers_.end() ? "" : worker->second.process.address;
 }
 
-void Fleet::Start(const WorkerId& id, const std::string& tenant) {
-  if (WorkerPool* pool = FindPool(id.pool)) pool->Start(id.index, tenant);
+void Fleet::Start(const WorkerId& id, const std::string& owner) {
+  if (WorkerPool* pool = FindPool(id.pool)) pool->Start(id.index, owner);
 }
 
 void Fleet::Stop(const WorkerId& id, const std::string& reason) {

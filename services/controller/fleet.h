@@ -34,7 +34,7 @@ class Fleet {
   /// Of the newest look; empty while the worker is down.
   std::string AddressOf(const WorkerId& id) const;
 
-  void Start(const WorkerId& id, const std::string& tenant);
+  void Start(const WorkerId& id, const std::string& owner);
   void Stop(const WorkerId& id, const std::string& reason);
   void Retire(const WorkerId& id);
   /// A worker that does not take the load counts as a failed load.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/runtime_settings/torchscript.h"
 #include "common/sync/mutex.h"
 #include "fmt/format.h"
 
@@ -35,7 +36,7 @@ struct LocalWorkerPool::State {
     std::string stop_reason;
     // It was told to end.
     bool retired = false;
-    std::string tenant;
+    std::string owner;
     // Null until the launcher has answered.
     std::shared_ptr<Process> process;
   };
@@ -94,20 +95,21 @@ std::vector<WorkerProcess> LocalWorkerPool::Workers() const {
   MutexLock lock(state_->mutex);
   for (int index = 0; index < std::ssize(state_->workers); ++index) {
     const State::Worker& worker = state_->workers[static_cast<size_t>(index)];
+    const bool lasts = worker.running && now - worker.changed_at >= options_.healthy_after;
     processes.push_back({.id = {options_.name, index},
                          .running = worker.running,
                          .address = worker.running ? options_.address(index) : "",
                          .incarnation = worker.incarnation,
                          .since = now - worker.changed_at,
                          .failed_starts = worker.failed_starts,
-                         .down_reason = worker.running ? "" : worker.down_reason,
-                         .tenant = worker.tenant,
+                         .down_reason = lasts ? "" : worker.down_reason,
+                         .owner = worker.owner,
                          .ending = worker.running && worker.retired});
   }
   return processes;
 }
 
-void LocalWorkerPool::Start(int index, const std::string& tenant) {
+void LocalWorkerPool::Start(int index, const std::string& owner) {
   int64_t incarnation = 0;
   {
     MutexLock lock(state_->mutex);
@@ -118,19 +120,24 @@ void LocalWorkerPool::Start(int index, const std::string& tenant) {
     worker.changed_at = state_->clock.Monotonic();
     worker.stop_reason.clear();
     worker.retired = false;
-    // What another tenant's models did to it says nothing of this one's.
-    if (worker.tenant != tenant) worker.failed_starts = 0;
-    worker.tenant = tenant;
+    // What another owner's models did to it says nothing of this one's.
+    if (worker.owner != owner) {
+      worker.failed_starts = 0;
+      worker.down_reason.clear();
+      worker.owner = owner;
+    }
   }
   const std::string name = WorkerId{options_.name, index}.ToString();
   RemoveStaleSocket(options_.address(index));
-  absl::StatusOr<std::unique_ptr<Process>> process =
-      launcher_.Launch(options_.spec(index, tenant),
-                       [state = state_, index, incarnation, name](const ProcessExit& exit) {
-                         Log(exit.ok() ? Severity::kInfo : Severity::kWarning, "worker_exited",
-                             {{"worker", name}, {"exit", exit.ToString()}});
-                         state->Ended(index, incarnation, exit.ToString());
-                       });
+  absl::StatusOr<std::unique_ptr<Process>> process = launcher_.Launch(
+      options_.spec(index, owner),
+      [state = state_, index, incarnation, name](const ProcessExit& exit) {
+        Log(exit.ok() ? Severity::kInfo : Severity::kWarning, "worker_exited",
+            {{"worker", name}, {"exit", exit.ToString()}});
+        const bool hung = exit.signal == 0 && exit.code == kHungModelExit;
+        state->Ended(index, incarnation,
+                     hung ? "a model ran for longer than it may" : exit.ToString());
+      });
   if (!process.ok()) {
     Log(Severity::kError, "worker_start_failed", {{"worker", name}, {"error", process.status()}});
     state_->Ended(index, incarnation, std::string(process.status().message()));

@@ -22,8 +22,8 @@ class LocalWorkerPool final : public WorkerPool {
     int workers = 1;
     int isolated_workers = 0;
     bool share_uploaded = false;
-    /// What to start as worker `index`; an isolated one for `tenant`.
-    std::function<ProcessSpec(int index, const std::string& tenant)> spec;
+    /// What to start as worker `index`; an isolated one for `owner`.
+    std::function<ProcessSpec(int index, const std::string& owner)> spec;
     /// Where it will listen.
     std::function<std::string(int index)> address;
     /// A worker that lived so long was well: the next start counts as its first.
@@ -43,7 +43,7 @@ class LocalWorkerPool final : public WorkerPool {
   bool shares_uploaded() const override { return options_.share_uploaded; }
   bool launches() const override { return true; }
   std::vector<WorkerProcess> Workers() const override;
-  void Start(int index, const std::string& tenant) override;
+  void Start(int index, const std::string& owner) override;
   void Stop(int index, const std::string& reason) override;
   void Retire(int index) override;
 

@@ -54,8 +54,8 @@ absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher&
     options.workers = pool.workers;
     options.isolated_workers = pool.isolated_workers;
     options.share_uploaded = pool.share_uploaded;
-    options.spec = [&config, pool, program](int index, const std::string& tenant) {
-      return WorkerSpec(config, pool, index, tenant, program);
+    options.spec = [&config, pool, program](int index, const std::string& owner) {
+      return WorkerSpec(config, pool, index, owner, program);
     };
     options.address = [&config, pool](int index) { return WorkerAddress(config, pool, index); };
     pools.local.push_back(
@@ -67,6 +67,7 @@ absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher&
 
 ControllerOptions OptionsOf(const ControllerConfig& config) {
   ControllerOptions options;
+  options.torchscript_digests = config.torchscript.digests;
   options.patience = {.drain = config.drain,
                       .silence = config.worker_silence,
                       .hang = config.worker_hang,

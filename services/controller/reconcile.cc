@@ -19,6 +19,13 @@ absl::Duration Backoff(absl::Duration first, absl::Duration last, int failures) 
   return std::min(wait, last);
 }
 
+// Of the workers that may load the version; empty: those that are no isolated ones.
+std::string OwnerFor(const DesiredDeployment& deployment, const VersionName& version) {
+  if (!deployment.isolated.contains(version)) return "";
+  return deployment.alone.contains(version) ? version.ToString()
+                                            : "tenants/" + deployment.name.tenant;
+}
+
 // One pass of Reconcile over one snapshot.
 class Pass {
  public:
@@ -39,15 +46,15 @@ class Pass {
   }
 
  private:
-  void KeepRunning(const WorkerId& id, const std::string& tenant) {
+  void KeepRunning(const WorkerId& id, const std::string& owner) {
     const ObservedWorker* worker = Find(id);
     if (worker == nullptr || worker->state == WorkerState::kDown) {
-      // Starts that failed for another tenant say nothing.
-      const int failed = worker == nullptr || worker->tenant != tenant ? 0 : worker->failed_starts;
+      // Starts that failed for another owner say nothing.
+      const int failed = worker == nullptr || worker->owner != owner ? 0 : worker->failed_starts;
       const Patience& patience = desired_.patience;
       if (failed == 0 ||
           worker->down_for >= Backoff(patience.first_restart, patience.last_restart, failed)) {
-        actions_.push_back(StartWorker{id, tenant});
+        actions_.push_back(StartWorker{id, owner});
       }
     } else if (worker->silent_for >= desired_.patience.hang) {
       actions_.push_back(StopWorker{id, fmt::format("it has not answered for {} s",
@@ -62,7 +69,7 @@ class Pass {
     } else if (worker == nullptr || worker->state == WorkerState::kDown) {
       return;
     } else if (worker->ending) {
-      KeepRunning(id, worker->tenant);  // unless it hangs
+      KeepRunning(id, worker->owner);  // unless it hangs
     } else if (worker->models.empty()) {
       actions_.push_back(RetireWorker{id});
     }
@@ -127,21 +134,21 @@ class Pass {
   }
 
   // The workers that should have `version`: those in reach first, among them those that have it.
-  // Of isolated ones, first those that are the tenant's already.
+  // Of isolated ones, first those that are the owner's already.
   std::vector<WorkerId> Choose(const DesiredDeployment& deployment, const VersionName& version) {
     const ModelKey key{deployment.name, version};
     const auto pool = std::find_if(desired_.pools.begin(), desired_.pools.end(),
                                    [&](const PoolSize& p) { return p.name == deployment.pool; });
     if (pool == desired_.pools.end()) return {};
     const bool isolated = deployment.isolated.contains(version);
-    const std::string& tenant = deployment.name.tenant;
+    const std::string wanted_owner = OwnerFor(deployment, version);
     const int first = isolated ? pool->workers : 0;
     const int end = isolated ? first + pool->isolated : pool->workers;
     std::vector<std::tuple<bool, int, int, int, WorkerId>> ranked;
     for (int index = first; index < end; ++index) {
       WorkerId id{pool->name, index};
       const std::optional<std::string> owner = isolated ? OwnerOf(id) : std::nullopt;
-      if (owner && (*owner != tenant || Ending(id))) continue;
+      if (owner && (*owner != wanted_owner || Ending(id))) continue;
       const auto load = assigned_.find(id);
       ranked.emplace_back(!owner, Reach(id), Progress(id, key),
                           load == assigned_.end() ? 0 : load->second, std::move(id));
@@ -152,7 +159,7 @@ class Pass {
     for (auto& [strange, reach, progress, load, id] : ranked) {
       ++assigned_[id];
       needed_.emplace(id, key);
-      if (isolated) claims_[id] = tenant;
+      if (isolated) claims_[id] = wanted_owner;
       chosen.push_back(std::move(id));
     }
     return chosen;
@@ -163,12 +170,12 @@ class Pass {
     return worker != nullptr && worker->ending;
   }
 
-  // The tenant that an isolated worker is for; nothing where it is free.
+  // Whom an isolated worker is for; nothing where it is free.
   std::optional<std::string> OwnerOf(const WorkerId& id) const {
     if (const auto claim = claims_.find(id); claim != claims_.end()) return claim->second;
     const ObservedWorker* worker = Find(id);
     if (worker == nullptr || worker->state == WorkerState::kDown) return std::nullopt;
-    return worker->tenant;
+    return worker->owner;
   }
 
   std::set<WorkerId> Ready(const DesiredDeployment& deployment, const VersionName& version,
@@ -261,7 +268,7 @@ class Pass {
   std::vector<Action> actions_;
   std::set<std::pair<WorkerId, ModelKey>> needed_;
   std::map<WorkerId, int> assigned_;
-  // Isolated workers and their tenants.
+  // Isolated workers and their owners.
   std::map<WorkerId, std::string> claims_;
 };
 
@@ -282,7 +289,7 @@ std::string RouteText(const ObservedRoute& route) {
 
 struct Texts {
   std::string operator()(const StartWorker& a) {
-    return "start " + a.worker.ToString() + (a.tenant.empty() ? "" : " for tenants/" + a.tenant);
+    return "start " + a.worker.ToString() + (a.owner.empty() ? "" : " for " + a.owner);
   }
   std::string operator()(const StopWorker& a) {
     return fmt::format("stop {}: {}", a.worker.ToString(), a.reason);
@@ -372,18 +379,18 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
     }
     awaited = deployment.candidate;
   }
-  const bool isolated = deployment.isolated.contains(*awaited);
+  const std::string owner = OwnerFor(deployment, *awaited);
   bool any = false;
   for (const auto& [id, worker] : observed.workers) {
     if (id.pool != deployment.pool) continue;
-    if (worker.tenant != (isolated ? deployment.name.tenant : "")) continue;
+    if (worker.owner != owner) continue;
     any = true;
-    if (worker.state == WorkerState::kDown) {
-      if (summary.error.empty() && !worker.down_reason.empty()) {
-        summary.error = fmt::format("worker {} is down: {}", id.ToString(), worker.down_reason);
-      }
-      continue;
+    const bool down = worker.state == WorkerState::kDown;
+    if (summary.error.empty() && !worker.down_reason.empty()) {
+      summary.error = fmt::format("worker {} {} down: {}", id.ToString(), down ? "is" : "was",
+                                  worker.down_reason);
     }
+    if (down) continue;
     const auto model = worker.models.find({deployment.name, *awaited});
     if (model == worker.models.end() || model->second.state == ModelState::kUnloading) continue;
     if (model->second.failures > 0 && model->second.state != ModelState::kReady) {
@@ -394,7 +401,7 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
     }
     summary.state = State::kLoading;
   }
-  if (isolated && !any && summary.error.empty()) {
+  if (!owner.empty() && !any && summary.error.empty()) {
     summary.error = fmt::format("{} waits for an isolated worker, which no other tenant uses",
                                 awaited->ToString());
   }

@@ -41,7 +41,7 @@ struct PoolSize {
   int workers = 1;
   /// False where somebody else keeps the workers running.
   bool launched = true;
-  /// The indices after those: each for one tenant, while it is needed.
+  /// The indices after those: each for one owner, while it is needed.
   int isolated = 0;
   /// The workers for every tenant load uploaded versions, too.
   bool shares_uploaded = false;
@@ -65,6 +65,8 @@ struct DesiredDeployment {
   std::optional<VersionName> kept = std::nullopt;
   /// Those of its versions that run on isolated workers, since their tenant made the files.
   std::set<VersionName> isolated = {};
+  /// Those among them that are code, and have processes of their own.
+  std::set<VersionName> alone = {};
   /// Why the version that the owner named is not wanted; empty: it is.
   std::string refused = "";
   /// Why `wanted` is unknown or out of date; empty: it is neither.
@@ -105,10 +107,10 @@ struct ObservedWorker {
   /// Starts in a row that did not last, and how long the worker has been down.
   int failed_starts = 0;
   absl::Duration down_for = absl::InfiniteDuration();
-  /// Why it went down, for people.
+  /// Why it went down, for people; kept for a while once it runs again.
   std::string down_reason;
-  /// Of an isolated one: for whom it runs, or ran last.
-  std::string tenant = "";
+  /// Of an isolated one: for whom it runs, or ran last (WorkerProcess::owner).
+  std::string owner = "";
   /// It was retired and has not ended yet.
   bool ending = false;
   /// Since its newest answer, or since its start where there is none.
@@ -146,7 +148,7 @@ struct Observed {
 struct StartWorker {
   WorkerId worker;
   /// Of an isolated one.
-  std::string tenant = "";
+  std::string owner = "";
   bool operator==(const StartWorker&) const = default;
 };
 /// Ends a process that hangs; it counts as a failed start.
@@ -196,10 +198,11 @@ std::string KindOf(const Action& action);
 /// What to do now, to be done in this order. Any thread.
 ///
 /// - Every worker of every launched pool runs; one that dies starts again, each time a little
-/// later. An isolated one runs while a version of its tenant needs it.
+/// later. An isolated one runs while a version of its owner needs it.
 /// - A deployment's wanted version is loaded on `replicas` workers of its pool. A worker that has
 ///   it is preferred, so that choices stay. A version that is to be isolated goes to isolated
-///   workers of its tenant, which are started for it; no other tenant's version comes there.
+///   workers of its tenant, or of its own where it is code, which are started for it; no other
+///   tenant's version comes there.
 /// - What serves goes on serving until the wanted version is ready on all of its workers. Then the
 ///   route moves at once, and the old version is unloaded once it was out of the route for
 ///   `patience.drain`.

@@ -24,10 +24,11 @@ struct WorkerProcess {
   absl::Duration since = absl::ZeroDuration();
   /// Starts in a row that did not last.
   int failed_starts = 0;
-  /// Why it is down, for people; empty before the first start.
+  /// Why it went down, for people; empty before the first start, and once it has lasted.
   std::string down_reason = "";
-  /// Of an isolated worker: the only tenant whose models it loads, or loaded while it ran.
-  std::string tenant = "";
+  /// Of an isolated worker: all that it loads, or loaded while it ran. A tenant's models
+  /// ("tenants/acme"), or one version ("tenants/acme/models/cnn/versions/3").
+  std::string owner = "";
   /// It runs and was told to end.
   bool ending = false;
 };
@@ -39,7 +40,7 @@ class WorkerPool {
 
   virtual const std::string& name() const = 0;
   /// Workers for anybody's models: indices from 0. After them come those that are isolated, each
-  /// started for one tenant.
+  /// started for one owner.
   virtual int size() const = 0;
   virtual int isolated_size() const = 0;
   /// May the former load models that tenants uploaded?
@@ -50,9 +51,9 @@ class WorkerPool {
   /// One entry each, by index.
   virtual std::vector<WorkerProcess> Workers() const = 0;
 
-  /// Starts worker `index` unless it runs; an isolated one for `tenant`. A start that fails is
+  /// Starts worker `index` unless it runs; an isolated one for `owner`. A start that fails is
   /// seen in Workers().
-  virtual void Start(int index, const std::string& tenant) = 0;
+  virtual void Start(int index, const std::string& owner) = 0;
   /// Kills it; a start that did not last.
   virtual void Stop(int index, const std::string& reason) = 0;
   /// Lets it finish and end, since nobody needs it any more.

@@ -2,7 +2,9 @@
 
 #include <filesystem>
 
+#include "common/names/names.h"
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 
 namespace slipway::controller {
 namespace {
@@ -18,7 +20,7 @@ std::string WorkerAddress(const ControllerConfig& config, const PoolConfig& pool
 }
 
 ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, int index,
-                       const std::string& tenant, const std::string& program) {
+                       const std::string& owner, const std::string& program) {
   ProcessSpec spec;
   spec.program = program;
   const auto set = [&](std::string_view key, std::string_view value) {
@@ -30,12 +32,19 @@ ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, i
   set("admin_listen", fmt::format("unix:{}/{}-admin.sock", config.run_dir, name));
   set("registry", config.registry);
   set("trust_dir", config.trust_dir);
-  if (tenant.empty()) {
+  if (owner.empty()) {
     set("data_dir", config.data_dir);
     set("share_uploaded", pool.share_uploaded ? "true" : "false");
   } else {
-    set("data_dir", fmt::format("{}/tenants/{}", config.data_dir, tenant));
-    set("tenant", tenant);
+    set("data_dir", fmt::format("{}/{}", config.data_dir, owner));
+    if (const auto version = VersionName::Parse("owner", owner); version.ok()) {
+      set("tenant", version->model.tenant);
+      set("model_version", owner);
+      set("torchscript.digests", fmt::format("{}", fmt::join(config.torchscript.digests, ",")));
+      set("torchscript.max_run", absl::FormatDuration(config.torchscript.max_run));
+    } else {
+      set("tenant", TenantName::Parse("owner", owner)->tenant);
+    }
   }
   set("device", pool.kind == "gpu" ? "cuda" : "cpu");
   set("threads", std::to_string(pool.threads));

@@ -11,10 +11,11 @@ namespace slipway::controller {
 /// Where a worker that this controller starts listens: "unix:<run_dir>/worker-default-0.sock".
 std::string WorkerAddress(const ControllerConfig& config, const PoolConfig& pool, int index);
 
-/// How it is started: `program` with its settings; where `tenant` is not empty, for that tenant's
-/// models only, with a folder of its own for their files. Its log goes beside the controller's own.
+/// How it is started: `program` with its settings; where `owner` is not empty, for what that
+/// is (WorkerProcess::owner) alone, with a folder of its own for the files. Its log goes beside the
+/// controller's own.
 ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, int index,
-                       const std::string& tenant, const std::string& program);
+                       const std::string& owner, const std::string& program);
 
 }  // namespace slipway::controller
 

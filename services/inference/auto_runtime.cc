@@ -2,6 +2,7 @@
 
 #include "common/log/log.h"
 #include "common/nn/model_description.h"
+#include "common/runtime_settings/torchscript.h"
 
 namespace slipway::worker {
 namespace {
@@ -25,6 +26,7 @@ Loaded AutoRuntime::Load(const ModelSource& source) {
     case Runtime::kAuto:
       break;
   }
+  if (source.format == kTorchScriptFormat) return LoadBy(torch_.get(), "torch", source);
   const bool own = source.format == nn::kArtifactFormat;
   if (own && (!on_cpu_ || openvino_ == nullptr)) return LoadBy(torch_.get(), "torch", source);
   Loaded model = LoadBy(openvino_.get(), "openvino", source);

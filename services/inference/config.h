@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/grpc/tls.h"
 #include "common/log/log.h"
+#include "common/runtime_settings/torchscript.h"
 
 namespace slipway::worker {
 
@@ -51,6 +52,8 @@ struct WorkerConfig {
   std::string data_dir = "/var/lib/slipway/worker";
   int64_t max_cache_bytes = int64_t{20} << 30;
   std::string tenant;
+  std::string model_version;
+  TorchScriptConfig torchscript;
   bool share_uploaded = false;
   std::string device = "cpu";
   int threads = 0;
@@ -81,6 +84,9 @@ struct WorkerConfig {
     v.Field("max_cache_bytes", max_cache_bytes,
             "What is longest unused goes when these files grow past this", {.min = 0});
     v.Field("tenant", tenant, "Only this tenant's models are loaded; empty: any tenant's");
+    v.Field("model_version", model_version,
+            "Only this version is loaded, which may be TorchScript then; empty: any that is not");
+    v.Field("torchscript", torchscript, "What is allowed of TorchScript, which is code");
     v.Field("share_uploaded", share_uploaded,
             "Without a tenant: may models that tenants uploaded be loaded beside those of others");
     v.Field("device", device, "What models run on: cpu, cuda or cuda:1");
@@ -124,7 +130,10 @@ struct WorkerConfig {
     v.Field("log", log, "Log lines");
   }
 
-  absl::Status Check() const { return tls.Check(); }
+  absl::Status Check() const {
+    RETURN_IF_ERROR(torchscript.Check("torchscript"));
+    return tls.Check();
+  }
 };
 
 }  // namespace slipway::worker

@@ -9,10 +9,13 @@
 namespace slipway::worker {
 
 /// Whose models this process may load. A file that a tenant made may, by a fault of the runtime
-/// that parses it, take the process over: so it is loaded where only that tenant's models are.
+/// that parses it, take the process over: so it is loaded where only that tenant's models are. One
+/// that is code needs no fault: it is loaded where nothing else is.
 struct Isolation {
   /// The only tenant of this process; empty: any.
   std::string tenant{};
+  /// The only version; empty: any but those that are code.
+  std::string model_version{};
   /// Without a tenant: are uploaded versions loaded all the same, beside those of others?
   bool share_uploaded = false;
 };

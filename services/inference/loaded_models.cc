@@ -28,6 +28,7 @@ struct LoadedModels::Part {
   std::string format;
   std::vector<File> files;
   Signature signature;
+  std::string method;
 };
 
 // A load under way.
@@ -101,8 +102,9 @@ absl::StatusOr<LoadedModels::Part> LoadedModels::ReadPart(
     return InvalidField(field + ".name", "belongs to another tenant than the deployment");
   }
   RETURN_IF_ERROR(CheckIsolation(options_.isolation, tenant, version));
-  Part part{.format = version.artifact().format(), .files = {}, .signature = {}};
+  Part part{.format = version.artifact().format(), .files = {}, .signature = {}, .method = ""};
   ASSIGN_OR_RETURN(part.signature, ParseSignature(version.signature(), field + ".signature"));
+  part.method = version.signature().method();
   for (int i = 0; i < version.artifact().files_size(); ++i) {
     const auto& file = version.artifact().files(i);
     const std::string here = fmt::format("{}.artifact.files[{}]", field, i);
@@ -300,7 +302,11 @@ void LoadedModels::Run(const std::shared_ptr<Job>& job) {
 }
 
 absl::StatusOr<ModelSource> LoadedModels::Fetch(const Job& job, const Part& part) {
-  ModelSource source{.format = part.format, .files = {}, .settings = job.settings.runtime};
+  ModelSource source{.format = part.format,
+                     .files = {},
+                     .settings = job.settings.runtime,
+                     .signature = part.signature,
+                     .method = part.method};
   for (const Part::File& file : part.files) {
     absl::StatusOr<std::string> path = cache_.Fetch(file.blob, file.size_bytes, job.token,
                                                     [&job] { return job.cancelled.load(); });

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +20,7 @@
 #include "common/metrics/metrics.h"
 #include "common/process/memory.h"
 #include "common/process/shutdown.h"
+#include "common/runtime_settings/torchscript.h"
 #include "services/inference/auto_runtime.h"
 #include "services/inference/batching/batcher.h"
 #include "services/inference/config.h"
@@ -96,8 +98,18 @@ absl::Status Run(const WorkerConfig& config) {
                                                      .max_bytes = config.max_cache_bytes},
                                                     *registry));
   ASSIGN_OR_RETURN(const Parallelism parallelism, ChooseParallelism(config, clock));
-  ASSIGN_OR_RETURN(auto torch,
-                   MakeTorchRuntime({.device = config.device, .threads = parallelism.threads}));
+  std::atomic<bool> hung = false;
+  TorchOptions torch_options = {.device = config.device, .threads = parallelism.threads};
+  // Code is loaded where nothing else is.
+  if (!config.model_version.empty()) {
+    torch_options.torchscript = {.digests = config.torchscript.digests,
+                                 .max_run = config.torchscript.max_run,
+                                 .on_hang = [&] {
+                                   hung = true;
+                                   shutdown.Trigger("a model ran for longer than it may");
+                                 }};
+  }
+  ASSIGN_OR_RETURN(auto torch, MakeTorchRuntime(torch_options));
   ASSIGN_OR_RETURN(auto openvino, OpenVinoFor(config, parallelism));
   AutoRuntime single(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
   PipelineRuntime runtime(single, clock);
@@ -125,7 +137,9 @@ absl::Status Run(const WorkerConfig& config) {
                                                                  : config.max_model_idle,
        .max_response_cache_bytes = config.max_response_cache_bytes,
        .max_sequence_bytes = config.max_sequence_bytes,
-       .isolation = {.tenant = config.tenant, .share_uploaded = config.share_uploaded}},
+       .isolation = {.tenant = config.tenant,
+                     .model_version = config.model_version,
+                     .share_uploaded = config.share_uploaded}},
       clock);
   SharedMemory memory;
   std::atomic<bool> ready = false;
@@ -152,9 +166,12 @@ absl::Status Run(const WorkerConfig& config) {
   Log(Severity::kInfo, "service_stopping", {{"reason", reason}});
   ready = false;
   listener->SetServing(false);
-  clock.SleepFor(config.drain_delay);
+  // The controller need not be told of a process that hangs: it starts another.
+  if (!hung) clock.SleepFor(config.drain_delay);
   listener->Drain(config.drain_timeout);
   Log(Severity::kInfo, "service_stopped");
+  // A thread that still runs the model cannot be waited for.
+  if (hung) std::_Exit(kHungModelExit);
   return absl::OkStatus();
 }
 

@@ -72,12 +72,16 @@ struct PipelineSource;
 
 /// What a model is made of.
 struct ModelSource {
-  /// "slipway", "onnx", "tensorflow", "paddle" or "pipeline".
+  /// "slipway", "onnx", "tensorflow", "paddle", "torchscript" or "pipeline".
   std::string format;
   ModelFiles files;
   RuntimeSettings settings = {};
   /// In place of files, where that is the format.
   std::shared_ptr<const PipelineSource> pipeline = nullptr;
+  /// As it was registered, for formats that say nothing of their tensors; may be empty.
+  Signature signature = {};
+  /// The method of a TorchScript module; empty: "forward".
+  std::string method = "";
 };
 
 /// Makes loaded models of artifacts. Any thread.

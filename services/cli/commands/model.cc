@@ -3,6 +3,8 @@
 #include <ostream>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
@@ -24,6 +26,24 @@ std::string Shape(const json& tensor) {
     text += (text.empty() ? "" : "x") + (size == "-1" ? std::string("?") : size);
   }
   return fmt::format("{} {} [{}]", TextOf(tensor, "name"), TextOf(tensor, "datatype"), text);
+}
+
+// "image:FP32:-1,28,28", as the API has it.
+absl::StatusOr<json> ParseTensor(const std::string& option, const std::string& text) {
+  const size_t second = text.rfind(':');
+  const size_t first = second == 0 || second == text.npos ? text.npos : text.rfind(':', second - 1);
+  if (first == text.npos) return InvalidField(option, "must be name:datatype:shape");
+  json shape = json::array();
+  for (const auto dimension : absl::StrSplit(text.substr(second + 1), ',', absl::SkipEmpty())) {
+    int64_t size = 0;
+    if (!absl::SimpleAtoi(dimension, &size)) {
+      return InvalidField(option, "has a shape that is not like -1,28,28");
+    }
+    shape.push_back(size);
+  }
+  return json{{"name", text.substr(0, first)},
+              {"datatype", text.substr(first + 1, second - first - 1)},
+              {"shape", shape}};
 }
 
 void PrintVersion(const Session& session, const json& version) {
@@ -104,6 +124,9 @@ void AddModelCommands(CLI::App& root, Session& session) {
     std::vector<std::string> files;
     std::vector<std::string> labels;
     std::vector<std::string> states;
+    std::vector<std::string> inputs;
+    std::vector<std::string> outputs;
+    std::string method;
   };
   auto options = std::make_shared<Options>();
 
@@ -163,27 +186,44 @@ void AddModelCommands(CLI::App& root, Session& session) {
       ->required();
   upload.add_option("--format", options->format, "What the files are; see below")
       ->required()
-      ->check(CLI::IsMember({"onnx", "tensorflow", "paddle", "slipway"}));
+      ->check(CLI::IsMember({"onnx", "tensorflow", "paddle", "torchscript", "slipway"}));
   upload.add_option("--label", options->labels, "A class's name; once each, in order");
   upload.add_option("--state", options->states,
                     "INPUT=OUTPUT: what a sequence keeps from call to call");
   upload.add_option("--description", options->description, "For people");
+  upload.add_option("--input", options->inputs, "name:datatype:shape; once each, in order");
+  upload.add_option("--output", options->outputs, "The same; where the files do not say");
+  upload.add_option("--method", options->method, "torchscript: what is called; else forward");
   upload.footer(
       "Formats and what their files are called inside:\n"
       "  onnx        model.onnx (a single file gets this name), its external data\n"
       "  tensorflow  a SavedModel: saved_model.pb, variables/...\n"
       "  paddle      inference.pdmodel, inference.pdiparams\n"
+      "  torchscript model.pt (a single file gets this name); needs --input and\n"
+      "              --output, and the operator's leave: it is code\n"
       "  slipway     architecture.json, model.safetensors\n"
       "With samples.safetensors, some rows of each input by name, the version can\n"
       "be deployed with --precision bfloat16.\n"
       "Example:\n  slipway model upload digits --format onnx digits.onnx\n"
       "  slipway model upload digits --format tensorflow ./saved_model\n"
-      "  slipway model upload pump --format onnx pump.onnx --state mean_in=mean_out");
+      "  slipway model upload pump --format onnx pump.onnx --state mean_in=mean_out\n"
+      "  slipway model upload digits --format torchscript digits.pt \\\n"
+      "    --input picture:FP32:-1,28,28 --output logits:FP32:-1,10");
   session.OnRun(upload, [&session, options]() -> absl::Status {
     ASSIGN_OR_RETURN(std::vector<LocalFile> files, ParseFiles(options->files));
     if (options->format == "onnx" && files.size() == 1) files[0].path = "model.onnx";
+    if (options->format == "torchscript" && files.size() == 1) files[0].path = "model.pt";
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     json version = {{"description", options->description}, {"labels", options->labels}};
+    for (const std::string& text : options->inputs) {
+      ASSIGN_OR_RETURN(const json input, ParseTensor("--input", text));
+      version["signature"]["inputs"].push_back(input);
+    }
+    for (const std::string& text : options->outputs) {
+      ASSIGN_OR_RETURN(const json output, ParseTensor("--output", text));
+      version["signature"]["outputs"].push_back(output);
+    }
+    if (!options->method.empty()) version["signature"]["method"] = options->method;
     version["artifact"]["format"] = options->format;
     if (!options->states.empty()) {
       ASSIGN_OR_RETURN(version["signature"]["states"], ParseStates(options->states));

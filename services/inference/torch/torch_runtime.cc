@@ -7,8 +7,10 @@
 
 #include "common/nn/model_description.h"
 #include "common/nn/torch_network.h"
+#include "common/runtime_settings/torchscript.h"
 #include "fmt/format.h"
 #include "services/inference/slipway_artifact.h"
+#include "services/inference/torch/torchscript_model.h"
 
 namespace slipway::worker {
 namespace {
@@ -36,10 +38,13 @@ class TorchRuntime final : public ModelRuntime {
   explicit TorchRuntime(TorchOptions options) : options_(std::move(options)) {}
 
   absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) override {
+    if (source.format == kTorchScriptFormat) {
+      return LoadTorchScript(source, options_.device, options_.torchscript);
+    }
     if (source.format != nn::kArtifactFormat) {
-      return absl::UnimplementedError(
-          fmt::format("the runtime \"torch\" runs artifacts of format \"{}\", not \"{}\"",
-                      nn::kArtifactFormat, source.format.substr(0, 80)));
+      return absl::UnimplementedError(fmt::format(
+          "the runtime \"torch\" runs artifacts of format \"{}\" and \"{}\", not \"{}\"",
+          nn::kArtifactFormat, kTorchScriptFormat, source.format.substr(0, 80)));
     }
     if (source.settings.precision != RuntimeSettings::Precision::kFloat32) {
       return absl::UnimplementedError("the runtime \"torch\" computes in float32 only");

@@ -21,6 +21,8 @@ constexpr char kVersion1[] = "tenants/acme/models/cnn/versions/1";
 constexpr char kVersion2[] = "tenants/acme/models/cnn/versions/2";
 constexpr char kAlias[] = "tenants/acme/models/cnn/aliases/prod";
 const DeploymentName kShoes{"acme", "shoes"};
+// Of the TorchScript file that the operator allows.
+const std::string kAllowed = "sha256:" + std::string(64, 'a');
 
 Principal Developer(const std::string& tenant) {
   Principal who;
@@ -48,6 +50,7 @@ class ControllerTest : public testing::Test {
     workers_.Forget("default-1");
     ControllerOptions options;
     options.patience.drain = absl::Seconds(2);
+    options.torchscript_digests = {kAllowed};
     controller_ = std::make_unique<Controller>(store_, registry_, workers_,
                                                std::vector<WorkerPool*>{pool_.get()}, *board_,
                                                clock_, metrics_, options, [this] { ++wakes_; });
@@ -167,7 +170,7 @@ TEST_F(ControllerTest, WhatATenantUploadedRunsInAWorkerOfItsOwn) {
   ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = kVersion2}).ok());
   Settle();
   EXPECT_THAT(Routes(), ElementsAre("shoes: 2 on default-2"));
-  EXPECT_EQ(pool_->Workers()[2].tenant, "acme");
+  EXPECT_EQ(pool_->Workers()[2].owner, "tenants/acme");
   ASSERT_TRUE(controller_->Delete(acme_, kShoes).ok());
   Settle();
   EXPECT_FALSE(pool_->Workers()[2].running) << "nobody needs it";
@@ -196,6 +199,22 @@ TEST_F(ControllerTest, APoolWithoutIsolatedWorkersSaysThatItTakesNoUploadedModel
   EXPECT_THAT(Routes(), ElementsAre("shoes:"));
   EXPECT_EQ(Shoes().summary.state, State::kPending);
   EXPECT_EQ(Shoes().summary.error, "pool \"default\" does not load models that tenants uploaded");
+}
+
+TEST_F(ControllerTest, TorchScriptIsDeployedOnlyWhereItsFileIsAllowed) {
+  const std::string unknown = "sha256:" + std::string(64, 'b');
+  registry_.AddTorchScript(kVersion2, unknown);
+  const absl::Status refused = Create({.model_version = kVersion2}).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              testing::AllOf(HasSubstr(unknown), HasSubstr("torchscript.digests")));
+
+  static constexpr char kVersion3[] = "tenants/acme/models/cnn/versions/3";
+  registry_.AddTorchScript(kVersion3, kAllowed);
+  ASSERT_TRUE(Create({.model_version = kVersion3}).ok());
+  controller_->Step();
+  // The operator brought it, and it has a process of its own all the same.
+  EXPECT_EQ(pool_->Workers()[2].owner, kVersion3);
 }
 
 TEST_F(ControllerTest, AModelIsLoadedAsTheDeploymentWantsItRun) {

@@ -83,6 +83,18 @@ class FakeRegistry final : public RegistryClient {
       answers_[name].mutable_pipeline()->add_steps()->set_model_version(step);
     }
   }
+  /// Of format "torchscript".
+  void AddTorchScript(const std::string& name, const std::string& digest) {
+    ModelVersion version;
+    version.set_name(name);
+    version.set_origin(ModelVersion::IMPORTED);
+    version.mutable_artifact()->set_format("torchscript");
+    auto& file = *version.mutable_artifact()->add_files();
+    file.set_path("model.pt");
+    file.set_digest(digest);
+    MutexLock lock(mutex_);
+    answers_[name] = std::move(version);
+  }
   void SetAlias(const std::string& alias, const std::string& version) {
     MutexLock lock(mutex_);
     answers_[alias] = answers_.at(version);
@@ -201,10 +213,10 @@ class FakePool final : public WorkerPool {
   bool shares_uploaded() const override { return false; }
   bool launches() const override { return true; }
   std::vector<WorkerProcess> Workers() const override { return workers_; }
-  void Start(int index, const std::string& tenant) override {
+  void Start(int index, const std::string& owner) override {
     WorkerProcess& worker = workers_[static_cast<size_t>(index)];
     worker.running = true;
-    worker.tenant = tenant;
+    worker.owner = owner;
     worker.address = worker.id.ToString();
     ++worker.incarnation;
   }

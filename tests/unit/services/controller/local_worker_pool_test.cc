@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "common/runtime_settings/torchscript.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
@@ -68,9 +69,9 @@ class LocalWorkerPoolTest : public testing::Test {
             .workers = 2,
             .isolated_workers = 1,
             .spec =
-                [](int index, const std::string& tenant) {
+                [](int index, const std::string& owner) {
                   ProcessSpec spec;
-                  spec.program = "worker" + std::to_string(index) + tenant;
+                  spec.program = "worker" + std::to_string(index) + owner;
                   return spec;
                 },
             .address = [](int index) { return "unix:" + std::to_string(index); }};
@@ -111,6 +112,16 @@ TEST_F(LocalWorkerPoolTest, TellsHowAWorkerEndedAndCountsStartsThatDidNotLast) {
   EXPECT_EQ(First().failed_starts, 2);
 }
 
+TEST_F(LocalWorkerPoolTest, WhyAWorkerWentDownIsKnownUntilItHasLasted) {
+  pool_.Start(0, "");
+  launcher_.End(1, {kHungModelExit, 0});
+  EXPECT_EQ(First().down_reason, "a model ran for longer than it may");
+  pool_.Start(0, "");
+  EXPECT_EQ(First().down_reason, "a model ran for longer than it may");
+  clock_.Advance(absl::Seconds(30));
+  EXPECT_EQ(First().down_reason, "");
+}
+
 TEST_F(LocalWorkerPoolTest, AWorkerThatLivedLongStartsItsCountAnew) {
   for (int64_t pid = 1; pid <= 3; ++pid) {
     pool_.Start(0, "");
@@ -142,7 +153,7 @@ TEST_F(LocalWorkerPoolTest, AStoppedWorkerKeepsTheReason) {
 TEST_F(LocalWorkerPoolTest, ARetiredWorkerEndsByItselfAndHasNotFailed) {
   pool_.Start(2, "acme");
   EXPECT_THAT(launcher_.programs, ElementsAre("worker2acme"));
-  EXPECT_EQ(pool_.Workers()[2].tenant, "acme");
+  EXPECT_EQ(pool_.Workers()[2].owner, "acme");
   pool_.Retire(2);
   pool_.Retire(2);
   EXPECT_THAT(launcher_.log, ElementsAre("terminate"));
@@ -151,12 +162,13 @@ TEST_F(LocalWorkerPoolTest, ARetiredWorkerEndsByItselfAndHasNotFailed) {
   EXPECT_EQ(pool_.Workers()[2].down_reason, "");
 }
 
-TEST_F(LocalWorkerPoolTest, FailedStartsForOneTenantAreNotAnothers) {
+TEST_F(LocalWorkerPoolTest, FailedStartsForOneOwnerAreNotAnothers) {
   pool_.Start(2, "acme");
   launcher_.End(1, {0, SIGSEGV});
   EXPECT_EQ(pool_.Workers()[2].failed_starts, 1);
-  EXPECT_EQ(pool_.Workers()[2].tenant, "acme");
+  EXPECT_EQ(pool_.Workers()[2].owner, "acme");
   pool_.Start(2, "globex");
+  EXPECT_EQ(pool_.Workers()[2].down_reason, "");
   launcher_.End(2, {0, SIGSEGV});
   EXPECT_EQ(pool_.Workers()[2].failed_starts, 1);
 }

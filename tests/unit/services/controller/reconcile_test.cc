@@ -510,7 +510,7 @@ class IsolationTest : public ReconcileTest {
     desired.deployments.push_back(std::move(deployment));
   }
   static ObservedWorker For(const std::string& tenant, ObservedWorker worker = Up()) {
-    worker.tenant = tenant;
+    worker.owner = "tenants/" + tenant;
     return worker;
   }
   static ModelKey Key(const std::string& tenant, const std::string& name) {
@@ -539,6 +539,36 @@ TEST_F(IsolationTest, ATenantsUploadedVersionsShareItsWorker) {
   EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/acme"));
 }
 
+TEST_F(IsolationTest, CodeGetsAWorkerOfItsOwnThatNothingElseComesTo) {
+  Deploy("acme", "a");
+  Deploy("acme", "script");
+  DesiredDeployment& script = desired.deployments.back();
+  script.wanted = VersionName{{"acme", "script"}, 3};
+  script.isolated = script.alone = {*script.wanted};
+  EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/acme",
+                                    "start default-2 for tenants/acme/models/script/versions/3"));
+  // Not even the next version of it.
+  observed.workers[kSecond] = For("acme");
+  ObservedWorker own = Up();
+  own.owner = "tenants/acme/models/script/versions/3";
+  observed.workers[{"default", 2}] = own;
+  script.wanted = VersionName{{"acme", "script"}, 4};
+  script.isolated = script.alone = {*script.wanted};
+  EXPECT_THAT(Decide(), ElementsAre("load tenants/acme/models/cnn/versions/1 of "
+                                    "tenants/acme/deployments/a on default-1",
+                                    "retire default-2"));
+}
+
+TEST_F(IsolationTest, WhyItsWorkerWentDownIsToldUntilTheModelIsReady) {
+  Deploy("acme", "a");
+  ObservedWorker worker = For("acme", Up({{Key("acme", "a"), In(ModelState::kLoading)}}));
+  worker.down_reason = "a model ran for longer than it may";
+  observed.workers[kSecond] = worker;
+  const DeploymentSummary summary = Summarize(desired.deployments[0], observed);
+  EXPECT_EQ(summary.state, SummaryState::kLoading);
+  EXPECT_EQ(summary.error, "worker default-1 was down: a model ran for longer than it may");
+}
+
 TEST_F(IsolationTest, WhereAllIsolatedWorkersAreOthersTheDeploymentSaysSo) {
   Deploy("acme", "a");
   Deploy("globex", "b");
@@ -565,7 +595,7 @@ TEST_F(IsolationTest, AWorkerThatNobodyNeedsIsRetiredAndThenServesAnotherTenant)
   observed.workers[kSecond].ending = true;
   EXPECT_THAT(Decide(), IsEmpty());
   ObservedWorker down;
-  down.tenant = "acme";
+  down.owner = "tenants/acme";
   observed.workers[kSecond] = down;
   EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/initech"));
 }
@@ -579,7 +609,7 @@ TEST_F(IsolationTest, AWorkerThatIsEndingTakesNothingNew) {
 
 TEST_F(IsolationTest, OneTenantsCrashesDoNotHoldUpAnother) {
   ObservedWorker down;
-  down.tenant = "acme";
+  down.owner = "tenants/acme";
   down.failed_starts = 9;
   down.down_for = absl::ZeroDuration();
   observed.workers[kSecond] = down;
@@ -730,8 +760,8 @@ class World {
   void Apply(const StartWorker& a) {
     ObservedWorker& worker = observed_.workers[a.worker];
     ASSERT_EQ(worker.state, WorkerState::kDown);
-    ASSERT_EQ(a.tenant.empty(), a.worker.index < kShared);
-    worker.tenant = a.tenant;
+    ASSERT_EQ(a.owner.empty(), a.worker.index < kShared);
+    worker.owner = a.owner;
     worker.state = WorkerState::kStarting;
     worker.silent_for = absl::ZeroDuration();
   }
@@ -748,7 +778,8 @@ class World {
   }
   void Apply(const LoadModel& a) {
     ObservedWorker& worker = observed_.workers[a.worker];
-    ASSERT_EQ(worker.tenant, a.model.version == kUploaded ? a.model.deployment.tenant : "")
+    ASSERT_EQ(worker.owner,
+              a.model.version == kUploaded ? "tenants/" + a.model.deployment.tenant : "")
         << "loads what its tenant made beside what is others'";
     ASSERT_EQ(worker.state, WorkerState::kUp);
     ASSERT_LT(worker.silent_for, desired_.patience.silence);
@@ -805,9 +836,9 @@ class World {
   }
 
   void Die(ObservedWorker& worker) {
-    std::string tenant = std::move(worker.tenant);
+    std::string owner = std::move(worker.owner);
     worker = ObservedWorker{};
-    worker.tenant = std::move(tenant);
+    worker.owner = std::move(owner);
     worker.failed_starts = 1;
     worker.down_for = absl::ZeroDuration();
   }

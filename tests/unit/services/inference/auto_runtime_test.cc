@@ -58,6 +58,12 @@ TEST_F(AutoRuntimeTest, TakesTorchForOurModelsOnAGpu) {
   EXPECT_THAT(asked_, ElementsAre("torch", "openvino"));
 }
 
+TEST_F(AutoRuntimeTest, TakesTorchForTorchScript) {
+  EXPECT_TRUE(Load({Make("torch"), Make("openvino"), true}, "torchscript").ok());
+  EXPECT_TRUE(Load({Make("torch"), Make("openvino"), true}, "torchscript", Runtime::kTorch).ok());
+  EXPECT_THAT(asked_, ElementsAre("torch", "torch"));
+}
+
 TEST_F(AutoRuntimeTest, TorchTakesOverWhatOpenVinoDoesNotRun) {
   const absl::Status missing = absl::UnimplementedError("no such operator");
   EXPECT_TRUE(Load({Make("torch"), Make("openvino", missing), true}, "slipway").ok());

@@ -33,5 +33,22 @@ TEST(IsolationTest, ATenantsWorkerLoadsAllOfItsModelsAndNobodyElses) {
   }
 }
 
+TEST(IsolationTest, CodeIsLoadedWhereNothingElseIs) {
+  Version code;
+  code.set_name("tenants/acme/models/script/versions/2");
+  code.mutable_artifact()->set_format("torchscript");
+  Version other = code;
+  other.set_name("tenants/acme/models/script/versions/3");
+  for (const auto origin : {Version::UPLOADED, Version::TRAINED, Version::IMPORTED}) {
+    code.set_origin(origin);
+    EXPECT_TRUE(absl::IsFailedPrecondition(CheckIsolation({.share_uploaded = true}, "acme", code)));
+    EXPECT_TRUE(absl::IsFailedPrecondition(CheckIsolation({.tenant = "acme"}, "acme", code)));
+    const Isolation own = {.tenant = "acme", .model_version = code.name()};
+    EXPECT_TRUE(CheckIsolation(own, "acme", code).ok());
+    EXPECT_TRUE(absl::IsFailedPrecondition(CheckIsolation(own, "acme", other)));
+    EXPECT_TRUE(absl::IsFailedPrecondition(CheckIsolation(own, "globex", code)));
+  }
+}
+
 }  // namespace
 }  // namespace slipway::worker
