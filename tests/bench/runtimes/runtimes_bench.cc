@@ -14,9 +14,11 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "common/crypto/hash.h"
 #include "common/files/files.h"
 #include "common/nn/model_description.h"
 #include "common/onnx/export.h"
@@ -25,8 +27,10 @@
 #include "fmt/format.h"
 #include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/torch/torch_runtime.h"
+#include "tests/bench/runtimes/frozen_script.h"
 #include "tests/bench/runtimes/onnx_runtime.h"
 #include "tests/bench/serving/models.h"
+#include "tests/support/serving/torchscript.h"
 #include "tests/support/temp_dir.h"
 
 namespace slipway {
@@ -131,6 +135,52 @@ class OnnxRuntime final : public Contender {
   const std::string path_;
 };
 
+class Script final : public Contender {
+ public:
+  Script(const std::string& bytes, bool optimized)
+      : Contender(optimized ? "bare script" : "frozen only"), script_(bytes, optimized) {}
+
+  Measurement Measure(const Tensor& input, absl::Duration time) override {
+    Measurement result;
+    result.answer = script_.Run(input, 10);
+    result.answer.resize(std::min<size_t>(result.answer.size(), 10));
+    const Clock& clock = Clock::Real();
+    const absl::Duration end = clock.Monotonic() + time;
+    const double begin = CpuMicros();
+    int calls = 0;
+    for (; clock.Monotonic() < end; calls += 5) script_.Run(input, 5);
+    result.cpu_us = (CpuMicros() - begin) / calls;
+    return result;
+  }
+
+ private:
+  FrozenScript script_;
+};
+
+// BenchCnn() as somebody would have written it in PyTorch, with names that Python allows.
+std::string CnnScript(std::span<const Tensor> weights) {
+  std::string code = "def forward(self, x):\n  x = x.unsqueeze(1)\n";
+  for (const char* block : {"block_0_conv_0", "block_1_conv_0"}) {
+    code += fmt::format(
+        "  x = torch.conv2d(x, self.{0}_weight, self.{0}_bias, [1, 1], [1, 1])\n"
+        "  x = torch.batch_norm(x, self.{0}_norm_weight, self.{0}_norm_bias,\n"
+        "    self.{0}_norm_running_mean, self.{0}_norm_running_var, False, 0.1, 1e-5, False)\n"
+        "  x = torch.relu(torch.max_pool2d(x, [2, 2], [2, 2]))\n",
+        block);
+  }
+  code +=
+      "  x = torch.relu(torch.linear(x.flatten(1), self.hidden_0_weight, self.hidden_0_bias))\n"
+      "  return torch.softmax(torch.linear(x, self.head_weight, self.head_bias), 1)\n";
+  std::vector<Tensor> parameters;
+  for (const Tensor& tensor : weights) {
+    std::string name = tensor.name();
+    std::replace(name.begin(), name.end(), '.', '_');
+    parameters.push_back(
+        Must(Tensor::Make(name, tensor.dtype(), tensor.shape(), tensor.data(), name)));
+  }
+  return MakeTorchScript(code, parameters);
+}
+
 struct Work {
   std::string name;
   TestArtifact artifact;
@@ -165,6 +215,21 @@ void Compare(const Work& work, absl::Duration time, int rounds) {
   contenders.push_back(std::make_unique<OurRuntime>("torch", Must(torch->Load(source))));
   contenders.push_back(std::make_unique<OurRuntime>("openvino", Must(openvino->Load(source))));
   contenders.push_back(std::make_unique<OnnxRuntime>(dir / "model.onnx"));
+  if (work.row.size() == 2) {
+    const std::string script = CnnScript(weights.tensors());
+    write("model.pt", script);
+    const auto runtime = Must(
+        worker::MakeTorchRuntime({.torchscript = {.digests = {"sha256:" + Sha256Hex(script)}}}));
+    const auto network = Must(description.BuildNetwork(""));
+    contenders.push_back(std::make_unique<OurRuntime>(
+        "torchscript",
+        Must(runtime->Load({.format = "torchscript",
+                            .files = {{"model.pt", dir / "model.pt"}},
+                            .signature = {{network.value(network.inputs()[0])},
+                                          {network.value(network.outputs()[0])}}}))));
+    contenders.push_back(std::make_unique<Script>(script, /*optimized=*/true));
+    contenders.push_back(std::make_unique<Script>(script, /*optimized=*/false));
+  }
   source.settings.precision = RuntimeSettings::Precision::kBfloat16;
   if (auto model = openvino->Load(source); model.ok()) {
     contenders.push_back(std::make_unique<OurRuntime>("openvino bf16", *std::move(model)));
