@@ -71,7 +71,7 @@ class WorkerProcess::Controller {
 
 WorkerProcess::WorkerProcess(ProcessLauncher& launcher, const TestTrust& trust,
                              const Options& options)
-    : trust_(trust), registry_(trust), address_("unix:" + (folder_ / "worker.sock")) {
+    : registry_(trust), address_("unix:" + (folder_ / "worker.sock")) {
   std::vector<std::string> settings = {
       "listen=" + address_, "admin_listen=unix:" + (folder_ / "worker-admin.sock"),
       "registry=" + registry_.address(), "trust_dir=" + trust.folder(),

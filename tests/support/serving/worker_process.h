@@ -48,7 +48,6 @@ class WorkerProcess {
   // The controller, as far as it is played here.
   class Controller;
 
-  const TestTrust& trust_;
   const TempDir folder_;
   FakeRegistryServer registry_;
   const std::string address_;
