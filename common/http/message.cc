@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/text/text.h"
+
 namespace slipway::http {
 namespace {
 
@@ -13,10 +15,9 @@ char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c
 
 }  // namespace
 
-std::string_view WithoutBlanks(std::string_view value) {
-  while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
-  while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
-  return value;
+std::optional<uint64_t> ContentLength(const Headers& headers) {
+  const auto length = headers.Find("content-length");
+  return length ? ParseNumber<uint64_t>(*length) : std::nullopt;
 }
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {

@@ -78,8 +78,8 @@ class Headers {
   std::vector<Span> fields_;
 };
 
-/// Without the spaces and tabs around it, which are no part of a field's value (RFC 9110, 5.5).
-std::string_view WithoutBlanks(std::string_view value);
+/// What a message says of its body's length; nothing where it says nothing, or no number.
+std::optional<uint64_t> ContentLength(const Headers& headers);
 
 /// True when the names are equal but for the case of ASCII letters.
 bool EqualsIgnoringCase(std::string_view a, std::string_view b);

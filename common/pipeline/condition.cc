@@ -1,13 +1,12 @@
 #include "common/pipeline/condition.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <optional>
 #include <utility>
 
-#include "common/pipeline/trim.h"
+#include "common/text/text.h"
 #include "fmt/format.h"
 
 namespace slipway::pipeline {
@@ -16,16 +15,8 @@ namespace {
 // Takes `word` from the front of `rest` and what space follows; false where it is not there.
 bool Take(std::string_view word, std::string_view& rest) {
   if (!rest.starts_with(word)) return false;
-  rest = Trim(rest.substr(word.size()));
+  rest = WithoutBlanks(rest.substr(word.size()));
   return true;
-}
-
-template <class T>
-std::optional<T> ParseNumber(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 // The values of a list, apart. A comma inside quotes parts nothing.
@@ -36,10 +27,10 @@ std::vector<std::string_view> Split(std::string_view list) {
   for (size_t i = 0; i < list.size(); ++i) {
     if (list[i] == '"') quoted = !quoted;
     if (list[i] != ',' || quoted) continue;
-    parts.push_back(Trim(list.substr(begin, i - begin)));
+    parts.push_back(WithoutBlanks(list.substr(begin, i - begin)));
     begin = i + 1;
   }
-  parts.push_back(Trim(list.substr(begin)));
+  parts.push_back(WithoutBlanks(list.substr(begin)));
   return parts;
 }
 
@@ -95,11 +86,11 @@ absl::StatusOr<Condition> Condition::Parse(std::string_view text, std::string_vi
   if (text.size() > kMaxBytes) {
     return InvalidField(field, fmt::format("must be at most {} bytes", kMaxBytes));
   }
-  std::string_view rest = Trim(text);
+  std::string_view rest = WithoutBlanks(text);
   const size_t end = std::min(rest.find_first_of(" \t<>=!"), rest.size());
   Condition condition;
   condition.tensor_ = rest.substr(0, end);
-  rest = Trim(rest.substr(end));
+  rest = WithoutBlanks(rest.substr(end));
 
   // The longer ones first: "<" begins "<=".
   struct Operator {

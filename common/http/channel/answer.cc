@@ -3,23 +3,16 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "common/http/grpc/frames.h"
+#include "common/text/text.h"
 #include "fmt/format.h"
 #include "slipway/status/v1/status.pb.h"
 
 namespace slipway::http::grpc {
 namespace {
-
-std::optional<int> ParseNumber(std::string_view text) {
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -91,10 +84,10 @@ absl::StatusCode CodeOfReset(uint32_t error) {
 
 void Answer::TakeField(std::string_view name, std::string_view value) {
   if (name == ":status") {
-    http_status_ = ParseNumber(value).value_or(0);
+    http_status_ = ParseNumber<int>(value).value_or(0);
   } else if (name == "grpc-status") {
     // A code that nobody knows is kUnknown.
-    const int code = ParseNumber(value).value_or(-1);
+    const int code = ParseNumber<int>(value).value_or(-1);
     code_ = code >= 0 && code <= 16 ? code : static_cast<int>(absl::StatusCode::kUnknown);
   } else if (name == "grpc-message") {
     text_ = value;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "common/text/text.h"
 #include "fmt/format.h"
 #include "slipway/status/v1/status.pb.h"
 

@@ -1,7 +1,6 @@
 #include "common/http/server/http1_connection.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "common/http/server/http1_exchange.h"
@@ -463,12 +462,7 @@ void Http1Connection::StartResponse(const Http1Exchange& exchange, int status,
   state_.answer = Progress::kStreaming;
   state_.bodiless = IsBodiless(status, head.method);
   if (!state_.deadline_is_fixed) state_.deadline = kNever;
-  if (const auto length = headers.Find("content-length"); length.has_value()) {
-    uint64_t bytes = 0;
-    const char* const end = length->data() + length->size();
-    const auto [rest, error] = std::from_chars(length->data(), end, bytes);
-    if (error == std::errc() && rest == end) state_.stream_left = bytes;
-  }
+  state_.stream_left = ContentLength(headers);
   keep_alive_ = MayKeepAlive(headers);
   state_.chunked = !state_.stream_left.has_value() && !state_.bodiless && head.http_version >= 11;
   // An HTTP/1.0 peer knows the end of a body of no given length by the end of the connection.

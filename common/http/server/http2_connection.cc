@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "common/http/server/http2_exchange.h"
@@ -38,15 +37,6 @@ const absl::Status& Over() {
 const absl::Status& PeerGone() {
   static const auto& status = *new absl::Status(absl::CancelledError("the peer went away"));
   return status;
-}
-
-std::optional<uint64_t> ParseNumber(std::optional<std::string_view> text) {
-  uint64_t number = 0;
-  if (!text.has_value()) return std::nullopt;
-  const char* const end = text->data() + text->size();
-  const auto [rest, error] = std::from_chars(text->data(), end, number);
-  if (error != std::errc() || rest != end) return std::nullopt;
-  return number;
 }
 
 }  // namespace
@@ -363,7 +353,7 @@ Http2Session::Stream* Http2Connection::OnRequest(int32_t id, RequestHead head) {
   head.request_id = NewRequestId();
   stream.active = true;
   stream.body_limit = core_.options.max_body_bytes;
-  stream.content_length = ParseNumber(head.headers.Find("content-length"));
+  stream.content_length = ContentLength(head.headers);
   stream.expects_continue = head.headers.Has("expect");
   stream.pause = Nanos(core_.options.stall_timeout);
   stream.deadline = now + Nanos(core_.options.total_timeout);
@@ -503,7 +493,7 @@ void Http2Connection::StartResponse(const Http2Exchange& exchange, int status,
   if (stream == nullptr || stream->answer != Progress::kNone) return;
   stream->answer = Progress::kStreaming;
   stream->bodiless = IsBodiless(status, exchange.head().method);
-  stream->left = ParseNumber(headers.Find("content-length"));
+  stream->left = ContentLength(headers);
   if (!stream->deadline_is_fixed) stream->deadline = kNever;
   SendHead(*stream, status, headers, stream->left, /*ends=*/stream->bodiless);
   Flush();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/http/server/response_writer.h"
+#include "common/text/text.h"
 
 namespace slipway::http {
 namespace {

@@ -1,6 +1,5 @@
 #include "services/gateway/api/json_reader.h"
 
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "common/fields/field_reader.h"
 #include "common/fields/json.h"
+#include "common/text/text.h"
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/duration.pb.h"
@@ -65,14 +65,6 @@ bool IsUtf8(std::string_view text) {
   } catch (const json::type_error&) {
     return false;
   }
-}
-
-template <class T>
-std::optional<T> ParseNumber(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 // Integers may come as numbers, as numbers with a fraction of zero ("1e3") and as decimal text,

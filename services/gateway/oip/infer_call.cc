@@ -1,11 +1,11 @@
 #include "services/gateway/oip/infer_call.h"
 
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "common/http/coding.h"
 #include "common/log/log.h"
+#include "common/text/text.h"
 #include "services/gateway/error_body.h"
 
 namespace slipway::gateway {
@@ -18,11 +18,8 @@ constexpr size_t kCompressFrom = 1024;
 absl::StatusOr<std::optional<uint64_t>> JsonLength(const http::Headers& headers) {
   const auto text = headers.Find(kJsonLength);
   if (!text) return std::nullopt;
-  uint64_t length = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), length);
-  if (error != std::errc() || end != text->data() + text->size()) {
-    return InvalidField(kJsonLength, "must be a number of bytes");
-  }
+  const std::optional<uint64_t> length = ParseNumber<uint64_t>(*text);
+  if (!length) return InvalidField(kJsonLength, "must be a number of bytes");
   return length;
 }
 
