@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/names/names.h"
-#include "common/pipeline/trim.h"
+#include "common/text/text.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 
@@ -125,7 +125,7 @@ class PipelineGraph::Parser {
     Wire wire;
     for (;;) {
       const size_t bar = text.find('|');
-      ASSIGN_OR_RETURN(Source source, ReadSource(Trim(text.substr(0, bar)), field));
+      ASSIGN_OR_RETURN(Source source, ReadSource(WithoutBlanks(text.substr(0, bar)), field));
       wire.push_back(std::move(source));
       if (bar == std::string_view::npos) return wire;
       if (wire.size() == kMaxAlternatives) {
@@ -351,9 +351,7 @@ class PipelineGraph::Binder {
     planned.model_version = step.model_version;
     const std::vector<TensorSpec>& takes = signatures_[i].inputs;
     for (const auto& [name, wire] : step.inputs) {
-      const bool known = std::any_of(takes.begin(), takes.end(),
-                                     [&](const TensorSpec& spec) { return spec.name == name; });
-      if (!known) {
+      if (!IndexOf(takes, name)) {
         return InvalidField(fmt::format("{}.inputs.{}", AtStep(i), name),
                             fmt::format("its model has no such input; it has {}", Names(takes)));
       }
@@ -428,9 +426,7 @@ class PipelineGraph::Binder {
     }
     const auto step = static_cast<size_t>(source.step);
     const std::vector<TensorSpec>& gives = signatures_[step].outputs;
-    for (size_t i = 0; i < gives.size(); ++i) {
-      if (gives[i].name == source.tensor) return Place{source.step, i};
-    }
+    if (const auto place = IndexOf(gives, source.tensor)) return Place{source.step, *place};
     return InvalidField(field, fmt::format("the step {} has no output \"{}\"; it has {}",
                                            graph_.steps_[step].name, source.tensor, Names(gives)));
   }

@@ -81,6 +81,13 @@ bool TakesBatches(const Signature& signature) {
          std::ranges::all_of(signature.outputs, has_rows);
 }
 
+std::optional<size_t> IndexOf(const std::vector<TensorSpec>& specs, std::string_view name) {
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].name == name) return i;
+  }
+  return std::nullopt;
+}
+
 std::string ToText(const TensorSpec& spec) {
   return fmt::format("{} {} {}", spec.name, DataTypeName(spec.dtype), spec.shape.ToString());
 }

@@ -1,6 +1,8 @@
 #ifndef SLIPWAY_COMMON_SIGNATURE_SIGNATURE_H_
 #define SLIPWAY_COMMON_SIGNATURE_SIGNATURE_H_
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +44,9 @@ registry::v1::Signature ToProto(const Signature& signature);
 /// True where dimension 0 of every input and output is free: rows of different calls may run
 /// together then.
 bool TakesBatches(const Signature& signature);
+
+/// Which of them has that name.
+std::optional<size_t> IndexOf(const std::vector<TensorSpec>& specs, std::string_view name);
 
 /// "picture FP32 [-1, 28, 28]", for messages.
 std::string ToText(const TensorSpec& spec);

@@ -39,13 +39,6 @@ std::string Names(const std::vector<TensorSpec>& specs) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-std::optional<size_t> PlaceOf(const std::vector<TensorSpec>& specs, std::string_view name) {
-  for (size_t i = 0; i < specs.size(); ++i) {
-    if (specs[i].name == name) return i;
-  }
-  return std::nullopt;
-}
-
 template <class To, class From>
 absl::StatusOr<std::string> Pack(const google::protobuf::RepeatedField<From>& values,
                                  std::string_view field) {
@@ -321,7 +314,7 @@ absl::StatusOr<TensorBatch> DecodeInputs(const inference::ModelInferRequest& req
   absl::InlinedVector<bool, 16> given(signature.inputs.size());
   for (int i = 0; i < request.inputs_size(); ++i) {
     const Input& input = request.inputs(i);
-    const std::optional<size_t> place = PlaceOf(signature.inputs, input.name());
+    const std::optional<size_t> place = IndexOf(signature.inputs, input.name());
     if (!place) {
       return InvalidField(
           FieldOfInput(input.name()),
@@ -381,7 +374,7 @@ absl::StatusOr<std::vector<OutputChoice>> ChooseOutputs(const inference::ModelIn
   }
   for (const auto& output : request.outputs()) {
     const auto field = [&] { return fmt::format("outputs.{}", output.name().substr(0, kMaxEcho)); };
-    const std::optional<size_t> place = PlaceOf(signature.outputs, output.name());
+    const std::optional<size_t> place = IndexOf(signature.outputs, output.name());
     if (!place) {
       return InvalidField(field(), fmt::format("is no output of the model, which gives {}",
                                                Names(signature.outputs)));

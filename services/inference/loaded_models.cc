@@ -324,7 +324,7 @@ absl::StatusOr<ModelSource> LoadedModels::FetchAll(const Job& job) {
   for (const auto& [name, step] : job.steps) {
     absl::StatusOr<ModelSource> fetched = Fetch(job, step);
     if (!fetched.ok()) return Annotate(fetched.status(), name);
-    pipeline->models[name] = {*std::move(fetched), step.signature};
+    pipeline->models[name] = *std::move(fetched);
   }
   source.pipeline = std::move(pipeline);
   return source;

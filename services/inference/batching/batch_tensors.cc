@@ -213,13 +213,15 @@ absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
   return calls;
 }
 
+Tensor Copy(const Tensor& tensor) {
+  return *Tensor::Make(tensor.name(), tensor.dtype(), tensor.shape(),
+                       Buffer::Own(std::string(tensor.data().view())), tensor.name());
+}
+
 TensorBatch Copy(const TensorBatch& batch) {
   TensorBatch copies;
   copies.reserve(batch.size());
-  for (const Tensor& tensor : batch) {
-    copies.push_back(*Tensor::Make(tensor.name(), tensor.dtype(), tensor.shape(),
-                                   Buffer::Own(std::string(tensor.data().view())), tensor.name()));
-  }
+  for (const Tensor& tensor : batch) copies.push_back(Copy(tensor));
   return copies;
 }
 

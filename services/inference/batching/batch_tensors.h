@@ -26,7 +26,8 @@ absl::StatusOr<TensorBatch> Gather(std::span<const TensorBatch* const> calls,
 absl::StatusOr<std::vector<TensorBatch>> Scatter(const TensorBatch& batch,
                                                  std::span<const int64_t> rows);
 
-/// The same tensors, in memory that nothing else shares.
+/// The same, in memory that nothing else shares.
+Tensor Copy(const Tensor& tensor);
 TensorBatch Copy(const TensorBatch& batch);
 
 /// Cuts what a call got from a batch that was padded to `lengths` back to its `own`. Errors:

@@ -67,13 +67,6 @@ std::optional<std::string> ElementOf(DataType type, double value) {
   return std::nullopt;
 }
 
-std::optional<size_t> IndexOf(const std::vector<TensorSpec>& specs, std::string_view name) {
-  for (size_t i = 0; i < specs.size(); ++i) {
-    if (specs[i].name == name) return i;
-  }
-  return std::nullopt;
-}
-
 absl::StatusOr<Padding::Place> FindPlace(const PaddingRule::Axis& axis, const TensorSpec& spec,
                                          bool is_input, const std::string& field) {
   const auto place = static_cast<size_t>(axis.axis);

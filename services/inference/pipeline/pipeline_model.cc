@@ -79,7 +79,7 @@ class PipelineModel::Walk {
       const bool shared = std::ranges::any_of(inputs_, [&](const Tensor& input) {
         return input.data().data() == output.data().data();
       });
-      outputs.push_back(shared ? Copy({output})[0] : std::move(output));
+      outputs.push_back(shared ? Copy(output) : std::move(output));
     }
     return outputs;
   }

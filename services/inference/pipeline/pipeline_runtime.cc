@@ -24,8 +24,8 @@ absl::StatusOr<ModelPtr> PipelineRuntime::Load(const ModelSource& source) {
   ASSIGN_OR_RETURN(const pipeline::PipelineGraph graph,
                    pipeline::PipelineGraph::Parse(made_of.definition, "pipeline"));
   std::map<std::string, ModelPtr> loaded;
-  for (const auto& [version, model] : made_of.models) {
-    absl::StatusOr<ModelPtr> made = LoadStep(model);
+  for (const auto& [version, step] : made_of.models) {
+    absl::StatusOr<ModelPtr> made = LoadStep(step);
     if (!made.ok()) return Annotate(made.status(), version);
     loaded[version] = *std::move(made);
   }
@@ -43,10 +43,10 @@ absl::StatusOr<ModelPtr> PipelineRuntime::Load(const ModelSource& source) {
   return std::make_shared<PipelineModel>(std::move(plan), std::move(models), clock_);
 }
 
-absl::StatusOr<ModelPtr> PipelineRuntime::LoadStep(const PipelineSource::Model& model) {
-  ASSIGN_OR_RETURN(ModelPtr loaded, models_.Load(model.source));
-  RETURN_IF_ERROR(CheckSameSignature(model.signature, loaded->signature()));
-  RETURN_IF_ERROR(WarmUp(*loaded, model.source));
+absl::StatusOr<ModelPtr> PipelineRuntime::LoadStep(const ModelSource& source) {
+  ASSIGN_OR_RETURN(ModelPtr loaded, models_.Load(source));
+  RETURN_IF_ERROR(CheckSameSignature(source.signature, loaded->signature()));
+  RETURN_IF_ERROR(WarmUp(*loaded, source));
   return loaded;
 }
 

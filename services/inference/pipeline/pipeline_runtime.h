@@ -23,7 +23,7 @@ class PipelineRuntime final : public ModelRuntime {
   absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const ModelSource& source) override;
 
  private:
-  absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadStep(const PipelineSource::Model& model);
+  absl::StatusOr<std::shared_ptr<const LoadedModel>> LoadStep(const ModelSource& source);
 
   ModelRuntime& models_;
   const Clock& clock_;

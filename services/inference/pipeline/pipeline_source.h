@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 
-#include "common/signature/signature.h"
 #include "services/inference/model_runtime.h"
 #include "slipway/registry/v1/registry.pb.h"
 
@@ -12,14 +11,9 @@ namespace slipway::worker {
 
 /// What a pipeline is made of.
 struct PipelineSource {
-  struct Model {
-    ModelSource source;
-    /// As it was registered; empty: the files say it.
-    Signature signature;
-  };
   slipway::registry::v1::Pipeline definition;
   /// Those that its steps name, by the versions' names.
-  std::map<std::string, Model> models;
+  std::map<std::string, ModelSource> models;
 };
 
 }  // namespace slipway::worker

@@ -14,13 +14,12 @@ namespace {
 absl::StatusOr<const TensorSpec*> Claim(const std::vector<TensorSpec>& tensors,
                                         std::string_view name, int state, std::vector<int>& owners,
                                         const std::string& field) {
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].name != name) continue;
-    if (owners[i] >= 0) return InvalidField(field, fmt::format("{} is a state already", name));
-    owners[i] = state;
-    return &tensors[i];
-  }
-  return InvalidField(field, fmt::format("the model has no \"{}\"", name));
+  const std::optional<size_t> place = IndexOf(tensors, name);
+  if (!place) return InvalidField(field, fmt::format("the model has no \"{}\"", name));
+  int& owner = owners[*place];
+  if (owner >= 0) return InvalidField(field, fmt::format("{} is a state already", name));
+  owner = state;
+  return &tensors[*place];
 }
 
 // One row of it.

@@ -49,8 +49,8 @@ class PipelineRuntimeTest : public ::testing::Test {
       (*step.mutable_inputs())["x"] = wire;
     }
     (*definition.mutable_outputs())["y"] = "c.y";
-    source_->models[kTwice].source.format = "twice";
-    source_->models[kNext].source.format = "next";
+    source_->models[kTwice].format = "twice";
+    source_->models[kNext].format = "next";
   }
   absl::StatusOr<std::shared_ptr<const LoadedModel>> Load(const RuntimeSettings& settings = {}) {
     return runtime_.Load(
@@ -79,9 +79,9 @@ TEST_F(PipelineRuntimeTest, EverythingElseIsTheOtherRuntimes) {
 }
 
 TEST_F(PipelineRuntimeTest, AStepThatCannotBeLoadedIsNamedByItsVersion) {
-  source_->models[kNext].source.format = "broken";
+  source_->models[kNext].format = "broken";
   EXPECT_EQ(Load().status().message(), std::string(kNext) + ": model.onnx: is no model");
-  source_->models[kNext].source.format = "next";
+  source_->models[kNext].format = "next";
   models_.models["next"]->fault = absl::InternalError("no such kernel");
   EXPECT_EQ(Load().status().message(), std::string(kNext) + ": warm-up: no such kernel");
   source_->models.erase(kNext);
