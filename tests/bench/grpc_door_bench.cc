@@ -24,6 +24,7 @@
 #include "common/process/local_process_launcher.h"
 #include "common/process/shutdown.h"
 #include "inference/open_inference.grpc.pb.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/server_process.h"
 #include "tests/support/temp_dir.h"
@@ -122,11 +123,6 @@ int RunCallbackServer(const std::string& socket) {
   if (server == nullptr) return 1;
   shutdown.Wait();
   return 0;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
 }
 
 struct Row {

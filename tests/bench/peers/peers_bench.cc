@@ -37,13 +37,13 @@
 #include "absl/strings/escaping.h"
 #include "common/files/files.h"
 #include "common/http/client/client.h"
-#include "common/log/log.h"
 #include "common/nn/model_description.h"
 #include "common/onnx/export.h"
 #include "common/process/local_process_launcher.h"
 #include "common/tensor/safetensors.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "tests/bench/bench.h"
 #include "tests/bench/runtimes/onnx_runtime.h"
 #include "tests/bench/serving/bare_model.h"
 #include "tests/bench/serving/gateway_under_test.h"
@@ -74,11 +74,6 @@ template <class T>
 T Must(absl::StatusOr<T> value) {
   if (!value.ok()) Die(value.status().ToString());
   return *std::move(value);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
 }
 
 // User and system time so far of a process and all below it.
@@ -287,12 +282,7 @@ void PrintRatios(const std::vector<Server>& servers, int callers) {
 }
 
 int Main(absl::Duration time, int rounds) {
-  // What they hold halves BLAS' speed; the servers inherit.
-  ::unsetenv("OPENBLAS_CORETYPE");
-  ::unsetenv("OPENBLAS_L2_SIZE");
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("peers_bench", quiet).ok()) return 1;
+  if (!BeginBench("peers_bench").ok()) return 1;
 
   const TempDir dir;
   const TestArtifact cnn = BenchCnn();

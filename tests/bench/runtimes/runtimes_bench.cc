@@ -27,6 +27,7 @@
 #include "fmt/format.h"
 #include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/torch/torch_runtime.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/runtimes/frozen_script.h"
 #include "tests/bench/runtimes/onnx_runtime.h"
 #include "tests/bench/serving/models.h"
@@ -58,11 +59,6 @@ double CpuMicros() {
     return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
   };
   return micros(usage.ru_utime) + micros(usage.ru_stime);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
 }
 
 Tensor InputOf(Shape shape) {

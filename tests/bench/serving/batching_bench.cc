@@ -21,8 +21,8 @@
 #include <string>
 #include <vector>
 
-#include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/bare_model.h"
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
@@ -38,11 +38,6 @@ constexpr absl::Duration kDeadline = absl::Milliseconds(100);
 constexpr double kOverload = 2;
 constexpr int kCapacityCallers = 16;
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
-}
-
 struct Served {
   std::vector<double> cpu_us;
   std::vector<double> calls_a_second;
@@ -51,12 +46,7 @@ struct Served {
 };
 
 int Main(double seconds, int rounds) {
-  // What they hold halves BLAS' speed; the servers inherit.
-  ::unsetenv("OPENBLAS_CORETYPE");
-  ::unsetenv("OPENBLAS_L2_SIZE");
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("batching_bench", quiet).ok()) return 1;
+  if (!BeginBench("batching_bench").ok()) return 1;
 
   // The bare runs have the server's core, since the two take turns.
   PinTo(kServerCore);

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
@@ -25,11 +25,6 @@ namespace slipway {
 namespace {
 
 constexpr absl::Duration kWarmUp = absl::Milliseconds(300);
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
-}
 
 // A deployment, and what its calls took by the number of callers.
 struct Deployed {
@@ -47,12 +42,7 @@ struct Deployed {
 };
 
 int Main(double seconds, int rounds) {
-  // What they hold halves BLAS' speed; the servers inherit.
-  ::unsetenv("OPENBLAS_CORETYPE");
-  ::unsetenv("OPENBLAS_L2_SIZE");
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("cache_bench", quiet).ok()) return 1;
+  if (!BeginBench("cache_bench").ok()) return 1;
   PinTo(CallerCore());
   LocalProcessLauncher launcher;
   const TestTrust trust;

@@ -19,10 +19,10 @@
 #include <string>
 #include <vector>
 
-#include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
 #include "simdjson.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/floor_server.h"
 #include "tests/bench/serving/gateway_under_test.h"
 #include "tests/bench/serving/load.h"
@@ -34,11 +34,6 @@ namespace {
 constexpr double kTarget = 3;
 constexpr int kFloats = 150'528;
 constexpr int kParses = 200;
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
-}
 
 // Eight digits each, as a picture's pixels after their scaling.
 std::vector<float> Picture() {
@@ -81,9 +76,7 @@ struct Row {
 };
 
 int Main(const std::string& self, double seconds, int rounds) {
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("gateway_bench", quiet).ok()) return 1;
+  if (!BeginBench("gateway_bench").ok()) return 1;
   PinTo(CallerCore());
   LocalProcessLauncher launcher;
   const TempDir dir;

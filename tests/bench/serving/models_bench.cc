@@ -25,12 +25,12 @@
 #include <vector>
 
 #include "common/grpc/client.h"
-#include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "inference/open_inference.grpc.pb.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
 #include "tests/bench/serving/worker_calls.h"
@@ -194,9 +194,7 @@ void Print(const char* what, const std::vector<double>& values) {
 }
 
 int Main(double seconds, double rate, int cycles) {
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("models_bench", quiet).ok()) return 1;
+  if (!BeginBench("models_bench").ok()) return 1;
   PinTo(CallerCore());
   LocalProcessLauncher launcher;
   const TestTrust trust;

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/load.h"
 #include "tests/bench/serving/models.h"
 #include "tests/bench/serving/server_process.h"
@@ -27,11 +27,6 @@ namespace slipway {
 namespace {
 
 constexpr absl::Duration kWarmUp = absl::Milliseconds(200);
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
-}
 
 struct Row {
   std::vector<double> cpu_us;
@@ -142,9 +137,7 @@ void Compare(const char* title, const TestArtifact& first, const std::vector<int
 }
 
 int Main(double seconds, int rounds, const std::vector<int>& callers) {
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("pipeline_bench", quiet).ok()) return 1;
+  if (!BeginBench("pipeline_bench").ok()) return 1;
   PinTo(CallerCore());
   std::printf("%-20s %8s %14s %14s %8s %12s %12s %8s\n", "first, then an MLP", "callers",
               "by hand CPU us", "pipeline CPU", "ratio", "by hand p50", "pipeline p50", "ratio");

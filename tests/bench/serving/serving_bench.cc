@@ -30,10 +30,10 @@
 #include <vector>
 
 #include "common/grpc/client.h"
-#include "common/log/log.h"
 #include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/bare_forward.h"
 #include "tests/bench/serving/floor_server.h"
 #include "tests/bench/serving/gateway_under_test.h"
@@ -55,11 +55,6 @@ constexpr absl::Duration kWarmUp = absl::Milliseconds(200);
 [[noreturn]] void Die(const std::string& what) {
   std::fprintf(stderr, "serving_bench: %s\n", what.c_str());
   std::exit(1);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
 }
 
 // The rounds of one row of the table.
@@ -140,12 +135,7 @@ void Print(const char* name, int callers, const Row& row) {
 }
 
 int Main(const std::string& self, double seconds, int rounds, const std::vector<int>& all_callers) {
-  // What they hold halves BLAS' speed; the servers inherit.
-  ::unsetenv("OPENBLAS_CORETYPE");
-  ::unsetenv("OPENBLAS_L2_SIZE");
-  LogConfig quiet;
-  quiet.level = "error";
-  if (!InitLogging("serving_bench", quiet).ok()) return 1;
+  if (!BeginBench("serving_bench").ok()) return 1;
   PinTo(CallerCore());
 
   LocalProcessLauncher launcher;

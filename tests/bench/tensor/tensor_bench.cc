@@ -32,6 +32,7 @@
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "inference/open_inference.pb.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/serving/gateway_under_test.h"
 #include "tests/bench/serving/server_process.h"
 #include "tests/bench/tensor/relay.h"
@@ -48,11 +49,6 @@ constexpr char kMethod[] = "/inference.GRPCInferenceService/ModelInfer";
 [[noreturn]] void Die(const std::string& what) {
   std::fprintf(stderr, "tensor_bench: %s\n", what.c_str());
   std::exit(1);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? NAN : values[values.size() / 2];
 }
 
 grpc::ByteBuffer Request(const std::string& model) {
