@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "common/files/files.h"
-#include "common/process/local_process_launcher.h"
 #include "common/tensor/safetensors.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -37,23 +36,6 @@ class ForeignModelTest : public ::testing::Test {
     if (HasFailure()) std::cerr << platform_->Logs();
   }
 
-  // Runs `slipway ARGS...` as the tenant's owner; true where it ended well.
-  bool Cli(std::vector<std::string> args) { return Run(Program("slipway"), std::move(args)); }
-  bool Run(const std::string& program, std::vector<std::string> args) {
-    ProcessSpec spec;
-    spec.program = program;
-    spec.args = std::move(args);
-    spec.env = {{"SLIPWAY_URL", "http://" + platform_->address()},
-                {"SLIPWAY_API_KEY", world_->key()}};
-    spec.log_file = dir_ / "output";
-    LocalProcessLauncher launcher;
-    const auto process = launcher.Launch(spec);
-    EXPECT_TRUE(process.ok()) << process.status();
-    const auto exit = (*process)->Wait(kPatience);
-    return exit.ok() && exit->code == 0 && exit->signal == 0;
-  }
-  std::string Output() const { return ReadFile(dir_ / "output").value_or(""); }
-
   static std::filesystem::path Fixture(const std::string& name) {
     return SourceFile("tests/fixtures/models/" + name);
   }
@@ -77,11 +59,12 @@ World* ForeignModelTest::world_ = nullptr;
 TEST_F(ForeignModelTest, IsUploadedDeployedAndAnswersAsItsFrameworkDoes) {
   for (const std::string format : {"onnx", "tensorflow", "paddle"}) {
     SCOPED_TRACE(format);
-    ASSERT_TRUE(Cli({"model", "upload", "digits-" + format, Fixture(format), "--format", format}))
-        << Output();
-    ASSERT_TRUE(Cli({"deploy", "create", format, "--model", "digits-" + format, "--version", "1",
-                     "--wait", "--timeout", "3m"}))
-        << Output();
+    ASSERT_TRUE(
+        world_->Cli({"model", "upload", "digits-" + format, Fixture(format), "--format", format}))
+        << world_->Output();
+    ASSERT_TRUE(world_->Cli({"deploy", "create", format, "--model", "digits-" + format, "--version",
+                             "1", "--wait", "--timeout", "3m"}))
+        << world_->Output();
 
     // Nobody said what it takes: the worker found out, and the gateway tells.
     json metadata;
@@ -119,11 +102,11 @@ TEST_F(ForeignModelTest, IsUploadedDeployedAndAnswersAsItsFrameworkDoes) {
 
 TEST_F(ForeignModelTest, ABrokenFileNeverServesAndItsReasonCanBeRead) {
   ASSERT_TRUE(WriteFileAtomically(dir_ / "model.onnx", "this is no model").ok());
-  ASSERT_TRUE(Cli({"model", "upload", "broken", dir_ / "model.onnx", "--format", "onnx"}))
-      << Output();
+  ASSERT_TRUE(world_->Cli({"model", "upload", "broken", dir_ / "model.onnx", "--format", "onnx"}))
+      << world_->Output();
   EXPECT_FALSE(
-      Cli({"deploy", "create", "broken", "--model", "broken", "--version", "1", "--wait"}));
-  EXPECT_THAT(Output(), HasSubstr("model.onnx: is not an ONNX model"));
+      world_->Cli({"deploy", "create", "broken", "--model", "broken", "--version", "1", "--wait"}));
+  EXPECT_THAT(world_->Output(), HasSubstr("model.onnx: is not an ONNX model"));
   const Answer answer = world_->owner().Post(
       "/v2/models/broken/infer",
       {{"inputs", {{{"name", "x"}, {"datatype", "FP32"}, {"shape", {1, 1}}, {"data", {1.0}}}}}});
@@ -132,25 +115,25 @@ TEST_F(ForeignModelTest, ABrokenFileNeverServesAndItsReasonCanBeRead) {
 
 // examples/pump, as its first lines say.
 TEST_F(ForeignModelTest, AModelThatKeepsAStateFindsTheFaultsInAStream) {
-  ASSERT_TRUE(
-      Cli({"model", "upload", "pump", Fixture("pump") / "model.onnx", "--format", "onnx", "--state",
-           "mean=new_mean", "--state", "variance=new_variance", "--state", "count=new_count"}))
-      << Output();
-  EXPECT_THAT(Output(), HasSubstr("new_mean -> mean"));
-  ASSERT_TRUE(Cli({"deploy", "create", "pump", "--model", "pump", "--version", "1", "--wait",
-                   "--sequence-idle", "10m", "--timeout", "3m"}))
-      << Output();
+  ASSERT_TRUE(world_->Cli({"model", "upload", "pump", Fixture("pump") / "model.onnx", "--format",
+                           "onnx", "--state", "mean=new_mean", "--state", "variance=new_variance",
+                           "--state", "count=new_count"}))
+      << world_->Output();
+  EXPECT_THAT(world_->Output(), HasSubstr("new_mean -> mean"));
+  ASSERT_TRUE(world_->Cli({"deploy", "create", "pump", "--model", "pump", "--version", "1",
+                           "--wait", "--sequence-idle", "10m", "--timeout", "3m"}))
+      << world_->Output();
   // Nobody said what it takes but for its states.
   ASSERT_TRUE(Eventually([&] {
     const json metadata = world_->owner().Get("/v2/models/pump").json();
     return metadata.value("inputs", json::array()).size() == 1;
   }));
-  ASSERT_TRUE(Run("/bin/bash", {SourceFile("examples/pump/watch")})) << Output();
-  EXPECT_THAT(Output(), HasSubstr("second 120: 23 deviations off"));
-  EXPECT_THAT(Output(), HasSubstr("second 200: 23 deviations off"));
-  EXPECT_THAT(Output(), HasSubstr("second 260: 9 deviations off"));
+  ASSERT_TRUE(world_->Run("/bin/bash", {SourceFile("examples/pump/watch")})) << world_->Output();
+  EXPECT_THAT(world_->Output(), HasSubstr("second 120: 23 deviations off"));
+  EXPECT_THAT(world_->Output(), HasSubstr("second 200: 23 deviations off"));
+  EXPECT_THAT(world_->Output(), HasSubstr("second 260: 9 deviations off"));
   int faults = 0;
-  const std::string output = Output();
+  const std::string output = world_->Output();
   for (size_t at = 0; (at = output.find(" deviations off", at)) != std::string::npos; ++at)
     ++faults;
   EXPECT_EQ(faults, 3) << output;
@@ -181,10 +164,12 @@ TEST_F(ForeignModelTest, AModelThatKeepsAStateFindsTheFaultsInAStream) {
 }
 
 TEST_F(ForeignModelTest, ARuntimeThatCannotRunItIsRefused) {
-  ASSERT_TRUE(Cli({"model", "upload", "digits", Fixture("onnx"), "--format", "onnx"})) << Output();
-  EXPECT_FALSE(Cli({"deploy", "create", "by-torch", "--model", "digits", "--version", "1",
-                    "--runtime", "torch", "--wait"}));
-  EXPECT_THAT(Output(), HasSubstr("the runtime \"torch\" runs artifacts of format \"slipway\""));
+  ASSERT_TRUE(world_->Cli({"model", "upload", "digits", Fixture("onnx"), "--format", "onnx"}))
+      << world_->Output();
+  EXPECT_FALSE(world_->Cli({"deploy", "create", "by-torch", "--model", "digits", "--version", "1",
+                            "--runtime", "torch", "--wait"}));
+  EXPECT_THAT(world_->Output(),
+              HasSubstr("the runtime \"torch\" runs artifacts of format \"slipway\""));
 }
 
 }  // namespace

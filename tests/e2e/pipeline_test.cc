@@ -10,7 +10,6 @@
 
 #include "common/files/files.h"
 #include "common/idx/idx.h"
-#include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -74,24 +73,9 @@ class PipelineTest : public ::testing::Test {
     return path;
   }
 
-  // Runs `slipway ARGS...` as the tenant's owner; true where it ended well.
-  static bool Cli(std::vector<std::string> args) {
-    ProcessSpec spec;
-    spec.program = Program("slipway");
-    spec.args = std::move(args);
-    spec.env = {{"SLIPWAY_URL", "http://" + platform_->address()},
-                {"SLIPWAY_API_KEY", world_->key()}};
-    spec.log_file = *dir_ / "output";
-    LocalProcessLauncher launcher;
-    const auto process = launcher.Launch(spec);
-    EXPECT_TRUE(process.ok()) << process.status();
-    const auto exit = (*process)->Wait(kPatience);
-    return exit.ok() && exit->code == 0 && exit->signal == 0;
-  }
   static void Run(const std::vector<std::string>& args) {
-    ASSERT_TRUE(Cli(args)) << Output() << platform_->Logs();
+    ASSERT_TRUE(world_->Cli(args)) << world_->Output() << platform_->Logs();
   }
-  static std::string Output() { return ReadFile(*dir_ / "output").value_or(""); }
 
   static json Photos() {
     const auto pictures = ReadIdx(std::string(kData) + "t10k-images-idx3-ubyte.gz", "t10k").value();
@@ -219,11 +203,11 @@ TEST_F(PipelineTest, ItsPicturesMayHaveAnySize) {
   photo["shape"] = {1, 56, 42};
   photo["data"].erase(photo["data"].begin() + 56 * 42, photo["data"].end());
   EXPECT_EQ(Infer("cascade", photo)["label"]["shape"], json({1}));
-  EXPECT_TRUE(
-      Cli({"predict", "cascade", "--images", std::string(kData) + "t10k-images-idx3-ubyte.gz",
-           "--labels", std::string(kData) + "t10k-labels-idx1-ubyte.gz"}))
-      << Output();
-  EXPECT_THAT(Output(), HasSubstr("of 10 right"));
+  EXPECT_TRUE(world_->Cli({"predict", "cascade", "--images",
+                           std::string(kData) + "t10k-images-idx3-ubyte.gz", "--labels",
+                           std::string(kData) + "t10k-labels-idx1-ubyte.gz"}))
+      << world_->Output();
+  EXPECT_THAT(world_->Output(), HasSubstr("of 10 right"));
 }
 
 TEST_F(PipelineTest, WhatIsWrongIsRefusedWhenItIsMade) {
@@ -249,8 +233,8 @@ TEST_F(PipelineTest, WhatIsWrongIsRefusedWhenItIsMade) {
     std::string changed = text;
     changed.replace(changed.find(each.from), std::strlen(each.from), each.to);
     ASSERT_TRUE(WriteFileAtomically(*dir_ / "wrong.yaml", changed).ok());
-    EXPECT_FALSE(Cli({"model", "pipeline", "wrong", *dir_ / "wrong.yaml"})) << each.to;
-    EXPECT_THAT(Output(), HasSubstr(each.problem));
+    EXPECT_FALSE(world_->Cli({"model", "pipeline", "wrong", *dir_ / "wrong.yaml"})) << each.to;
+    EXPECT_THAT(world_->Output(), HasSubstr(each.problem));
   }
 }
 

@@ -37,24 +37,9 @@ class TorchScriptTest : public ::testing::Test {
   }
   static std::string DigestOf(const std::string& bytes) { return "sha256:" + Sha256Hex(bytes); }
 
-  // Runs `slipway ARGS...` as the tenant's owner; true where it ended well.
-  bool Cli(std::vector<std::string> args) {
-    ProcessSpec spec;
-    spec.program = Program("slipway");
-    spec.args = std::move(args);
-    spec.env = {{"SLIPWAY_URL", "http://" + platform_.address()},
-                {"SLIPWAY_API_KEY", world_->key()}};
-    spec.log_file = dir_ / "output";
-    LocalProcessLauncher launcher;
-    const auto process = launcher.Launch(spec);
-    EXPECT_TRUE(process.ok()) << process.status();
-    const auto exit = (*process)->Wait(kPatience);
-    return exit.ok() && exit->code == 0 && exit->signal == 0;
-  }
-  std::string Output() const { return ReadFile(dir_ / "output").value_or(""); }
   bool Upload(const std::string& model, const std::string& file) {
-    return Cli({"model", "upload", model, dir_ / file, "--format", "torchscript", "--input",
-                "x:FP32:-1,1", "--output", "y:FP32:-1,1"});
+    return world_->Cli({"model", "upload", model, dir_ / file, "--format", "torchscript", "--input",
+                        "x:FP32:-1,1", "--output", "y:FP32:-1,1"});
   }
   Answer Infer(const std::string& deployment, float x) const {
     return world_->owner().Post(
@@ -80,16 +65,17 @@ class TorchScriptTest : public ::testing::Test {
 TEST_F(TorchScriptTest, ServesWhatIsAllowedAndEndsWhatDoesNotEnd) {
   // Not on the list.
   ASSERT_TRUE(WriteFileAtomically(dir_ / "refused.pt", refused_).ok());
-  ASSERT_TRUE(Upload("refused", "refused.pt")) << Output();
-  EXPECT_FALSE(Cli({"deploy", "create", "refused", "--model", "refused", "--version", "1"}));
-  EXPECT_THAT(Output(), HasSubstr(DigestOf(refused_)));
-  EXPECT_THAT(Output(), HasSubstr("torchscript.digests"));
+  ASSERT_TRUE(Upload("refused", "refused.pt")) << world_->Output();
+  EXPECT_FALSE(
+      world_->Cli({"deploy", "create", "refused", "--model", "refused", "--version", "1"}));
+  EXPECT_THAT(world_->Output(), HasSubstr(DigestOf(refused_)));
+  EXPECT_THAT(world_->Output(), HasSubstr("torchscript.digests"));
 
   for (const std::string name : {"endless", "other"}) {
-    ASSERT_TRUE(Upload(name, name + ".pt")) << Output();
-    ASSERT_TRUE(Cli(
+    ASSERT_TRUE(Upload(name, name + ".pt")) << world_->Output();
+    ASSERT_TRUE(world_->Cli(
         {"deploy", "create", name, "--model", name, "--version", "1", "--wait", "--timeout", "3m"}))
-        << Output();
+        << world_->Output();
   }
   EXPECT_EQ(Deployment("other")["facts"]["platform"], "slipway_torchscript");
   EXPECT_EQ(Infer("endless", -1).json()["outputs"][0]["data"][0], -2.0);

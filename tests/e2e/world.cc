@@ -1,9 +1,15 @@
 #include "tests/e2e/world.h"
 
+#include <cstdlib>
+#include <iostream>
 #include <random>
+#include <utility>
 
 #include "common/crypto/hash.h"
+#include "common/files/files.h"
+#include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
+#include "tests/support/places.h"
 
 namespace slipway::e2e {
 namespace {
@@ -64,13 +70,38 @@ json PictureSpec(int epochs) {
           {"evaluation", {{"at_least", {{"accuracy", 0.9}}}}}};
 }
 
+bool World::Cli(std::vector<std::string> args) const {
+  return Run(Program("slipway"), std::move(args));
+}
+
+bool World::Run(const std::string& program, std::vector<std::string> args) const {
+  ProcessSpec spec;
+  spec.program = program;
+  spec.args = std::move(args);
+  spec.env = {{"SLIPWAY_URL", url_}, {"SLIPWAY_API_KEY", key_}};
+  spec.log_file = dir_ / "output";
+  LocalProcessLauncher launcher;
+  const auto process = launcher.Launch(spec);
+  if (!process.ok()) {
+    std::cerr << process.status() << "\n";
+    std::abort();
+  }
+  const auto exit = (*process)->Wait(kPatience);
+  return exit.ok() && exit->code == 0 && exit->signal == 0;
+}
+
+std::string World::Output() const { return ReadFile(dir_ / "output").value_or(""); }
+
 absl::Status ToStatus(const Answer& answer, const std::string& what) {
   if (answer.ok()) return absl::OkStatus();
   return absl::InternalError(fmt::format("{}: HTTP {}: {}", what, answer.status, answer.body));
 }
 
 World::World(const Platform& platform, const std::string& id)
-    : id_(id), owner_(platform.address(), ""), status_(SetUp(platform)) {}
+    : id_(id),
+      url_("http://" + platform.address()),
+      owner_(platform.address(), ""),
+      status_(SetUp(platform)) {}
 
 absl::Status World::SetUp(const Platform& platform) {
   const Caller admin = platform.As(platform.admin_key());

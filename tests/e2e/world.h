@@ -52,10 +52,19 @@ class World {
   /// One prediction of a picture of class 0.
   Answer Predict(const std::string& deployment) const;
 
+  /// Runs `slipway ARGS...` as the owner; true where it ended well. Aborts where it does not start.
+  bool Cli(std::vector<std::string> args) const;
+  /// The same of another program.
+  bool Run(const std::string& program, std::vector<std::string> args) const;
+  /// What the one that ran last said.
+  std::string Output() const;
+
  private:
   absl::Status SetUp(const Platform& platform);
 
   const std::string id_;
+  const std::string url_;
+  const TempDir dir_;
   std::string key_;
   Caller owner_;
   absl::Status status_;
