@@ -110,8 +110,9 @@ class Gateway::Impl : public http::Handler {
     outbox_->Start();
     watcher_->Start();
     reporter_->Start();
+    RETURN_IF_ERROR(Listen());
     gauges_ = std::jthread([this] { KeepGauges(); });
-    return Listen();
+    return absl::OkStatus();
   }
 
   void Handle(std::shared_ptr<http::Exchange> exchange) override {
