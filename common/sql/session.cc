@@ -405,6 +405,11 @@ absl::StatusOr<int64_t> Session::Run(std::string_view sql, const Params& params,
     }
     return prepared->statement.get_affected_rows();
   } catch (const soci::soci_error& error) {
+    if (prepared != nullptr) {
+      // A statement that fails keeps the buffers of its parameters, and the next turn makes others.
+      prepared->statement.undefine_and_bind();
+      prepared->statement.define_and_bind();
+    }
     return impl_->ToStatus(error);
   }
 }
