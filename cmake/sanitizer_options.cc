@@ -3,7 +3,19 @@
 //
 // Libraries from outside (gRPC, LibTorch, Abseil) are not instrumented.
 
+#include <cstdlib>
+
+namespace {
+
+// Otherwise OpenVINO's TBB opens a library in a way (RTLD_DEEPBIND) that ends the process.
+[[gnu::constructor]] void TellTbb() { ::setenv("TBB_ENABLE_SANITIZERS", "1", /*overwrite=*/0); }
+
+}  // namespace
+
 extern "C" {
+
+// The leak checker knows what is a library's own only by a library that is still there.
+int dlclose(void* /*library*/) { return 0; }
 
 const char* __asan_default_options();
 const char* __asan_default_options() {
@@ -21,7 +33,8 @@ const char* __lsan_default_suppressions() {
          "leak:libgomp.so\n"
          "leak:libgrpc.so\n"
          "leak:libgrpc++.so\n"
-         "leak:libcares.so\n";
+         "leak:libcares.so\n"
+         "leak:libopenvino";
 }
 
 const char* __tsan_default_options();
@@ -37,7 +50,8 @@ const char* __tsan_default_suppressions() {
          "race:libc10.so\n"
          "race:libgrpc.so\n"
          "race:libgrpc++.so\n"
-         "race:libgpr.so\n";
+         "race:libgpr.so\n"
+         "race:/grpcpp/\n";
 }
 
 }  // extern "C"

@@ -167,16 +167,17 @@ TEST_P(ServerWithCallsTest, DrainingLetsCallsInFlightFinishAndTakesNoNewOnes) {
 
 TEST_P(ServerWithCallsTest, DrainingCancelsWhatOutlastsTheGrace) {
   std::latch started(1);
-  std::atomic<bool> stop = false;
-  Handle([&](const CallContext&) {
+  // Also the handler's: it may see it last.
+  const auto stop = std::make_shared<std::atomic<bool>>(false);
+  Handle([&started, stop](const CallContext&) {
     started.count_down();
-    while (!stop) std::this_thread::yield();
+    while (!*stop) std::this_thread::yield();
     return absl::OkStatus();
   });
   absl::Status in_flight;
   std::jthread caller([&] {
     in_flight = Get().status;
-    stop = true;  // the caller has its answer although the handler goes on
+    *stop = true;  // the caller has its answer although the handler goes on
   });
   started.wait();
   server_->Drain(absl::Milliseconds(50));
