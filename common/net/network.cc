@@ -96,6 +96,7 @@ bool Networks::Contain(const IpAddress& address) const {
 }
 
 bool Networks::Contain(std::string_view address) const {
+  if (networks_.empty()) return false;
   const std::optional<IpAddress> parsed = IpAddress::Parse(address);
   return parsed && Contain(*parsed);
 }

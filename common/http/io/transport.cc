@@ -87,9 +87,16 @@ Transport::Result Transport::WriteTls(const iovec* vectors, size_t count, size_t
 }
 
 Transport::Result Transport::Read(char* space, size_t size, size_t& got) {
-  if (ssl_ != nullptr) return ReadTls(space, size, got);
+  return ssl_ != nullptr ? ReadTls(space, size, got) : Receive(space, size, 0, got);
+}
+
+Transport::Result Transport::ReadAhead(char* space, size_t size, size_t& got, bool peek) {
+  return Receive(space, size, peek ? MSG_PEEK : 0, got);
+}
+
+Transport::Result Transport::Receive(char* space, size_t size, int flags, size_t& got) {
   for (;;) {
-    const ssize_t count = ::recv(socket_.native_handle(), space, size, MSG_DONTWAIT);
+    const ssize_t count = ::recv(socket_.native_handle(), space, size, flags | MSG_DONTWAIT);
     if (count > 0) {
       got = static_cast<size_t>(count);
       return Result::kOk;

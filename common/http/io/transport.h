@@ -45,6 +45,10 @@ class Transport {
   /// With kOk, `got` > 0 bytes came.
   Result Read(char* space, size_t size, size_t& got);
 
+  /// The same of what comes ahead of TLS, whose handshake has not begun. With `peek` they come
+  /// again.
+  Result ReadAhead(char* space, size_t size, size_t& got, bool peek = false);
+
   /// With kOk, `sent` > 0 bytes of the vectors' were taken. After kWouldBlock what is written next
   /// begins with the same bytes.
   Result Write(const iovec* vectors, size_t count, size_t& sent);
@@ -76,6 +80,7 @@ class Transport {
 
  private:
   bool HasDecrypted() const;
+  Result Receive(char* space, size_t size, int flags, size_t& got);
   Result Failed(int result);
   Result ReadTls(char* space, size_t size, size_t& got);
   Result WriteTls(const iovec* vectors, size_t count, size_t& sent);

@@ -18,6 +18,7 @@ struct NewConnection {
   std::shared_ptr<ServerLoop> loop;
   Transport transport;
   std::string peer;   ///< Admitted by ConnectionCounts; whoever holds it releases it.
+  bool from_proxy;    ///< A trusted one: it may say on whose behalf it speaks.
   InputBuffer input;  ///< What came already.
   int64_t deadline;   ///< Of the first request's head, as ServerCore::Now().
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/http/server/caller_address.h"
 #include "common/http/server/http1_exchange.h"
 #include "common/http/server/request_id.h"
 #include "common/http/server/response_writer.h"
@@ -37,6 +38,7 @@ Http1Connection::Http1Connection(NewConnection opened)
     : loop_(std::move(opened.loop)),
       core_(loop_->core()),
       peer_(std::move(opened.peer)),
+      from_proxy_(opened.from_proxy),
       transport_(std::move(opened.transport)),
       input_(std::move(opened.input)),
       read_bytes_(input_.size()),
@@ -187,7 +189,9 @@ void Http1Connection::TakeHead() {
 
 void Http1Connection::BeginExchange(ParsedHead parsed) {
   phase_ = Phase::kExchange;
-  parsed.head.peer_address = peer_;
+  parsed.head.peer_address =
+      from_proxy_ ? CallerAddress(core_.options.trusted_proxies, peer_, parsed.head.headers)
+                  : peer_;
   parsed.head.request_id = NewRequestId();
   read_watch_.Reset();
   state_.active = true;

@@ -143,6 +143,7 @@ class Http1Connection final : public Connection,
   const std::shared_ptr<ServerLoop> loop_;
   ServerCore& core_;
   const std::string peer_;
+  const bool from_proxy_;
 
   mutable Mutex mutex_;
   Transport transport_ GUARDED_BY(mutex_);

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "common/http/server/caller_address.h"
 #include "common/http/server/http2_exchange.h"
 #include "common/http/server/request_id.h"
 #include "common/http/server/response_writer.h"
@@ -76,6 +77,7 @@ Http2Connection::Http2Connection(NewConnection opened)
     : loop_(std::move(opened.loop)),
       core_(loop_->core()),
       peer_(std::move(opened.peer)),
+      from_proxy_(opened.from_proxy),
       transport_(std::move(opened.transport)),
       first_(std::move(opened.input)),
       session_({.header_bytes = core_.options.max_header_bytes,
@@ -349,7 +351,8 @@ Http2Session::Stream* Http2Connection::OnRequest(int32_t id, RequestHead head) {
   }
   Stream& stream = BeginStream(id);
   const int64_t now = core_.Now();
-  head.peer_address = peer_;
+  head.peer_address =
+      from_proxy_ ? CallerAddress(core_.options.trusted_proxies, peer_, head.headers) : peer_;
   head.request_id = NewRequestId();
   stream.active = true;
   stream.body_limit = core_.options.max_body_bytes;

@@ -134,6 +134,7 @@ class Http2Connection final : public Connection,
   const std::shared_ptr<ServerLoop> loop_;
   ServerCore& core_;
   const std::string peer_;
+  const bool from_proxy_;
 
   mutable Mutex mutex_;
   Transport transport_ GUARDED_BY(mutex_);

@@ -167,10 +167,12 @@ class RealServer final : public Server {
       return;
     }
     SslPtr ssl = tls_ == nullptr ? nullptr : NewTlsConnection(descriptor);
+    const bool from_proxy = core_->options.trusted_proxies.Contain(peer);
     auto connection = std::make_shared<Arrival>(NewConnection{
         .loop = loop,
         .transport = Transport(std::move(socket), std::move(ssl)),
         .peer = std::move(peer),
+        .from_proxy = from_proxy,
         .input = {},
         .deadline = core_->Now() + absl::ToInt64Nanoseconds(core_->options.header_timeout)});
     const auto start = [loop, connection = std::move(connection)] {

@@ -12,8 +12,10 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "common/http/message.h"
+#include "common/net/network.h"
 #include "common/status/status.h"
 #include "common/time/clock.h"
+#include "common/tracing/tracer.h"
 
 // The life of a request. An I/O thread reads a head, within its limits of size and time, and
 // refuses what two parsers might read differently. It makes an Exchange and hands it to the
@@ -30,8 +32,10 @@ struct RequestHead {
   std::string target;  ///< Path and query as sent, percent-encodings untouched; starts with '/'.
   Headers headers;     ///< Checked: no control characters, exactly one Host (in HTTP/1.1).
 
-  std::string peer_address;  ///< "127.0.0.1", "::1", or "unix" for a Unix socket.
-  int http_version = 11;     ///< 10, 11 or 20. HTTP/2's :authority stands among headers as Host.
+  /// The caller's: "127.0.0.1", "::1", or "unix" for a Unix socket. Behind a trusted proxy it is
+  /// what that says (ServerOptions::trusted_proxies).
+  std::string peer_address;
+  int http_version = 11;  ///< 10, 11 or 20. HTTP/2's :authority stands among headers as Host.
 
   /// Made by the server for each request, 32 hex digits, never repeated. The caller's own
   /// x-request-id stays among the headers and is good for logs only.
@@ -44,6 +48,15 @@ struct RequestHead {
     return mark == std::string::npos ? std::string_view()
                                      : std::string_view(target).substr(mark + 1);
   }
+};
+
+/// What those who serve a request find out about it, for whoever observes it (an access log, a
+/// trace). They write it before they answer.
+struct Observation {
+  std::string tenant;
+  std::string key_id;
+  std::string model;   ///< As the caller names it.
+  tracing::Span span;  ///< The request's; steps of the work are its children.
 };
 
 /// One request and its answer. Any thread may call any method. Hold it by its shared_ptr until
@@ -64,6 +77,9 @@ class Exchange {
 
   /// True once the exchange is over: what is done for it now is in vain. Costs nothing to ask.
   virtual bool over() const = 0;
+
+  /// Null where nobody observes the request. Lives as long as the exchange.
+  virtual Observation* observation() { return nullptr; }
 
   /// The most bytes this request's body may have; ServerOptions::max_body_bytes until set. A
   /// route that streams uploads raises it before its first read.
@@ -199,10 +215,17 @@ struct ServerOptions {
   std::string tls_client_ca_file = {};
   std::function<void(const absl::Status&)> on_certificate = nullptr;
 
-  size_t max_header_bytes = 16 << 10;       ///< Request line and fields: 431 above it.
-  uint64_t max_body_bytes = 32 << 20;       ///< Where a route sets no other limit.
-  int max_connections = 10'000;             ///< 503 and closed above it.
-  int max_connections_per_address = 1'000;  ///< The same, by peer address (not for Unix sockets).
+  size_t max_header_bytes = 16 << 10;  ///< Request line and fields: 431 above it.
+  uint64_t max_body_bytes = 32 << 20;  ///< Where a route sets no other limit.
+  int max_connections = 10'000;        ///< 503 and closed above it.
+  /// The same, by peer address; not for Unix sockets and trusted proxies, behind which are many.
+  int max_connections_per_address = 1'000;
+
+  /// Proxies that are believed when they say who calls: by a header of PROXY protocol version 2
+  /// ahead of everything else in a connection (TLS too), and by X-Forwarded-For, of which the last
+  /// address counts that is none of theirs. From all others that field is ignored, and such a
+  /// header is malformed.
+  Networks trusted_proxies = {};
 
   /// HTTP/2: streams open at once in a connection, what a peer may send on each before it is
   /// taken, and how many bytes of bodies and answers a connection may hold (and beside them one

@@ -4,23 +4,42 @@
 
 namespace slipway::http {
 
+std::optional<Refusal> ConnectionCounts::Count(const std::string& address,
+                                               const ServerOptions& options) {
+  int& from_address = by_address_[address];
+  if (from_address >= options.max_connections_per_address && address != kUnixPeer &&
+      !options.trusted_proxies.Contain(address)) {
+    return Refusal::kTooManyFromAddress;
+  }
+  ++from_address;
+  return std::nullopt;
+}
+
+void ConnectionCounts::Forget(const std::string& address) {
+  const auto found = by_address_.find(address);
+  if (--found->second == 0) by_address_.erase(found);
+}
+
 std::optional<Refusal> ConnectionCounts::Admit(const std::string& address,
                                                const ServerOptions& options) {
   MutexLock lock(mutex_);
   if (open_ >= options.max_connections) return Refusal::kTooManyConnections;
-  int& from_address = by_address_[address];
-  if (from_address >= options.max_connections_per_address && address != kUnixPeer) {
-    return Refusal::kTooManyFromAddress;
-  }
-  ++from_address;
+  if (const auto refused = Count(address, options)) return refused;
   ++open_;
+  return std::nullopt;
+}
+
+std::optional<Refusal> ConnectionCounts::Rename(const std::string& from, const std::string& to,
+                                                const ServerOptions& options) {
+  MutexLock lock(mutex_);
+  if (const auto refused = Count(to, options)) return refused;
+  Forget(from);
   return std::nullopt;
 }
 
 void ConnectionCounts::Release(const std::string& address) {
   MutexLock lock(mutex_);
-  const auto found = by_address_.find(address);
-  if (--found->second == 0) by_address_.erase(found);
+  Forget(address);
   if (--open_ == 0) none_.SignalAll();
 }
 

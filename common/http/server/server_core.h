@@ -31,6 +31,10 @@ class ConnectionCounts {
  public:
   /// `address` may open one more: nullopt, counted until Release. Otherwise why not.
   std::optional<Refusal> Admit(const std::string& address, const ServerOptions& options);
+  /// A connection of the proxy `from` turns out to be one of `to`, which Release then takes.
+  /// Otherwise why it may not be; it is then counted as before.
+  std::optional<Refusal> Rename(const std::string& from, const std::string& to,
+                                const ServerOptions& options);
   void Release(const std::string& address);
 
   int open() const;
@@ -38,6 +42,10 @@ class ConnectionCounts {
   bool WaitForNone(const Clock& clock, absl::Duration timeout);
 
  private:
+  std::optional<Refusal> Count(const std::string& address, const ServerOptions& options)
+      REQUIRES(mutex_);
+  void Forget(const std::string& address) REQUIRES(mutex_);
+
   mutable Mutex mutex_;
   CondVar none_;
   int open_ GUARDED_BY(mutex_) = 0;

@@ -33,6 +33,29 @@ TEST(ConnectionCountsTest, HasNoLimitByAddressForUnixSockets) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(counts.Admit(kUnixPeer, options), std::nullopt);
 }
 
+TEST(ConnectionCountsTest, HasNoLimitByAddressForTrustedProxies) {
+  ServerOptions options;
+  options.max_connections_per_address = 1;
+  options.trusted_proxies = *Networks::Parse({"10.0.0.0/8"}, "proxies");
+  ConnectionCounts counts;
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(counts.Admit("10.0.0.1", options), std::nullopt);
+}
+
+TEST(ConnectionCountsTest, CountsAProxysConnectionForItsCaller) {
+  ServerOptions options;
+  options.max_connections_per_address = 1;
+  options.trusted_proxies = *Networks::Parse({"10.0.0.0/8"}, "proxies");
+  ConnectionCounts counts;
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(counts.Admit("10.0.0.1", options), std::nullopt);
+  EXPECT_EQ(counts.Rename("10.0.0.1", "a", options), std::nullopt);
+  EXPECT_EQ(counts.Rename("10.0.0.1", "a", options), Refusal::kTooManyFromAddress);
+  EXPECT_EQ(counts.open(), 2);
+  counts.Release("10.0.0.1");
+  counts.Release("a");
+  EXPECT_EQ(counts.open(), 0);
+  EXPECT_EQ(counts.Admit("a", options), std::nullopt);
+}
+
 TEST(ConnectionCountsTest, WaitsForNoneUntilTheTimeIsUp) {
   ConnectionCounts counts;
   const FakeClock clock;
