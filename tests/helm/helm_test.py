@@ -22,6 +22,7 @@ CASES = {
     "gpu": ["--set", "pools.gpu.enabled=true", "--set", "image.digest=sha256:" + "a" * 64],
     "ha": ["--set", "gateway.replicas=3", "--set", "database.existingSecret=slipway-db",
            "--set", "global.imageRegistry=registry.example.org",
+           "--set", "gateway.tls.existingSecret=api-example-org-tls",
            "--set", "termination.drainSeconds=60", "--set", "termination.graceSeconds=90"],
     "operators": ["--set", "tls.source=certManager", "--set", "tls.issuerRef.name=platform",
                   "--set", "identity.existingSecret=slipway-identity",
@@ -147,7 +148,8 @@ class Chart(unittest.TestCase):
         self.assertNotIn("replicas:", pool)
 
     def test_every_secret_that_a_pod_mounts_is_made_or_brought(self):
-        for case, brought in (("laptop", set()), ("gpu", set()), ("ha", {"slipway-db"}),
+        for case, brought in (("laptop", set()), ("gpu", set()),
+                              ("ha", {"slipway-db", "api-example-org-tls"}),
                               ("operators", {"slipway-identity"})):
             rendered = render(case)
             certificates = {name_of(d) for d in documents(rendered, "Certificate")}

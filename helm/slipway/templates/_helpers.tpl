@@ -163,6 +163,9 @@ spec:
       volumeMounts:
         - {name: config, mountPath: /etc/slipway, readOnly: true}
         - {name: tls, mountPath: /etc/slipway-tls, readOnly: true}
+        {{- if .publicTls }}
+        - {name: public-tls, mountPath: /etc/slipway-public-tls, readOnly: true}
+        {{- end }}
         {{- if .identityKeys }}
         - {name: identity, mountPath: /etc/slipway-identity, readOnly: true}
         {{- end }}
@@ -177,6 +180,10 @@ spec:
       configMap: {name: {{ include "slipway.fullname" . }}}
     - name: tls
       secret: {secretName: {{ include "slipway.fullname" . }}-tls, defaultMode: 0440}
+    {{- if .publicTls }}
+    - name: public-tls
+      secret: {secretName: {{ .publicTls }}, defaultMode: 0440}
+    {{- end }}
     {{- if .identityKeys }}
     - name: identity
       secret:
