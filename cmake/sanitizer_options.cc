@@ -39,7 +39,7 @@ const char* __lsan_default_suppressions() {
 
 const char* __tsan_default_options();
 const char* __tsan_default_options() {
-  return "halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1";
+  return "halt_on_error=1:second_deadlock_stack=1:history_size=7:ignore_noninstrumented_modules=1";
 }
 
 // Their own locks and atomics are invisible here, so what they hand over looks like a race.
