@@ -8,7 +8,10 @@
 #include "absl/time/time.h"
 #include "common/grpc/tls.h"
 #include "common/log/log.h"
+#include "common/net/network.h"
 #include "common/status/status.h"
+#include "common/tracing/tracer.h"
+#include "services/gateway/cors.h"
 #include "services/gateway/identity/api_key.h"
 
 namespace slipway::gateway {
@@ -84,6 +87,8 @@ struct ListenTlsConfig {
 struct GatewayConfig {
   std::string listen = "127.0.0.1:8080";
   ListenTlsConfig listen_tls;
+  std::vector<std::string> trusted_proxies;
+  std::vector<std::string> cors_origins;
   std::string admin_listen = "unix:/run/slipway/gateway-admin.sock";
   std::string metrics_listen;
   std::vector<std::string> metrics_targets;
@@ -114,11 +119,19 @@ struct GatewayConfig {
   absl::Duration drain_delay = absl::ZeroDuration();
   absl::Duration drain_timeout = absl::Seconds(20);
   LogConfig log;
+  bool access_log = false;
+  tracing::TracingConfig tracing;
 
   template <class V>
   void Describe(V& v) {
     v.Field("listen", listen, "The public address, host:port; port 0: any free one");
     v.Field("listen_tls", listen_tls, "TLS at the public address: HTTP/2 and HTTP/1.1 by ALPN");
+    v.Field("trusted_proxies", trusted_proxies,
+            "Networks (192.0.2.0/24) of proxies that are believed, by X-Forwarded-For or PROXY "
+            "protocol version 2, about who calls");
+    v.Field("cors_origins", cors_origins,
+            "Web pages whose scripts may call, as https://app.example.com, or * for all; never "
+            "with cookies");
     v.Field("admin_listen", admin_listen,
             "Where /healthz, /readyz and /metrics are served: unix:/path or host:port");
     v.Field("metrics_listen", metrics_listen,
@@ -173,6 +186,8 @@ struct GatewayConfig {
     v.Field("drain_timeout", drain_timeout, "How long requests in flight may go on after that",
             {.max = absl::Minutes(10)});
     v.Field("log", log, "Log lines");
+    v.Field("access_log", access_log, "A log line for each request: request_answered");
+    v.Field("tracing", tracing, "OpenTelemetry spans of requests");
   }
 
   absl::Status Check() const {
@@ -180,6 +195,8 @@ struct GatewayConfig {
     if (listen_tls.certificate_file.empty() != listen_tls.key_file.empty()) {
       return InvalidField("listen_tls.key_file", "and listen_tls.certificate_file go together");
     }
+    RETURN_IF_ERROR(Networks::Parse(trusted_proxies, "trusted_proxies").status());
+    RETURN_IF_ERROR(Cors::Parse(cors_origins, "cors_origins").status());
     if (!IsKeyEnvironment(key_environment)) {
       return InvalidField("key_environment", "must be 1 to 16 lower-case letters and digits");
     }

@@ -18,11 +18,14 @@
 #include "common/identity/token.h"
 #include "common/log/log.h"
 #include "common/sql/database.h"
+#include "common/tracing/otlp/otlp.h"
 #include "fmt/format.h"
 #include "grpcpp/channel.h"
 #include "prometheus/gauge.h"
 #include "services/gateway/api/descriptor_set.h"
 #include "services/gateway/api/openapi.h"
+#include "services/gateway/body_coding.h"
+#include "services/gateway/cors.h"
 #include "services/gateway/error_body.h"
 #include "services/gateway/grpc/grpc_door.h"
 #include "services/gateway/identity/identity_service.h"
@@ -32,6 +35,7 @@
 #include "services/gateway/identity/sql_identity_store.h"
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/relay/api_handler.h"
+#include "services/gateway/request_observer.h"
 #include "services/gateway/routing/route_watcher_client.h"
 #include "services/gateway/routing/traffic_reporter_client.h"
 #include "services/gateway/routing/worker_directory.h"
@@ -102,6 +106,7 @@ class Gateway::Impl : public http::Handler {
   }
 
   absl::Status Start() {
+    RETURN_IF_ERROR(OpenObserver());
     RETURN_IF_ERROR(OpenState());
     RETURN_IF_ERROR(OpenBackends());
     RETURN_IF_ERROR(OpenDoors());
@@ -116,7 +121,9 @@ class Gateway::Impl : public http::Handler {
   }
 
   void Handle(std::shared_ptr<http::Exchange> exchange) override {
+    exchange = observer_->Observe(std::move(exchange));
     const http::RequestHead& head = exchange->head();
+    if (cors_.IsPreflight(head)) return Send(*exchange, cors_.AnswerPreflight(head));
     if (http::grpc::IsGrpc(head)) return grpc_->Handle(std::move(exchange));
     const std::string_view path = head.path();
     const bool protocol = path == "/v2" || path.starts_with("/v2/");
@@ -125,16 +132,12 @@ class Gateway::Impl : public http::Handler {
 
     auto key = Authenticate(head.headers);
     if (!key.ok()) return Refuse(*exchange, key.status());
-    if (protocol) return oip_->Handle(std::move(exchange), *std::move(key));
+    Note(*exchange, **key);
     // A body in another coding would be read as what it is not.
-    if (const auto coding = head.headers.Find("content-encoding");
-        coding && !http::EqualsIgnoringCase(*coding, "identity")) {
-      http::Response response = ErrorFor(
-          path, InvalidField("content-encoding", "is not taken here; send the body as it is"),
-          head.request_id);
-      response.status = 415;
-      return Send(*exchange, std::move(response));
+    if (!BodyCoding(head.headers)) {
+      return Send(*exchange, CodingNotTaken(head, "gzip, deflate, identity"));
     }
+    if (protocol) return oip_->Handle(std::move(exchange), *std::move(key));
     if (path.starts_with("/api/")) return api_->Handle(std::move(exchange), *std::move(key));
     Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
   }
@@ -152,6 +155,21 @@ class Gateway::Impl : public http::Handler {
   const http::Server& server() const { return *server_; }
 
  private:
+  absl::Status OpenObserver() {
+    ASSIGN_OR_RETURN(cors_, Cors::Parse(config_.cors_origins, "cors_origins"));
+    if (!config_.tracing.endpoint.empty()) {
+      ASSIGN_OR_RETURN(
+          tracing::Tracer::Export export_spans,
+          tracing::OtlpExport(config_.tracing, {"slipway-gateway", std::string(Version())}));
+      tracer_ = std::make_unique<tracing::Tracer>(config_.tracing, std::move(export_spans),
+                                                  metrics_.metrics(), clock_);
+    }
+    observer_ = std::make_unique<RequestObserver>(
+        RequestObserver::Options{.access_log = config_.access_log, .tracer = tracer_.get()}, cors_,
+        clock_);
+    return absl::OkStatus();
+  }
+
   absl::Status OpenState() {
     ASSIGN_OR_RETURN(database_, OpenDatabase(config_));
     store_ = std::make_unique<SqlIdentityStore>(*database_);
@@ -261,14 +279,17 @@ class Gateway::Impl : public http::Handler {
     grpc.max_api_message_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     grpc.max_infer_message_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
     ASSIGN_OR_RETURN(
-        grpc_,
-        GrpcDoor::Create(
-            grpc,
-            GrpcDoor::Parts{*methods_, *api_,
-                            InferenceDoor::Parts{routes_, *recorder_, *tokens_, metrics_, clock_,
-                                                 *repository_, [this] { return ready(); }},
-                            [this](const http::Headers& headers) { return Authenticate(headers); }},
-            DescriptorSetWithComments()));
+        grpc_, GrpcDoor::Create(grpc,
+                                GrpcDoor::Parts{*methods_, *api_,
+                                                InferenceDoor::Parts{routes_, *recorder_, *tokens_,
+                                                                     metrics_, clock_, *repository_,
+                                                                     [this] { return ready(); }},
+                                                [this](http::Exchange& exchange) {
+                                                  auto key = Authenticate(exchange.head().headers);
+                                                  if (key.ok()) Note(exchange, **key);
+                                                  return key;
+                                                }},
+                                DescriptorSetWithComments()));
     return absl::OkStatus();
   }
 
@@ -286,6 +307,8 @@ class Gateway::Impl : public http::Handler {
             {{"error", std::string(status.message())}});
       }
     };
+    ASSIGN_OR_RETURN(options.trusted_proxies,
+                     Networks::Parse(config_.trusted_proxies, "trusted_proxies"));
     options.max_header_bytes = static_cast<size_t>(config_.limits.max_header_bytes);
     options.max_body_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     options.max_connections = config_.limits.max_connections;
@@ -294,7 +317,13 @@ class Gateway::Impl : public http::Handler {
     options.stall_timeout = config_.timeouts.stall;
     options.idle_timeout = config_.timeouts.idle;
     options.total_timeout = config_.timeouts.total;
-    options.render_error = ListenerError;
+    options.render_error = [this](const http::ServerError& error) {
+      http::Response response = ListenerError(error);
+      if (error.head != nullptr && cors_.Concerns(*error.head)) {
+        cors_.AddTo(*error.head, response.headers);
+      }
+      return response;
+    };
     options.clock = &clock_;
     ASSIGN_OR_RETURN(server_, http::Server::Start(options, *this));
     return absl::OkStatus();
@@ -311,6 +340,13 @@ class Gateway::Impl : public http::Handler {
       metrics_.CountRefusal(absl::IsUnavailable(key.status()) ? "keys_unavailable" : "bad_key");
     }
     return key;
+  }
+
+  static void Note(http::Exchange& exchange, const KnownKey& key) {
+    http::Observation* const observation = exchange.observation();
+    if (observation == nullptr) return;
+    observation->tenant = key.principal.tenant;
+    observation->key_id = key.principal.key_id;
   }
 
   void Send(http::Exchange& exchange, http::Response response) {
@@ -390,6 +426,9 @@ class Gateway::Impl : public http::Handler {
   std::atomic<bool> draining_ = false;
 
   // In the order of their making; they end in reverse, the listener first.
+  Cors cors_;
+  std::unique_ptr<tracing::Tracer> tracer_;  // null where nothing is traced
+  std::unique_ptr<RequestObserver> observer_;
   http::IoThreads io_threads_;
   std::unique_ptr<sql::Database> database_;
   std::unique_ptr<SqlIdentityStore> store_;

@@ -67,7 +67,7 @@ void GrpcDoor::Handle(std::shared_ptr<http::Exchange> exchange) {
 void GrpcDoor::Handle(std::shared_ptr<http::Exchange> exchange, const http::grpc::Call& call) {
   Key key;
   if (!NeedsNoKey(call)) {
-    absl::StatusOr<Key> found = parts_.authenticate(exchange->head().headers);
+    absl::StatusOr<Key> found = parts_.authenticate(*exchange);
     if (!found.ok()) return Refuse(*exchange, found.status());
     key = *std::move(found);
   }

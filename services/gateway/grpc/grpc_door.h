@@ -34,7 +34,7 @@ class GrpcDoor {
     ApiHandler& api;
     InferenceDoor::Parts inference;
     /// The key of a request, or why it has none.
-    std::function<absl::StatusOr<Key>(const http::Headers&)> authenticate;
+    std::function<absl::StatusOr<Key>(http::Exchange&)> authenticate;
   };
 
   /// `descriptors`: of all that is served (see DescriptorSetWithComments). All parts outlive the

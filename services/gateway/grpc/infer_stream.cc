@@ -9,6 +9,7 @@
 #include "services/gateway/grpc/answer_frame.h"
 #include "services/gateway/grpc/frame.h"
 #include "services/gateway/grpc/model_head.h"
+#include "services/gateway/observation.h"
 #include "services/gateway/oip/model_lookup.h"
 
 namespace slipway::gateway {
@@ -87,13 +88,15 @@ void InferStream::Begin(http::grpc::Message message) {
   item->wants_final = head->wants_final;
   auto endpoint = FindEndpoint(parts_.predictions.routes, *key_, head->model, head->version);
   if (!endpoint.ok()) return OnAnswer(item, endpoint.status());
+  NoteModel(call_->exchange(), (*endpoint)->name);
   auto prediction =
       std::make_shared<Prediction>(parts_.predictions, key_, *std::move(endpoint), head->version,
                                    fmt::format("{}-{}", call_->request_id(), ++count_));
   const auto input_bytes = static_cast<int64_t>(message.view().size());
   item->request = {.message = ToCord(std::move(message)),
                    .sequence = head->sequence,
-                   .input_bytes = input_bytes};
+                   .input_bytes = input_bytes,
+                   .span = SpanOf(call_->exchange())};
   {
     MutexLock lock(mutex_);
     item->prediction = std::move(prediction);

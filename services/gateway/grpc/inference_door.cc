@@ -10,6 +10,7 @@
 #include "services/gateway/grpc/frame.h"
 #include "services/gateway/grpc/infer_stream.h"
 #include "services/gateway/grpc/model_head.h"
+#include "services/gateway/observation.h"
 #include "services/gateway/oip/descriptions.h"
 #include "services/gateway/oip/model_lookup.h"
 
@@ -239,6 +240,7 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
     if (!head.ok()) return Fail(in, head.status());
     auto endpoint = FindEndpoint(parts_.routes, *in.key, head->model, head->version);
     if (!endpoint.ok()) return Fail(in, endpoint.status());
+    NoteModel(in.call->exchange(), (*endpoint)->name);
     const auto input_bytes = static_cast<int64_t>(message->view().size());
     const auto prediction = std::make_shared<Prediction>(predictions_, in.key, *std::move(endpoint),
                                                          head->version, in.call->request_id());
@@ -248,7 +250,8 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
     prediction->Start({.message = ToCord(*std::move(message)),
                        .sequence = head->sequence,
                        .input_bytes = input_bytes,
-                       .deadline = in.call->Deadline(parts_.clock.Now(), options_.timeout)},
+                       .deadline = in.call->Deadline(parts_.clock.Now(), options_.timeout),
+                       .span = SpanOf(in.call->exchange())},
                       [this, in, prediction](absl::StatusOr<InferAnswer> answer) {
                         EndInfer(in, prediction, std::move(answer));
                       });

@@ -6,7 +6,9 @@
 #include "common/http/coding.h"
 #include "common/log/log.h"
 #include "common/text/text.h"
+#include "services/gateway/body_coding.h"
 #include "services/gateway/error_body.h"
+#include "services/gateway/observation.h"
 
 namespace slipway::gateway {
 namespace {
@@ -67,7 +69,8 @@ void InferCall::Read() {
   prediction_->Start({.message = Serialize(request),
                       .sequence = ReadSequenceHead(request.head.parameters()),
                       .input_bytes = input_bytes,
-                      .deadline = parts_.clock.Now() + parts_.options.timeout},
+                      .deadline = parts_.clock.Now() + parts_.options.timeout,
+                      .span = SpanOf(*exchange_)},
                      [self = shared_from_this()](absl::StatusOr<InferAnswer> answer) {
                        self->OnAnswer(std::move(answer));
                      });
@@ -75,14 +78,8 @@ void InferCall::Read() {
 
 absl::Status InferCall::Parse(InferRequest& request) {
   const http::Headers& headers = exchange_->head().headers;
-  if (const auto named = headers.Find("content-encoding")) {
-    const auto coding = http::ParseCoding(*named);
-    if (!coding) return InvalidField("content-encoding", "must be gzip or deflate");
-    if (*coding != http::Coding::kIdentity) {
-      ASSIGN_OR_RETURN(body_,
-                       http::Decode(*coding, body_, {.max_bytes = parts_.options.max_body_bytes}));
-    }
-  }
+  ASSIGN_OR_RETURN(body_,
+                   DecodeBody(headers, std::exchange(body_, {}), parts_.options.max_body_bytes));
   ASSIGN_OR_RETURN(const std::optional<uint64_t> json_bytes, JsonLength(headers));
   if (json_bytes == 0) {
     return ReadRawRequest(std::exchange(body_, {}), signature_, request, form_);

@@ -5,7 +5,9 @@
 
 #include "inference/open_inference.pb.h"
 #include "nlohmann/json.hpp"
+#include "services/gateway/body_coding.h"
 #include "services/gateway/error_body.h"
+#include "services/gateway/observation.h"
 #include "services/gateway/oip/descriptions.h"
 #include "services/gateway/oip/message_json.h"
 #include "services/gateway/oip/model_lookup.h"
@@ -104,6 +106,7 @@ void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) 
   auto found = FindEndpoint(parts_.routes, *key, path.name, path.version);
   if (!found.ok()) return Refuse(*exchange, metrics, found.status());
   std::shared_ptr<const Endpoint> endpoint = *std::move(found);
+  NoteModel(*exchange, endpoint->name);
   const Target* target = endpoint->Choose(path.version, 0);
   if (infer) {
     if (target == nullptr) return Refuse(*exchange, metrics, NoWorker());
@@ -198,8 +201,10 @@ void OipHandler::SayIndex(Exchange exchange) {
   http::Exchange& reader = *exchange;
   reader.ReadBody(kMaxIndexBody, [this, exchange = std::move(exchange),
                                   in_flight = std::make_unique<InFlight::Guard>(in_flight_)](
-                                     const absl::StatusOr<std::string>& body) {
+                                     absl::StatusOr<std::string> body) {
     if (!body.ok()) return metadata_.Observe(ToHttpCode(body.status()), absl::ZeroDuration());
+    body = DecodeBody(exchange->head().headers, *std::move(body), kMaxIndexBody);
+    if (!body.ok()) return Refuse(*exchange, metadata_, body.status());
     bool only_ready = false;
     if (!body->empty()) {
       const auto request = nlohmann::json::parse(*body, nullptr, false);

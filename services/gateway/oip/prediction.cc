@@ -58,14 +58,24 @@ void Prediction::Ask(std::shared_ptr<Worker> worker) {
   const absl::StatusOr<std::string> token =
       parts_.tokens.Issue(key_->principal, ServiceId::kWorker);
   if (!token.ok()) return End(token.status());
+  if (request_.span != nullptr) {
+    call_span_ = request_.span->Child("worker.call", tracing::Kind::kClient);
+    call_span_.Set("server.address", worker_->address());
+    call_span_.Set("slipway.model_version", target_->model_version);
+    call_span_.Set("slipway.attempt", attempts_);
+  }
   absl::Cord message = request_.message;
   message.Append(absl::string_view(target_->model_fields));
   worker_->in_flight().fetch_add(1, std::memory_order_relaxed);
-  std::shared_ptr<WorkerCall> call = worker_->Call(
-      "ModelInfer", {.token = *token, .request_id = request_id_, .deadline = request_.deadline},
-      std::move(message), [self = shared_from_this()](Worker::Outcome outcome) {
-        self->OnOutcome(std::move(outcome));
-      });
+  std::shared_ptr<WorkerCall> call =
+      worker_->Call("ModelInfer",
+                    {.token = *token,
+                     .request_id = request_id_,
+                     .deadline = request_.deadline,
+                     .trace = call_span_.context()},
+                    std::move(message), [self = shared_from_this()](Worker::Outcome outcome) {
+                      self->OnOutcome(std::move(outcome));
+                    });
   MutexLock lock(mutex_);
   if (cancelled_) {
     call->Cancel();
@@ -86,7 +96,14 @@ void Prediction::Cancel() {
 
 void Prediction::OnOutcome(Worker::Outcome outcome) {
   worker_->in_flight().fetch_sub(1, std::memory_order_relaxed);
-  if (outcome.status.ok()) return End(ParseInferAnswer(outcome.answer));
+  if (outcome.status.ok()) {
+    absl::StatusOr<InferAnswer> answer = ParseInferAnswer(outcome.answer);
+    if (answer.ok()) call_span_.Set("slipway.compute_us", answer->compute_micros);
+    call_span_.End();
+    return End(std::move(answer));
+  }
+  call_span_.Fail(std::string(outcome.status.message()));
+  call_span_.End();
   // Nothing has run: the worker is gone, or has unloaded the version since it was chosen.
   const bool never_ran = outcome.never_sent || absl::IsNotFound(outcome.status);
   if (request_.sequence.id.empty()) {

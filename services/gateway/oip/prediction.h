@@ -13,6 +13,7 @@
 #include "common/identity/token.h"
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
+#include "common/tracing/tracer.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/oip/infer_message.h"
@@ -56,6 +57,8 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
     /// Of the request as the caller sent it.
     int64_t input_bytes = 0;
     absl::Time deadline = absl::InfiniteFuture();
+    /// What the calls to workers are steps of; null: nothing. Lives until `done` has run.
+    const tracing::Span* span = nullptr;
   };
   /// `done` runs once, here or on another thread, and must not block.
   void Start(Request request, Done done);
@@ -99,6 +102,7 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   const Target* target_ = nullptr;  // of endpoint_
   std::shared_ptr<Worker> worker_;
   Request request_;
+  tracing::Span call_span_;  // of the call under way
   // Of the request's id or, where it has one, of its sequence.
   uint64_t hash_ = 0;
   // Of a sequence: who was asked, as version and worker, and what is to blame where all refuse.

@@ -10,6 +10,7 @@
 #include "grpcpp/support/proto_buffer_reader.h"
 #include "grpcpp/support/proto_buffer_writer.h"
 #include "services/gateway/api/transcoder.h"
+#include "services/gateway/observation.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
@@ -138,6 +139,13 @@ absl::Status ApiCall::Audit() {
 absl::Status ApiCall::PrepareContext(absl::Time deadline) {
   RETURN_IF_ERROR(core_.parts.backends.Prepare(context_, method().backend, principal(),
                                                request_id(), deadline));
+  const tracing::Span* const span = SpanOf(transport_->exchange());
+  if (span != nullptr && span->context() != nullptr) {
+    context_.AddMetadata(tracing::kTraceparent, span->context()->Traceparent());
+    if (!span->context()->state.empty()) {
+      context_.AddMetadata(tracing::kTracestate, span->context()->state);
+    }
+  }
   transport_->exchange().OnCancel([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->context_.TryCancel();
   });

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "services/gateway/body_coding.h"
 #include "services/gateway/error_body.h"
 #include "services/gateway/relay/api_call.h"
 #include "services/gateway/relay/rest_transport.h"
@@ -37,6 +38,10 @@ void ApiHandler::Handle(std::shared_ptr<http::Exchange> exchange,
                                    head.request_id));
   }
   const PublicMethod& method = *lookup.match->method;
+  if (method.client_streaming() && BodyCoding(head.headers) != http::Coding::kIdentity) {
+    // An upload's digest is of the bytes that come.
+    return refuse(CodingNotTaken(head, "identity"));
+  }
   Start(method, std::move(key),
         std::make_unique<RestTransport>(core_->options, std::move(exchange),
                                         *std::move(lookup.match)));

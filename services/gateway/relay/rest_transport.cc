@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "services/gateway/body_coding.h"
 #include "services/gateway/error_body.h"
 
 namespace slipway::gateway {
@@ -23,9 +24,13 @@ void RestTransport::Receive(DoneCallback done) {
 }
 
 absl::StatusOr<std::unique_ptr<google::protobuf::Message>> RestTransport::ReadRequest() {
-  auto request = gateway::ReadRequest(match_, exchange_->head().query(), body_);
-  std::string().swap(body_);
-  return request;
+  const http::RequestHead& head = exchange_->head();
+  std::string body;
+  if (!body_.empty()) {
+    ASSIGN_OR_RETURN(body,
+                     DecodeBody(head.headers, std::exchange(body_, {}), options_.max_body_bytes));
+  }
+  return gateway::ReadRequest(match_, head.query(), body);
 }
 
 google::api::HttpBody& RestTransport::Content(Message& request) const {

@@ -11,6 +11,7 @@
 #include "absl/strings/cord.h"
 #include "absl/time/time.h"
 #include "common/status/status.h"
+#include "common/tracing/trace_context.h"
 
 namespace slipway::gateway {
 
@@ -29,6 +30,7 @@ class Worker {
     std::string_view token;  ///< Of the caller's principal.
     std::string_view request_id;
     absl::Time deadline;
+    const tracing::TraceContext* trace = nullptr;  ///< Null: none.
   };
 
   /// How a call ended.

@@ -31,6 +31,10 @@ class ChannelWorker final : public Worker {
     http::Headers metadata;
     if (!options.token.empty()) metadata.Add(kTokenMetadata, options.token);
     if (IsRequestId(options.request_id)) metadata.Add(kRequestIdMetadata, options.request_id);
+    if (options.trace != nullptr) {
+      metadata.Add(tracing::kTraceparent, options.trace->Traceparent());
+      if (!options.trace->state.empty()) metadata.Add(tracing::kTracestate, options.trace->state);
+    }
     return std::make_shared<ChannelCall>(
         channel_->Start({.method = path,
                          .metadata = std::move(metadata),

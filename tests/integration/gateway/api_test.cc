@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/http/coding.h"
 #include "google/api/httpbody.pb.h"
 #include "services/gateway/identity/api_key.h"
 #include "slipway/registry/v1/registry.pb.h"
@@ -153,13 +154,38 @@ TEST_F(ApiTest, RefusesBadRequestsByNameAndAsksNoService) {
   EXPECT_THAT(platform_->calls(), SizeIs(0));
 }
 
-TEST_F(ApiTest, RefusesBodiesThatAreTooLargeOrCoded) {
+TEST_F(ApiTest, RefusesBodiesThatAreTooLarge) {
   const std::string large = R"({"description":")" + std::string(5 << 20, 'x') + "\"}";
   EXPECT_EQ(Ask("POST", "/api/v1/tenants/-/models?modelId=m", key_, large).status, 413);
+  const std::string bomb = http::Encode(http::Coding::kGzip, large);
+  ASSERT_LT(bomb.size(), 1u << 20);
   EXPECT_EQ(
-      Ask("POST", "/api/v1/tenants/-/models?modelId=m", key_, "{}", "Content-Encoding: gzip\r\n")
+      Ask("POST", "/api/v1/tenants/-/models?modelId=m", key_, bomb, "Content-Encoding: gzip\r\n")
           .status,
-      415);
+      413);
+}
+
+TEST_F(ApiTest, TakesCompressedBodies) {
+  const auto create = [&](const std::string& body, const std::string& coding) {
+    return Ask("POST", "/api/v1/tenants/-/models?modelId=m", key_, body,
+               fmt::format("Content-Encoding: {}\r\n", coding));
+  };
+  for (const http::Coding coding : {http::Coding::kGzip, http::Coding::kDeflate}) {
+    const std::string body = http::Encode(coding, R"({"description":"small"})");
+    EXPECT_EQ(create(body, std::string(http::CodingName(coding))).status, 200);
+    registry::v1::CreateModelRequest request;
+    ASSERT_TRUE(request.ParseFromString(platform_->calls().back().request));
+    EXPECT_EQ(request.model().description(), "small");
+  }
+  EXPECT_EQ(create("{}", "gzip").status, 400) << "it is none";
+  const Answer unknown = create("{}", "br");
+  EXPECT_EQ(unknown.status, 415);
+  EXPECT_THAT(std::string(unknown.headers.Get("accept-encoding")), HasSubstr("gzip"));
+  EXPECT_EQ(create("{}", "gzip, gzip").status, 415);
+  EXPECT_EQ(
+      Ask("POST", "/api/v1/tenants/-/blobs", key_, "bytes", "Content-Encoding: gzip\r\n").status,
+      415)
+      << "an upload is the bytes that come";
 }
 
 TEST_F(ApiTest, AnonymousCallersGetTheNamedListOnly) {

@@ -363,6 +363,7 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
       MutexLock lock(mutex);
       requests.push_back(*request);
       request_ids.push_back(Metadata(*context, kRequestIdMetadata));
+      traceparents.push_back(Metadata(*context, "traceparent"));
       handler = infer;
     }
     // Before DefaultReactor(): a call has one reactor.
@@ -411,6 +412,7 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   Mutex mutex;
   std::vector<inference::ModelInferRequest> requests;
   std::vector<std::string> request_ids;
+  std::vector<std::string> traceparents;
   Handler infer;
   std::atomic<bool> hold_until_cancelled = false;
   std::atomic<int> cancelled = 0;
@@ -464,6 +466,11 @@ void FakeWorker::HoldInferUntilCancelled() { service_->hold_until_cancelled = tr
 std::vector<inference::ModelInferRequest> FakeWorker::requests() const {
   MutexLock lock(service_->mutex);
   return service_->requests;
+}
+
+std::vector<std::string> FakeWorker::traceparents() const {
+  MutexLock lock(service_->mutex);
+  return service_->traceparents;
 }
 
 std::vector<std::string> FakeWorker::request_ids() const {

@@ -91,6 +91,7 @@ class FakeWorker {
   std::vector<inference::ModelInferRequest> requests() const;
   /// The request ids that came with them.
   std::vector<std::string> request_ids() const;
+  std::vector<std::string> traceparents() const;
   int cancelled() const;
 
  private:
