@@ -133,9 +133,12 @@ std::vector<std::string> slipway::FuzzSeeds() {
       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
       "5;a=\"b\"\r\nhello\r\n0\r\nTrailer: t\r\n\r\n";
   const std::string length = "PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
-  return {"\x07" + get + length + get, "\x01" + chunked + get, "\x20\r\nOPTIONS * HTTP/1.0\r\n\r\n",
+  return {"\x07" + get + length + get,
+          "\x01" + chunked + get,
+          "\x20\r\nOPTIONS * HTTP/1.0\r\n\r\n",
           "\x10POST http://x/y HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
           "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+          "\x01POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\r\n",
           "\x03GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n"};
 }
 

@@ -115,8 +115,8 @@ std::string Field(std::string_view name, std::string_view value) {
       .append(value);
 }
 
-std::string Head(std::string_view path) {
-  return Field(":method", "POST") + Field(":scheme", "http") + Field(":authority", "x") +
+std::string Head(std::string_view path, std::string_view scheme = "http") {
+  return Field(":method", "POST") + Field(":scheme", scheme) + Field(":authority", "x") +
          Field(":path", path) + Field("accept", "*/*");
 }
 
@@ -129,7 +129,7 @@ std::vector<std::string> slipway::FuzzSeeds() {
               Frame(0, 1, 3, "body") + Frame(1, 5, 5, Head("/empty")),
           "\x07" + settings + Frame(1, 1, 1, Head("/")) + Frame(9, 4, 1, Field("a", "b")) +
               Frame(3, 0, 1, std::string("\0\0\0\x8", 4)) + Frame(1, 5, 3, Head("/refused")) +
-              Frame(1, 5, 5, Head("/reset")),
+              Frame(1, 5, 5, Head("/reset")) + Frame(1, 5, 7, Head("a", "other")),
           "\x40" + Frame(4, 0, 0, std::string("\0\4\0\0\0\2", 6)) + Frame(1, 5, 1, Head("/a")) +
               Frame(8, 0, 1, std::string("\0\0\0\5", 4)) + Frame(6, 0, 0, "12345678") +
               Frame(2, 0, 1, std::string("\0\0\0\0\1", 5)) +

@@ -274,6 +274,7 @@ void Http2Connection::CheckStream(Stream& stream, int64_t now) {
                         .message = "the request took too long"},
              absl::DeadlineExceededError("the request took too long"));
     } else if (stream.read_watch.HasStalled(now, stream.pause, stream.received)) {
+      stalled_ = true;
       Refuse(stream,
              ParseError{.status = 408,
                         .refusal = Refusal::kBodyTimeout,
@@ -289,6 +290,7 @@ void Http2Connection::CheckStream(Stream& stream, int64_t now) {
     stream.write_watch.Begin(now, stall_timeout, stream.packed());
   } else if (stream.write_watch.HasStalled(now, stall_timeout, stream.packed())) {
     core_.CountRefusal(Refusal::kWriteTimeout);
+    stalled_ = true;
     EndExchange(stream, PeerGone());
     session_.ResetStream(stream, Http2Session::Reset::kCancel);
     stream.write_watch.Reset();
@@ -413,7 +415,13 @@ void Http2Connection::OnClose(Http2Session::Stream& of) {
   }
   EndExchange(stream, stream.answered() ? Over() : PeerGone());
   streams_.erase(stream.place);
-  if (streams_.empty()) idle_deadline_ = core_.Now() + Nanos(core_.options.idle_timeout);
+  if (!streams_.empty()) return;
+  // A peer that stalled has as long for its next request as one that is new.
+  absl::Duration idle = core_.options.idle_timeout;
+  if (std::exchange(stalled_, false) && idle != absl::InfiniteDuration()) {
+    idle = std::min(idle, core_.options.header_timeout);
+  }
+  idle_deadline_ = core_.Now() + Nanos(idle);
 }
 
 // ---- Any thread: what an exchange asks for -----------------------------------------------------

@@ -155,6 +155,7 @@ class Http2Connection final : public Connection,
   uint64_t held_ GUARDED_BY(mutex_) = 0;          // bytes of bodies that were not handed over
   bool bodies_wait_ GUARDED_BY(mutex_) = false;   // for others to be handed over
   bool served_ GUARDED_BY(mutex_) = false;        // at least one request
+  bool stalled_ GUARDED_BY(mutex_) = false;       // a stream, since there was none
   int64_t last_received_ GUARDED_BY(mutex_);
   bool pinged_ GUARDED_BY(mutex_) = false;                 // since then
   int64_t idle_deadline_ GUARDED_BY(mutex_);               // while there is no stream

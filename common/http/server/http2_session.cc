@@ -342,7 +342,6 @@ void Http2Session::TakeField(std::string_view name, std::string_view value) {
   } else if (name == ":method") {
     head_.method = value;
   } else if (name == ":path") {
-    // nghttp2 has seen that it begins with '/', or is the asterisk of OPTIONS.
     if (value.find('#') != std::string_view::npos) malformed("the request target holds a fragment");
     head_.target = value;
   } else if (name == ":authority") {
@@ -371,6 +370,11 @@ void Http2Session::FinishHead(int32_t id, bool ends) {
   if (refusal_.has_value()) return;
   if (!head_error_.has_value() && head_.target.empty()) {
     head_error_ = ParseError{.message = "CONNECT is not served here"};
+  }
+  // nghttp2 looks at this where the scheme is one that it knows.
+  const bool asterisk = head_.target == "*" && head_.method == "OPTIONS";
+  if (!head_error_.has_value() && head_.target[0] != '/' && !asterisk) {
+    head_error_ = ParseError{.message = "the request target must start with '/'"};
   }
   Stream* const stream = head_error_.has_value() ? owner_.OnBadRequest(id, *head_error_)
                                                  : owner_.OnRequest(id, std::move(head_));

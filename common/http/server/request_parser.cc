@@ -271,9 +271,9 @@ RequestParser::Result RequestParser::ParseChunks(std::string_view input, size_t&
   beast::error_code error;
   // Beast asserts to have five bytes when it takes up a last chunk again that came in parts. Only
   // one that is the first as well, "0\r\n", can come with fewer; no body ends there.
-  const bool last_chunk_in_parts = beast_->chunks == 0 && input.size() < 5 &&
-                                   input.starts_with('0') &&
-                                   input.find("\r\n") != std::string_view::npos;
+  const std::string_view line_end = input.substr(std::min(input.find('\r'), input.size()), 2);
+  const bool last_chunk_in_parts =
+      beast_->chunks == 0 && input.size() < 5 && input.starts_with('0') && line_end == "\r\n";
   if (input.empty() || last_chunk_in_parts) {
     error = beast::http::error::need_more;
   } else {

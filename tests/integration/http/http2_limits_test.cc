@@ -13,6 +13,7 @@
 #include "tests/integration/http/http2_peer.h"
 #include "tests/integration/http/memory_watch.h"
 #include "tests/integration/http/server_fixture.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/sanitizers.h"
 #include "tests/support/temp_dir.h"
 
@@ -373,6 +374,25 @@ TEST_F(Http2LimitsTest, EndsABodyThatDoesNotCome) {
   EXPECT_EQ(peer.ReadAnswer(3).body, "late");
 }
 
+TEST_F(Http2LimitsTest, GivesAPeerThatStalledNoMoreTimeThanANewOne) {
+  FakeClock clock;
+  options_.clock = &clock;
+  Promise<bool> reading;
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
+    Exchange& asked = *exchange;
+    asked.ReadBody(100, [exchange = std::move(exchange)](const absl::StatusOr<std::string>&) {});
+    reading.Set(true);
+  });
+  Http2Peer peer(server_->address());
+  peer.Send(Open(1));
+  reading.Wait();
+  clock.Advance(options_.stall_timeout + absl::Seconds(1));
+  EXPECT_EQ(peer.ReadAnswer(1).status, 408);
+  clock.Advance(options_.header_timeout + absl::Seconds(1));
+  EXPECT_TRUE(peer.ReadGoAway().has_value());
+  EXPECT_EQ(Refused(Refusal::kIdleTimeout), 1u);
+}
+
 TEST_F(Http2LimitsTest, RefusesABodyOverItsLimitAndGoesOn) {
   options_.max_body_bytes = 10;
   const Running running = Serve([](std::shared_ptr<Exchange> exchange) {
@@ -492,6 +512,19 @@ TEST_F(Http2LimitsTest, RefusesWhatMayBeReadInTwoWays) {
   peer.Send(Http2Peer::Make(Http2Peer::kData, 0, 0, "x"));
   EXPECT_EQ(peer.ReadGoAway(), kProtocolError);
   EXPECT_EQ(Refused(Refusal::kMalformed), 11u);
+}
+
+TEST_F(Http2LimitsTest, RefusesATargetThatIsNoPathWhateverItsScheme) {
+  const Running running = ServeEcho();
+  Http2Peer peer(server_->address());
+  uint32_t stream = 1;
+  for (const char* target : {"a", "*", "?a=b", "http://x/"}) {
+    const Headers fields = {
+        {":method", "GET"}, {":scheme", "other"}, {":authority", "x"}, {":path", target}};
+    EXPECT_EQ(peer.Ask(stream, fields).status, 400) << target;
+    stream += 2;
+  }
+  EXPECT_EQ(server_->stats().requests_started, 0u);
 }
 
 TEST_F(Http2LimitsTest, HoldsNoMoreBodiesThanAConnectionMay) {
