@@ -42,7 +42,8 @@ struct TenantName {
   auto operator<=>(const TenantName&) const = default;
 };
 
-/// tenants/{tenant}/{collection}/{id}: the names of models, datasets, jobs, deployments, keys.
+/// tenants/{tenant}/{collection}/{id}: the names of models, datasets, jobs, deployments, keys,
+/// projects.
 /// `Collection` is a type with a `static constexpr std::string_view kCollection`.
 template <class Collection>
 struct ChildName {
@@ -68,11 +69,15 @@ struct DeploymentCollection {
 struct KeyCollection {
   static constexpr std::string_view kCollection = "keys";
 };
+struct ProjectCollection {
+  static constexpr std::string_view kCollection = "projects";
+};
 using ModelName = ChildName<ModelCollection>;
 using DatasetName = ChildName<DatasetCollection>;
 using JobName = ChildName<JobCollection>;
 using DeploymentName = ChildName<DeploymentCollection>;
 using KeyName = ChildName<KeyCollection>;
+using ProjectName = ChildName<ProjectCollection>;
 
 /// tenants/{tenant}/models/{model}/versions/{number}, number >= 1.
 struct VersionName {

@@ -10,6 +10,7 @@ namespace slipway::cli {
 // tree.
 void AddPlatformCommands(CLI::App& root, Session& session);  // up, status, logs, down
 void AddTenantCommands(CLI::App& root, Session& session);
+void AddProjectCommands(CLI::App& root, Session& session);
 void AddKeyCommands(CLI::App& root, Session& session);
 void AddDatasetCommands(CLI::App& root, Session& session);
 void AddTrainingCommands(CLI::App& root, Session& session);  // train, job

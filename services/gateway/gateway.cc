@@ -130,7 +130,7 @@ class Gateway::Impl : public http::Handler {
     if (protocol && oip_->HandleAnonymous(exchange)) return;
     if (path == "/openapi.json") return SendOpenApi(*exchange);
 
-    auto key = Authenticate(head.headers);
+    auto key = Authenticate(head);
     if (!key.ok()) return Refuse(*exchange, key.status());
     Note(*exchange, **key);
     // A body in another coding would be read as what it is not.
@@ -229,9 +229,9 @@ class Gateway::Impl : public http::Handler {
         channels_["controller"],
         [this] { return tokens_->Issue(Principal(), ServiceId::kController); }, traffic_, clock_,
         TrafficReporter::Options());
-    outbox_ = std::make_unique<OutboxFeed>("training",
-                                           TrainingOutbox(channels_["training"], *tokens_, clock_),
-                                           *ledger_, config_.usage_poll);
+    outbox_ = std::make_unique<OutboxFeed>(
+        "training", TrainingOutbox(channels_["training"], *tokens_, *table_, clock_), *ledger_,
+        config_.usage_poll);
     return absl::OkStatus();
   }
 
@@ -285,7 +285,7 @@ class Gateway::Impl : public http::Handler {
                                                                      metrics_, clock_, *repository_,
                                                                      [this] { return ready(); }},
                                                 [this](http::Exchange& exchange) {
-                                                  auto key = Authenticate(exchange.head().headers);
+                                                  auto key = Authenticate(exchange.head());
                                                   if (key.ok()) Note(exchange, **key);
                                                   return key;
                                                 }},
@@ -329,15 +329,17 @@ class Gateway::Impl : public http::Handler {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(const http::Headers& headers) {
-    const auto text = RequestKey(headers);
+  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(const http::RequestHead& head) {
+    const auto text = RequestKey(head.headers);
     if (!text.ok()) {
       metrics_.CountRefusal("no_key");
       return text.status();
     }
-    auto key = table_->Authenticate(*text);
+    auto key = table_->Authenticate(*text, head.peer_address);
     if (!key.ok()) {
-      metrics_.CountRefusal(absl::IsUnavailable(key.status()) ? "keys_unavailable" : "bad_key");
+      metrics_.CountRefusal(absl::IsUnavailable(key.status())        ? "keys_unavailable"
+                            : absl::IsPermissionDenied(key.status()) ? "key_not_allowed"
+                                                                     : "bad_key");
     }
     return key;
   }
@@ -485,7 +487,7 @@ absl::Status RecoverAdminKey(const GatewayConfig& config, const Clock& clock) {
   ASSIGN_OR_RETURN(const Peppers peppers, OpenPeppers(config, store));
   const OperatorKey key =
       MakeOperatorKey(peppers, config.key_environment, "recovered operator key", clock.Now());
-  RETURN_IF_ERROR(store.CreateOperatorKey(key.record));
+  RETURN_IF_ERROR(store.CreateKey(key.record));
   Log(Severity::kWarning, "operator_key_recovered", {{"key", key.record.id}});
   if (!config.admin_key_file.empty()) {
     return WriteFileAtomically(config.admin_key_file, key.text.Reveal(), 0600);

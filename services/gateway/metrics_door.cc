@@ -8,9 +8,9 @@
 #include "common/http/server/server.h"
 #include "common/http/unix_get.h"
 #include "common/metrics/metrics.h"
+#include "common/sync/work_pool.h"
 #include "fmt/format.h"
 #include "services/gateway/error_body.h"
-#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 namespace {

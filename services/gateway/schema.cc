@@ -79,6 +79,32 @@ const std::vector<sql::Migration>& Schema() {
          -- How far each service's outbox has.
          CREATE TABLE usage_cursors (source TEXT PRIMARY KEY, position BIGINT NOT NULL);
        )sql"},
+      {.number = 3,
+       .name = "projects, restricted and rotated keys, states of tenants",
+       .sql = R"sql(
+         -- 0 active, 1 suspended, 2 being deleted, 3 deleted: only the row is left.
+         ALTER TABLE tenants RENAME COLUMN suspended TO state;
+
+         CREATE TABLE projects (
+           tenant TEXT NOT NULL,
+           id TEXT NOT NULL,
+           display_name TEXT NOT NULL,
+           create_time BIGINT NOT NULL,
+           archive_time BIGINT,
+           PRIMARY KEY (tenant, id));
+         INSERT INTO projects (tenant, id, display_name, create_time)
+           SELECT id, 'default', '', create_time FROM tenants;
+
+         -- Lists of names and networks are divided by ','.
+         ALTER TABLE keys ADD COLUMN project TEXT NOT NULL DEFAULT '';
+         UPDATE keys SET project = 'default' WHERE tenant <> '';
+         ALTER TABLE keys ADD COLUMN allowed_models TEXT NOT NULL DEFAULT '';
+         ALTER TABLE keys ADD COLUMN allowed_networks TEXT NOT NULL DEFAULT '';
+         ALTER TABLE keys ADD COLUMN rotate_time BIGINT;
+         ALTER TABLE keys ADD COLUMN old_pepper_version BIGINT;
+         ALTER TABLE keys ADD COLUMN old_mac BYTEA;
+         ALTER TABLE keys ADD COLUMN overlap_end BIGINT;
+       )sql"},
   };
   return *schema;
 }

@@ -9,6 +9,7 @@ void AddAllCommands(CLI::App& root, Session& session) {
   session.AddGlobalOptions(root);
   AddPlatformCommands(root, session);
   AddTenantCommands(root, session);
+  AddProjectCommands(root, session);
   AddKeyCommands(root, session);
   AddDatasetCommands(root, session);
   AddTrainingCommands(root, session);

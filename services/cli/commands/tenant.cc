@@ -2,6 +2,7 @@
 
 #include "CLI/CLI.hpp"
 #include "common/time/clock.h"
+#include "fmt/format.h"
 #include "services/cli/commands.h"
 #include "services/cli/output.h"
 
@@ -49,6 +50,36 @@ void AddTenantCommands(CLI::App& root, Session& session) {
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     ASSIGN_OR_RETURN(const json tenants, api.List("/api/v1/tenants", "tenants"));
     if (!session.PrintJson(tenants)) PrintTenants(session, tenants);
+    return absl::OkStatus();
+  });
+
+  const auto change = [&](const char* verb, const char* description, const char* done) {
+    CLI::App& command = *tenant.add_subcommand(verb, description);
+    command.add_option("id", options->id, "The tenant's id")->required();
+    command.footer(fmt::format("Example:\n  slipway tenant {} acme", verb));
+    session.OnRun(command, [&session, options, verb = std::string(verb), done]() -> absl::Status {
+      ASSIGN_OR_RETURN(const Api api, session.Connect());
+      ASSIGN_OR_RETURN(
+          const json changed,
+          api.Post(fmt::format("/api/v1/tenants/{}:{}", options->id, verb), json::object()));
+      if (!session.PrintJson(changed)) {
+        session.out() << done << ' ' << TextOf(changed, "name") << '\n';
+      }
+      return absl::OkStatus();
+    });
+  };
+  change("suspend", "Refuses a tenant's keys until it is resumed", "suspended");
+  change("resume", "Lets a suspended tenant's keys in again", "resumed");
+
+  CLI::App& update = *tenant.add_subcommand("update", "Changes a tenant's name for people");
+  update.add_option("id", options->id, "The tenant's id")->required();
+  update.add_option("--display-name", options->display_name, "A name for people")->required();
+  update.footer("Example:\n  slipway tenant update acme --display-name 'ACME Ltd'");
+  session.OnRun(update, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json updated, api.Call("PATCH", "/api/v1/tenants/" + options->id,
+                                                  {{"displayName", options->display_name}}));
+    if (!session.PrintJson(updated)) PrintTenants(session, json::array({updated}));
     return absl::OkStatus();
   });
 

@@ -11,6 +11,7 @@
 #include "google/protobuf/dynamic_message.h"
 #include "google/protobuf/message.h"
 #include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/identity.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -290,9 +291,11 @@ MethodTable::Lookup MethodTable::Find(std::string_view http_method, const Reques
 }
 
 std::vector<const pb::ServiceDescriptor*> PublicServices() {
-  const pb::FileDescriptor& file = *v1::Tenant::descriptor()->file();
   std::vector<const pb::ServiceDescriptor*> services;
-  for (int i = 0; i < file.service_count(); ++i) services.push_back(file.service(i));
+  for (const pb::Descriptor* any_of_file : {v1::Tenant::descriptor(), v1::Project::descriptor()}) {
+    const pb::FileDescriptor& file = *any_of_file->file();
+    for (int i = 0; i < file.service_count(); ++i) services.push_back(file.service(i));
+  }
   return services;
 }
 

@@ -172,7 +172,7 @@ void InferenceDoor::ModelStatistics(const Incoming& in) {
   Receive<inference::ModelStatisticsRequest>(in, [this, in](const auto& request) {
     std::vector<WorkerQuery> queries;
     if (request.name().empty()) {
-      queries = StatisticsQueries(*parts_.routes.Get(), in.key->principal.tenant);
+      queries = StatisticsQueries(*parts_.routes.Get(), *in.key);
     } else {
       const auto endpoint = FindEndpoint(parts_.routes, *in.key, request.name(), request.version());
       if (!endpoint.ok()) return Fail(in, endpoint.status());

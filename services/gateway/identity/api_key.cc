@@ -55,11 +55,16 @@ bool IsKeyEnvironment(std::string_view text) {
 
 NewApiKey MakeApiKey(std::string_view environment) {
   std::string id = "k" + RandomText(kBase32, kIdSize - 1);
+  Secret text = MakeKeyText(environment, id);
+  return {std::move(id), std::move(text)};
+}
+
+Secret MakeKeyText(std::string_view environment, std::string_view id) {
   std::string text =
       fmt::format("{}{}_{}_{}", kPrefix, environment, id, RandomText(kBase62, kSecretSize));
   const auto checksum = Checksum(text);
   text.append(checksum.data(), checksum.size());
-  return {std::move(id), Secret(std::move(text))};
+  return Secret(std::move(text));
 }
 
 std::optional<std::string_view> KeyIdOf(std::string_view text) {

@@ -26,6 +26,9 @@ struct NewApiKey {
 /// A fresh key. `environment` is one that IsKeyEnvironment takes.
 NewApiKey MakeApiKey(std::string_view environment);
 
+/// Another text for the key of that id.
+Secret MakeKeyText(std::string_view environment, std::string_view id);
+
 bool IsKeyEnvironment(std::string_view text);
 
 /// The key id of a well-formed key whose checksum is right, else nothing. Looks nothing up, so a

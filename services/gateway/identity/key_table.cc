@@ -1,5 +1,6 @@
 #include "services/gateway/identity/key_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -12,7 +13,28 @@ namespace {
 // The table's look-ups take Abseil's own string_view.
 absl::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
 
+std::shared_ptr<const KnownKey> Known(const KeyRecord& record) {
+  auto key = std::make_shared<KnownKey>();
+  key->record = record;
+  key->principal.tenant = record.tenant;
+  key->principal.key_id = record.id;
+  key->principal.role = record.role;
+  // What is stored was checked. Were it not, the key would have to be good for no network at all.
+  auto networks = Networks::Parse(record.allowed_networks, "allowed_networks");
+  if (networks.ok()) {
+    key->networks = *std::move(networks);
+  } else {
+    key->record.revoke_time = record.create_time;
+  }
+  return key;
+}
+
 }  // namespace
+
+bool KnownKey::MayCall(std::string_view endpoint) const {
+  const auto& allowed = record.allowed_models;
+  return allowed.empty() || std::binary_search(allowed.begin(), allowed.end(), endpoint);
+}
 
 KeyTable::KeyTable(Peppers peppers, Limits limits, const Clock& clock)
     : peppers_(std::move(peppers)), limits_(limits), clock_(clock) {}
@@ -21,58 +43,82 @@ void KeyTable::Apply(const std::vector<TenantRecord>& tenants, const std::vector
                      absl::Duration as_of) {
   std::vector<std::shared_ptr<const KnownKey>> known;
   known.reserve(keys.size());
-  for (const KeyRecord& record : keys) {
-    auto key = std::make_shared<KnownKey>();
-    key->record = record;
-    key->principal.tenant = record.tenant;
-    key->principal.key_id = record.id;
-    key->principal.role = record.role;
-    known.push_back(std::move(key));
-  }
+  for (const KeyRecord& record : keys) known.push_back(Known(record));
   MutexLock lock(mutex_);
-  for (const TenantRecord& tenant : tenants) suspended_[tenant.id] = tenant.suspended;
+  for (const TenantRecord& tenant : tenants) {
+    tenants_[tenant.id] = tenant.state;
+    if (tenant.state == TenantState::kDeleted) {
+      absl::erase_if(keys_,
+                     [&](const auto& entry) { return entry.second->record.tenant == tenant.id; });
+    }
+  }
   for (auto& key : known) keys_[key->record.id] = std::move(key);
   as_of_ = std::max(as_of_, as_of);
 }
 
+bool KeyTable::Opens(const KeyRecord& record, std::string_view key_text) const {
+  const auto fits = [&](const SecretCode& code) {
+    const auto mac = peppers_.Mac(code.pepper_version, key_text);
+    return mac && ConstantTimeEqual(*mac, code.mac);
+  };
+  if (fits(record.code)) return true;
+  return record.old_code && record.overlap_end && clock_.Now() < *record.overlap_end &&
+         fits(*record.old_code);
+}
+
 absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Authenticate(
-    std::string_view key_text) const {
+    std::string_view key_text, std::string_view address) const {
   const auto id = KeyIdOf(key_text);
   if (!id) return absl::UnauthenticatedError("the API key is malformed: was it cut or mistyped?");
   std::shared_ptr<const KnownKey> key;
-  bool suspended = false;
+  TenantState tenant_state = TenantState::kActive;
   absl::Duration age;
   {
     MutexLock lock(mutex_);
     age = clock_.Monotonic() - as_of_;
     if (const auto found = keys_.find(Key(*id)); found != keys_.end()) {
       key = found->second;
-      const auto tenant = suspended_.find(key->record.tenant);
-      suspended = tenant != suspended_.end() && tenant->second;
+      const auto tenant = tenants_.find(key->record.tenant);
+      if (tenant != tenants_.end()) tenant_state = tenant->second;
     }
   }
   if (age > limits_.known || (key == nullptr && age > limits_.unknown)) {
     return absl::UnavailableError("keys cannot be checked at the moment; try again");
   }
-  constexpr char kUnknown[] = "the API key is not known";
-  if (key == nullptr) return absl::UnauthenticatedError(kUnknown);
-  const auto mac = peppers_.Mac(key->record.pepper_version, key_text);
-  if (!mac || !ConstantTimeEqual(*mac, key->record.mac)) {
-    return absl::UnauthenticatedError(kUnknown);
+  if (key == nullptr || !Opens(key->record, key_text)) {
+    return absl::UnauthenticatedError("the API key is not known");
   }
-  if (key->record.revoke_time) return absl::UnauthenticatedError("the API key was revoked");
+  if (key->record.revoke_time || tenant_state >= TenantState::kDeleting) {
+    return absl::UnauthenticatedError("the API key was revoked");
+  }
   if (key->record.expire_time && *key->record.expire_time <= clock_.Now()) {
     return absl::UnauthenticatedError("the API key has expired");
   }
-  if (suspended) {
+  if (tenant_state == TenantState::kSuspended) {
     return absl::PermissionDeniedError(fmt::format("tenants/{} is suspended", key->record.tenant));
+  }
+  if (!key->networks.empty() && !key->networks.Contain(address)) {
+    return absl::PermissionDeniedError(
+        fmt::format("allowedNetworks of the API key {} does not have this address", *id));
   }
   return key;
 }
 
 bool KeyTable::TenantExists(std::string_view id) const {
   MutexLock lock(mutex_);
-  return suspended_.contains(Key(id));
+  const auto tenant = tenants_.find(Key(id));
+  return tenant != tenants_.end() && tenant->second < TenantState::kDeleting;
+}
+
+bool KeyTable::TenantKnown(std::string_view id) const {
+  MutexLock lock(mutex_);
+  return tenants_.contains(Key(id));
+}
+
+std::string KeyTable::ProjectOf(std::string_view key_id) const {
+  MutexLock lock(mutex_);
+  const auto key = keys_.find(Key(key_id));
+  return key == keys_.end() ? "" : key->second->record.project;
 }
 
 size_t KeyTable::key_count() const {

@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "common/identity/principal.h"
+#include "common/net/network.h"
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
@@ -17,10 +18,18 @@
 
 namespace slipway::gateway {
 
-/// A key as requests need it. Immutable and shared, so that a request copies nothing.
+/// A key as requests need it, all texts of its record read. Immutable and shared, so that a
+/// request copies nothing.
 struct KnownKey {
   KeyRecord record;
   Principal principal;
+  /// record.allowed_networks.
+  Networks networks;
+
+  /// The project (id) that its usage is counted for; empty: an operator's.
+  const std::string& project() const { return record.project; }
+  /// May it call this endpoint (if there is one)? A "no" is answered like an absent endpoint.
+  bool MayCall(std::string_view endpoint) const;
 };
 
 /// Every tenant and key in memory, so that no request waits for the database. Fed with changes
@@ -38,16 +47,24 @@ class KeyTable {
   KeyTable(Peppers peppers, Limits limits, const Clock& clock);
 
   /// Takes records as they are now in the database; `as_of` (Clock::Monotonic) is when they were
-  /// read.
+  /// read. The keys of a deleted tenant go.
   void Apply(const std::vector<TenantRecord>& tenants, const std::vector<KeyRecord>& keys,
              absl::Duration as_of);
 
-  /// Whose key this is. Errors, with messages fit for the caller:
-  /// kUnauthenticated (malformed, unknown, revoked, expired), kPermissionDenied (the tenant is
-  /// suspended), kUnavailable (the database has been away for too long to tell).
-  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(std::string_view key_text) const;
+  /// Whose key this is, shown from `address` (RequestHead::peer_address). Errors, with messages
+  /// fit for the caller: kUnauthenticated (malformed, unknown, revoked, expired),
+  /// kPermissionDenied (the tenant is suspended; the key is not for this address), kUnavailable
+  /// (the database has been away for too long to tell).
+  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(std::string_view key_text,
+                                                               std::string_view address) const;
 
+  /// Is there such a tenant, and not about to go?
   bool TenantExists(std::string_view id) const;
+  /// Was there ever one? What is left of a deleted tenant (usage, audit, the report) has its name.
+  bool TenantKnown(std::string_view id) const;
+  /// The project of a key, dead or alive; empty where nobody knows the key.
+  std::string ProjectOf(std::string_view key_id) const;
+
   size_t key_count() const;
   /// Time since the last Apply.
   absl::Duration age() const;
@@ -55,12 +72,15 @@ class KeyTable {
   const Peppers& peppers() const { return peppers_; }
 
  private:
+  /// Does the text hold the key's secret, or the one before while that still works?
+  bool Opens(const KeyRecord& record, std::string_view key_text) const;
+
   const Peppers peppers_;
   const Limits limits_;
   const Clock& clock_;
   mutable Mutex mutex_;
   absl::flat_hash_map<std::string, std::shared_ptr<const KnownKey>> keys_ GUARDED_BY(mutex_);
-  absl::flat_hash_map<std::string, bool> suspended_ GUARDED_BY(mutex_);  // of every tenant
+  absl::flat_hash_map<std::string, TenantState> tenants_ GUARDED_BY(mutex_);
   absl::Duration as_of_ GUARDED_BY(mutex_) = -absl::InfiniteDuration();
 };
 

@@ -28,7 +28,7 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
                                                              const KnownKey& key,
                                                              std::string_view model,
                                                              std::string_view version) {
-  auto endpoint = routes.Get()->Find(key.principal.tenant, model);
+  auto endpoint = key.MayCall(model) ? routes.Get()->Find(key.principal.tenant, model) : nullptr;
   if (endpoint == nullptr || (!version.empty() && endpoint->Choose(version, 0) == nullptr)) {
     return NoSuchModel(model, version);
   }

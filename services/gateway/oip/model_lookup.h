@@ -13,8 +13,8 @@
 // gRPC, put in the same words. Any thread.
 namespace slipway::gateway {
 
-/// What the caller names as `model`. Another tenant's model, an absent one and an absent version
-/// are told alike: kNotFound.
+/// What the caller names as `model`. Another tenant's model, one that the key may not call, an
+/// absent one and an absent version are told alike: kNotFound.
 absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& routes,
                                                              const KnownKey& key,
                                                              std::string_view model,

@@ -174,7 +174,7 @@ void OipHandler::SayStatistics(Exchange exchange, const KnownKey& key, const End
                                const std::string& version) {
   std::vector<WorkerQuery> queries =
       endpoint != nullptr ? StatisticsQueries(*endpoint, version)
-                          : StatisticsQueries(*parts_.routes.Get(), key.principal.tenant);
+                          : StatisticsQueries(*parts_.routes.Get(), key);
   Ask(exchange, key, "ModelStatistics", std::move(queries),
       [this, exchange](const Outcomes& outcomes) {
         const auto answers = ParseAnswers<inference::ModelStatisticsResponse>(outcomes);

@@ -161,6 +161,7 @@ absl::Status Prediction::Book(const InferAnswer& answer, int64_t output_bytes) {
   v1::UsageRecord record;
   record.set_tenant(key_->principal.tenant);
   record.set_key_id(key_->principal.key_id);
+  record.set_project(key_->project());
   record.set_kind("inference");
   record.set_resource(endpoint_->deployment);
   record.set_model_version(target_->model_version);

@@ -60,12 +60,18 @@ std::vector<WorkerQuery> StatisticsQueries(const Endpoint& endpoint, std::string
   return queries;
 }
 
-std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, std::string_view tenant) {
+std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, const KnownKey& key) {
   std::vector<WorkerQuery> queries;
+  for (const std::string& model : key.record.allowed_models) {
+    const auto endpoint = routes.Find(key.principal.tenant, model);
+    if (endpoint == nullptr) continue;
+    for (WorkerQuery& query : StatisticsQueries(*endpoint, "")) queries.push_back(std::move(query));
+  }
+  if (!key.record.allowed_models.empty()) return queries;
   // Without a name a worker tells of all models that the principal may see: once is enough.
   std::set<std::shared_ptr<Worker>> asked;
   for (const auto& [name, endpoint] : routes.endpoints()) {
-    if (endpoint->tenant != tenant) continue;
+    if (endpoint->tenant != key.principal.tenant) continue;
     for (const Target& target : endpoint->targets) {
       for (const auto& worker : target.workers) {
         if (asked.insert(worker).second) queries.push_back({worker, ""});

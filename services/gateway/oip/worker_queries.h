@@ -8,6 +8,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "common/status/status.h"
+#include "services/gateway/identity/key_table.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/routing/worker.h"
 
@@ -45,8 +46,8 @@ absl::StatusOr<WorkerQuery> ConfigQuery(const Endpoint& endpoint, const Target* 
 
 /// ModelStatistics of one endpoint (of one version, or of all where `version` is empty).
 std::vector<WorkerQuery> StatisticsQueries(const Endpoint& endpoint, std::string_view version);
-/// Of all that the tenant has.
-std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, std::string_view tenant);
+/// Of all that the key may call.
+std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, const KnownKey& key);
 
 }  // namespace slipway::gateway
 

@@ -115,9 +115,12 @@ void ApiCall::Submit() {
 absl::Status ApiCall::Check() {
   ASSIGN_OR_RETURN(request_, transport_->ReadRequest());
   RETURN_IF_ERROR(ResolveOwnTenant(principal(), *request_));
-  const absl::Status status = CheckTenant(
-      transport_->binding(), principal(), *request_,
-      [this](std::string_view tenant) { return core_.parts.keys.TenantExists(tenant); });
+  // What is left of a deleted tenant is the gateway's own to tell.
+  const absl::Status status =
+      CheckTenant(transport_->binding(), principal(), *request_, [this](std::string_view tenant) {
+        const KeyTable& keys = core_.parts.keys;
+        return method().forward.empty() ? keys.TenantKnown(tenant) : keys.TenantExists(tenant);
+      });
   if (absl::IsNotFound(status)) core_.parts.metrics.CountRefusal("tenant");
   return status;
 }

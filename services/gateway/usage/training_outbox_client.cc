@@ -19,8 +19,8 @@ constexpr absl::Duration kTimeout = absl::Seconds(5);
 }  // namespace
 
 OutboxFeed::Source TrainingOutbox(std::shared_ptr<grpc::Channel> channel, TokenIssuer& tokens,
-                                  const Clock& clock) {
-  return [channel = std::move(channel), &tokens,
+                                  const KeyTable& keys, const Clock& clock) {
+  return [channel = std::move(channel), &tokens, &keys,
           &clock](int64_t after) -> absl::StatusOr<OutboxFeed::Batch> {
     ASSIGN_OR_RETURN(const std::string token, tokens.Issue(Principal(), ServiceId::kTraining));
     grpc::ClientContext context;
@@ -42,6 +42,7 @@ OutboxFeed::Source TrainingOutbox(std::shared_ptr<grpc::Channel> channel, TokenI
       *record.mutable_time() = event.time();
       record.set_tenant(event.tenant());
       record.set_key_id(event.key_id());
+      record.set_project(keys.ProjectOf(event.key_id()));
       record.set_kind(event.kind());
       record.set_resource(event.resource());
       record.set_quantity(event.quantity());

@@ -5,6 +5,7 @@
 
 #include "common/identity/token.h"
 #include "common/time/clock.h"
+#include "services/gateway/identity/key_table.h"
 #include "services/gateway/usage/outbox_feed.h"
 
 namespace grpc {
@@ -13,10 +14,10 @@ class Channel;
 
 namespace slipway::gateway {
 
-/// The training service's usage events (TrainingService.ListUsageEvents). `tokens` and `clock`
-/// outlive the source.
+/// The training service's usage events (TrainingService.ListUsageEvents), with the projects that
+/// `keys` knows. All but the channel outlive the source.
 OutboxFeed::Source TrainingOutbox(std::shared_ptr<grpc::Channel> channel, TokenIssuer& tokens,
-                                  const Clock& clock);
+                                  const KeyTable& keys, const Clock& clock);
 
 }  // namespace slipway::gateway
 

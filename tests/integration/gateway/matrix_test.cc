@@ -23,7 +23,7 @@ struct Someone {
   std::string key;
   Role role = Role::kNone;
   std::string tenant;  // empty: the operator's, or none's
-  bool known = true;   // is the key good?
+  int refused = 0;     // with which status, whatever is asked
 };
 
 // A request for a method, made from its binding alone.
@@ -99,17 +99,21 @@ class MatrixTest : public GatewayTest {
     // What the gateway itself answers needs something to answer.
     if (method.name() == "CreateTenant") request.target += "?tenantId=fresh";
     if (method.name() == "CreateApiKey") request.body = R"({"role":"ROLE_VIEWER"})";
+    if (method.name() == "CreateProject") request.target += "?projectId=fresh";
     return request;
   }
 
   static int Expected(const google::protobuf::MethodDescriptor& method, const Request& request,
                       const Someone& who) {
-    if (!who.known) return 401;
+    if (who.refused != 0) return who.refused;
     const auto role = method.options().GetExtension(options::v1::method).role();
     if (role != options::v1::ROLE_ANY && !Includes(who.role, static_cast<Role>(role))) return 403;
     if (request.has_tenant && !who.tenant.empty() && who.tenant != "acme") return 404;
-    // The gateway's own key and tenant store knows no "thing".
-    if (method.name() == "GetApiKey" || method.name() == "RevokeApiKey") return 404;
+    // The gateway's own store knows no key and no project "thing".
+    const std::string& service = method.service()->name();
+    const bool keys = service == "ApiKeyService" || service == "AdminKeyService";
+    const bool named = method.input_type()->FindFieldByName("name") != nullptr;
+    if ((keys || service == "ProjectService") && named) return 404;
     return 200;
   }
 
@@ -123,15 +127,19 @@ class MatrixTest : public GatewayTest {
         {"viewer", MakeKey("acme", "VIEWER"), Role::kViewer, "acme"},
         {"other tenant's owner", MakeKey("globex", "OWNER"), Role::kOwner, "globex"},
         {"operator", operator_key_, Role::kOperator, ""},
-        {"none", "", Role::kNone, "", false},
-        {"garbage", "slw_local_garbage", Role::kNone, "", false},
+        {"none", "", Role::kNone, "", 401},
+        {"garbage", "slw_local_garbage", Role::kNone, "", 401},
         {"well-formed stranger", std::string(MakeApiKey("local").text.Reveal()), Role::kNone, "",
-         false},
+         401},
+        {"owner on a wrong network",
+         AskJson("POST", "/api/v1/tenants/acme/keys", operator_key_,
+                 R"({"role":"ROLE_OWNER","allowedNetworks":["192.0.2.0/24"]})")["secret"],
+         Role::kNone, "", 403},
     };
     const std::string revoked = MakeKey("acme", "OWNER");
     AskJson("POST", fmt::format("/api/v1/tenants/acme/keys/{}:revoke", *KeyIdOf(revoked)),
             operator_key_);
-    everyone.push_back({"revoked owner", revoked, Role::kNone, "", false});
+    everyone.push_back({"revoked owner", revoked, Role::kNone, "", 401});
     // Long enough that a busy machine has made the key by then.
     const absl::Time expiry = Clock::Real().Now() + absl::Seconds(2);
     const auto soon =
@@ -140,7 +148,7 @@ class MatrixTest : public GatewayTest {
                                   fmt::format(R"({{"role":"ROLE_OWNER","expireTime":"{}"}})",
                                               google::protobuf::util::TimeUtil::ToString(soon)));
     WaitFor([&] { return Clock::Real().Now() > expiry; }, "the key to expire");
-    everyone.push_back({"expired owner", expiring["secret"], Role::kNone, "", false});
+    everyone.push_back({"expired owner", expiring["secret"], Role::kNone, "", 401});
     return everyone;
   }
 };
@@ -155,7 +163,10 @@ TEST_F(MatrixTest, EachPrincipalGetsFromEachMethodWhatItsRoleSays) {
       const Request request = RequestFor(method, "acme");
       for (const Someone& who : everyone) {
         const size_t before = platform_->calls().size();
-        const Answer answer = Ask(request.http_method, request.target, who.key, request.body);
+        // What is made must have a name of its own.
+        const std::string target =
+            request.target + (request.target.ends_with("=fresh") ? std::to_string(cells) : "");
+        const Answer answer = Ask(request.http_method, target, who.key, request.body);
         const int expected = Expected(method, request, who);
         EXPECT_EQ(answer.status, expected)
             << who.name << ": " << request.http_method << " " << request.target << "\n"

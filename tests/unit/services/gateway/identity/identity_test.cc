@@ -23,6 +23,7 @@
 namespace slipway::gateway {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -59,6 +60,11 @@ struct Replica {
     return service.RevokeApiKey(request);
   }
 
+  absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(
+      std::string_view key, std::string_view address = "127.0.0.1") const {
+    return table.Authenticate(key, address);
+  }
+
   SqlIdentityStore store;
   KeyTable table;
   KeyFeed feed;
@@ -85,8 +91,28 @@ class IdentityTest : public ::testing::Test {
     EXPECT_TRUE(replica_->service.CreateTenant(request).ok());
   }
 
+  static v1::CreateApiKeyRequest KeyRequest(options::v1::Role role) {
+    v1::CreateApiKeyRequest request;
+    request.set_parent("tenants/acme");
+    request.mutable_api_key()->set_role(role);
+    return request;
+  }
+
+  static std::string NameOf(const std::string& key) {
+    return "tenants/acme/keys/" + std::string(*KeyIdOf(key));
+  }
+
+  v1::ApiKey Rotate(const std::string& key, absl::Duration overlap) {
+    v1::RotateApiKeyRequest request;
+    request.set_name(NameOf(key));
+    request.mutable_overlap()->set_seconds(absl::ToInt64Seconds(overlap));
+    const auto rotated = replica_->service.RotateApiKey(request);
+    EXPECT_TRUE(rotated.ok()) << rotated.status();
+    return *rotated;
+  }
+
   std::string Refusal(const std::string& key) {
-    return replica_->table.Authenticate(key).status().ToString();
+    return replica_->Authenticate(key).status().ToString();
   }
 
   TempDir folder_;
@@ -97,7 +123,7 @@ class IdentityTest : public ::testing::Test {
 
 TEST_F(IdentityTest, AKeyIsItsTenantAndRole) {
   const std::string key = replica_->MakeKey("acme", options::v1::ROLE_CALLER);
-  const auto known = replica_->table.Authenticate(key);
+  const auto known = replica_->Authenticate(key);
   ASSERT_TRUE(known.ok()) << known.status();
   EXPECT_EQ((*known)->principal.tenant, "acme");
   EXPECT_EQ((*known)->principal.role, Role::kCaller);
@@ -117,7 +143,7 @@ TEST_F(IdentityTest, OnlyTheWholeKeyOpens) {
 TEST_F(IdentityTest, ARightIdWithAWrongSecretIsAsUnknownAsAWrongId) {
   const std::string key = replica_->MakeKey("acme");
   // Forge: the id of `key` on a record whose code is of another key.
-  KeyRecord forged = (*replica_->table.Authenticate(key))->record;
+  KeyRecord forged = (*replica_->Authenticate(key))->record;
   const NewApiKey other = MakeApiKey("test");
   forged.id = other.id;
   replica_->table.Apply({}, {forged}, clock_.Monotonic());
@@ -128,13 +154,13 @@ TEST_F(IdentityTest, ARevokedKeyIsDeadAtOnceHereAndWithTheNextReadElsewhere) {
   const auto elsewhere = NewReplica();
   const std::string key = replica_->MakeKey("acme");
   ASSERT_TRUE(elsewhere->feed.Refresh().ok());
-  ASSERT_TRUE(elsewhere->table.Authenticate(key).ok());
+  ASSERT_TRUE(elsewhere->Authenticate(key).ok());
 
   ASSERT_TRUE(replica_->Revoke("acme", key).ok());
   EXPECT_THAT(Refusal(key), HasSubstr("was revoked"));
-  EXPECT_TRUE(elsewhere->table.Authenticate(key).ok());
+  EXPECT_TRUE(elsewhere->Authenticate(key).ok());
   ASSERT_TRUE(elsewhere->feed.Refresh().ok());
-  EXPECT_TRUE(absl::IsUnauthenticated(elsewhere->table.Authenticate(key).status()));
+  EXPECT_TRUE(absl::IsUnauthenticated(elsewhere->Authenticate(key).status()));
 }
 
 TEST_F(IdentityTest, TheFeedCarriesARevocationByItself) {
@@ -143,7 +169,7 @@ TEST_F(IdentityTest, TheFeedCarriesARevocationByItself) {
   elsewhere->feed.Start();
   ASSERT_TRUE(replica_->Revoke("acme", key).ok());
   // Bounded by the test's own time-out; the feed reads every millisecond.
-  while (elsewhere->table.Authenticate(key).status().message() != "the API key was revoked") {
+  while (elsewhere->Authenticate(key).status().message() != "the API key was revoked") {
   }
 }
 
@@ -168,7 +194,7 @@ TEST_F(IdentityTest, AKeyExpires) {
   ASSERT_TRUE(key.ok()) << key.status();
   clock_.Advance(absl::Minutes(59));
   ASSERT_TRUE(replica_->feed.Refresh().ok());
-  EXPECT_TRUE(replica_->table.Authenticate(key->secret()).ok());
+  EXPECT_TRUE(replica_->Authenticate(key->secret()).ok());
   clock_.Advance(absl::Minutes(1));
   ASSERT_TRUE(replica_->feed.Refresh().ok());
   EXPECT_THAT(Refusal(key->secret()), HasSubstr("has expired"));
@@ -179,34 +205,248 @@ TEST_F(IdentityTest, AKeyExpires) {
             "expireTime");
 }
 
-TEST_F(IdentityTest, ASuspendedTenantsKeysAreRefused) {
+TEST_F(IdentityTest, ASuspendedTenantsKeysAreRefusedUntilItIsResumed) {
+  const std::string key = replica_->MakeKey("acme");
+  v1::SuspendTenantRequest suspend;
+  suspend.set_name("tenants/acme");
+  EXPECT_EQ(replica_->service.SuspendTenant(suspend)->state(), v1::Tenant::SUSPENDED);
+  EXPECT_TRUE(absl::IsPermissionDenied(replica_->Authenticate(key).status()));
+  EXPECT_TRUE(replica_->table.TenantExists("acme"));
+  v1::ResumeTenantRequest resume;
+  resume.set_name("tenants/acme");
+  EXPECT_EQ(replica_->service.ResumeTenant(resume)->state(), v1::Tenant::ACTIVE);
+  EXPECT_TRUE(replica_->Authenticate(key).ok());
+  resume.set_name("tenants/nobody");
+  EXPECT_EQ(replica_->service.ResumeTenant(resume).status(), NotFound("tenants/nobody"));
+}
+
+TEST_F(IdentityTest, ATenantThatGoesHasNoKeysAndItsNameStaysTaken) {
   const std::string key = replica_->MakeKey("acme");
   TenantRecord acme = replica_->store.GetTenant("acme").value();
-  acme.suspended = true;
+  acme.state = TenantState::kDeleting;
   replica_->table.Apply({acme}, {}, clock_.Monotonic());
-  EXPECT_TRUE(absl::IsPermissionDenied(replica_->table.Authenticate(key).status()));
+  EXPECT_THAT(Refusal(key), HasSubstr("was revoked"));
+  EXPECT_FALSE(replica_->table.TenantExists("acme"));
+  EXPECT_TRUE(replica_->table.TenantKnown("acme"));
+  acme.state = TenantState::kDeleted;
+  replica_->table.Apply({acme}, {}, clock_.Monotonic());
+  EXPECT_EQ(replica_->table.key_count(), 0u);
+}
+
+TEST_F(IdentityTest, ARotatedKeyHasBothSecretsUntilTheOverlapIsOver) {
+  const std::string first = replica_->MakeKey("acme");
+  const v1::ApiKey second = Rotate(first, absl::Hours(1));
+  EXPECT_EQ(*KeyIdOf(second.secret()), *KeyIdOf(first));
+  EXPECT_NE(second.secret(), first);
+  EXPECT_TRUE(replica_->Authenticate(second.secret()).ok());
+  clock_.Advance(absl::Minutes(59));
+  ASSERT_TRUE(replica_->feed.Refresh().ok());
+  EXPECT_TRUE(replica_->Authenticate(first).ok());
+  clock_.Advance(absl::Minutes(1));
+  ASSERT_TRUE(replica_->feed.Refresh().ok());
+  EXPECT_THAT(Refusal(first), HasSubstr("is not known"));
+  EXPECT_TRUE(replica_->Authenticate(second.secret()).ok());
+}
+
+TEST_F(IdentityTest, OfTheSecretsBeforeOnlyTheLastWorks) {
+  const std::string first = replica_->MakeKey("acme");
+  const std::string second = Rotate(first, absl::Hours(1)).secret();
+  const std::string third = Rotate(first, absl::Hours(1)).secret();
+  EXPECT_THAT(Refusal(first), HasSubstr("is not known"));
+  EXPECT_TRUE(replica_->Authenticate(second).ok());
+  EXPECT_TRUE(replica_->Authenticate(third).ok());
+  const std::string fourth = Rotate(first, absl::ZeroDuration()).secret();
+  EXPECT_THAT(Refusal(third), HasSubstr("is not known"));
+  EXPECT_TRUE(replica_->Authenticate(fourth).ok());
+}
+
+TEST_F(IdentityTest, ADeadKeyIsNotRotatedAndNoOverlapIsWithoutBounds) {
+  const std::string key = replica_->MakeKey("acme");
+  v1::RotateApiKeyRequest request;
+  request.set_name(NameOf(key));
+  for (const int64_t seconds : {int64_t{-1}, int64_t{91} * 24 * 3600}) {
+    request.mutable_overlap()->set_seconds(seconds);
+    EXPECT_EQ(FieldOf(replica_->service.RotateApiKey(request).status()), "overlap");
+  }
+  request.clear_overlap();
+  const auto rotated = replica_->service.RotateApiKey(request);
+  ASSERT_TRUE(rotated.ok()) << rotated.status();
+  EXPECT_EQ(rotated->overlap_end_time().seconds() - rotated->rotate_time().seconds(), 24 * 3600);
+  ASSERT_TRUE(replica_->Revoke("acme", key).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(replica_->service.RotateApiKey(request).status()));
+}
+
+TEST_F(IdentityTest, ARevokedKeyIsDeadWithAllItsSecrets) {
+  const std::string first = replica_->MakeKey("acme");
+  const std::string second = Rotate(first, absl::Hours(1)).secret();
+  ASSERT_TRUE(replica_->Revoke("acme", first).ok());
+  EXPECT_THAT(Refusal(first), HasSubstr("was revoked"));
+  EXPECT_THAT(Refusal(second), HasSubstr("was revoked"));
+}
+
+TEST_F(IdentityTest, ARestrictedKeyCallsItsModelsOnly) {
+  v1::CreateApiKeyRequest request = KeyRequest(options::v1::ROLE_CALLER);
+  for (const char* model : {"shoes", "digits", "digits"}) {
+    request.mutable_api_key()->add_allowed_models(model);
+  }
+  const auto key = replica_->service.CreateApiKey(Who("acme", Role::kOwner), request);
+  ASSERT_TRUE(key.ok()) << key.status();
+  EXPECT_THAT(key->allowed_models(), ElementsAre("digits", "shoes"));
+  const auto known = *replica_->Authenticate(key->secret());
+  EXPECT_TRUE(known->MayCall("digits"));
+  EXPECT_TRUE(known->MayCall("shoes"));
+  EXPECT_FALSE(known->MayCall("shoe"));
+  EXPECT_FALSE(known->MayCall(""));
+  EXPECT_TRUE((*replica_->Authenticate(replica_->MakeKey("acme")))->MayCall("anything"));
+
+  const auto refused = [&] {
+    return FieldOf(replica_->service.CreateApiKey(Who("acme", Role::kOwner), request).status());
+  };
+  request.mutable_api_key()->add_allowed_models("Not A Name,other");
+  EXPECT_EQ(refused(), "allowedModels");
+  request = KeyRequest(options::v1::ROLE_DEVELOPER);
+  request.mutable_api_key()->add_allowed_models("digits");
+  EXPECT_EQ(refused(), "allowedModels");
+}
+
+TEST_F(IdentityTest, AKeyIsTakenFromItsNetworksOnly) {
+  v1::CreateApiKeyRequest request = KeyRequest(options::v1::ROLE_VIEWER);
+  request.mutable_api_key()->add_allowed_networks("192.0.2.0/24");
+  request.mutable_api_key()->add_allowed_networks("2001:db8::/32");
+  const auto key = replica_->service.CreateApiKey(Who("acme", Role::kOwner), request);
+  ASSERT_TRUE(key.ok()) << key.status();
+  // As another replica reads it.
+  const auto elsewhere = NewReplica();
+  for (const Replica* replica : {replica_.get(), elsewhere.get()}) {
+    for (const char* inside : {"192.0.2.77", "::ffff:192.0.2.77", "2001:db8:1::1"}) {
+      EXPECT_TRUE(replica->Authenticate(key->secret(), inside).ok()) << inside;
+    }
+    for (const char* outside : {"192.0.3.1", "2001:db9::1", "127.0.0.1", "unix", ""}) {
+      const absl::Status status = replica->Authenticate(key->secret(), outside).status();
+      EXPECT_TRUE(absl::IsPermissionDenied(status)) << outside << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr("allowedNetworks"));
+      EXPECT_THAT(std::string(status.message()), Not(HasSubstr("192.0.2")));
+    }
+  }
+  // Who has no secret learns nothing of the rule.
+  const std::string stranger(MakeKeyText("test", *KeyIdOf(key->secret())).Reveal());
+  EXPECT_TRUE(absl::IsUnauthenticated(replica_->Authenticate(stranger, "192.0.3.1").status()));
+
+  request.mutable_api_key()->add_allowed_networks("192.0.2.1/24");
+  EXPECT_EQ(FieldOf(replica_->service.CreateApiKey(Who("acme", Role::kOwner), request).status()),
+            "allowedNetworks");
+}
+
+TEST_F(IdentityTest, AKeyBelongsToAProjectWhichEndsWithIt) {
+  v1::CreateProjectRequest create;
+  create.set_parent("tenants/acme");
+  create.set_project_id("web");
+  create.mutable_project()->set_display_name("Web shop");
+  ASSERT_TRUE(replica_->service.CreateProject(create).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(replica_->service.CreateProject(create).status()));
+
+  v1::CreateApiKeyRequest request = KeyRequest(options::v1::ROLE_CALLER);
+  request.mutable_api_key()->set_project("tenants/acme/projects/web");
+  const auto in_web = replica_->service.CreateApiKey(Who("acme", Role::kOwner), request);
+  ASSERT_TRUE(in_web.ok()) << in_web.status();
+  const std::string elsewhere = replica_->MakeKey("acme");
+  EXPECT_EQ((*replica_->Authenticate(in_web->secret()))->project(), "web");
+  EXPECT_EQ((*replica_->Authenticate(elsewhere))->project(), "default");
+  EXPECT_EQ(replica_->table.ProjectOf(*KeyIdOf(in_web->secret())), "web");
+
+  MakeTenant("globex");
+  for (const char* wrong : {"tenants/acme/projects/none", "tenants/globex/projects/default"}) {
+    request.mutable_api_key()->set_project(wrong);
+    EXPECT_EQ(replica_->service.CreateApiKey(Who("acme", Role::kOwner), request).status(),
+              InvalidField("project", "was not found"));
+  }
+
+  v1::ArchiveProjectRequest archive;
+  archive.set_name("tenants/acme/projects/web");
+  const auto archived = replica_->service.ArchiveProject(archive);
+  ASSERT_TRUE(archived.ok()) << archived.status();
+  EXPECT_EQ(archived->state(), v1::Project::ARCHIVED);
+  EXPECT_THAT(Refusal(in_web->secret()), HasSubstr("was revoked"));
+  EXPECT_TRUE(replica_->Authenticate(elsewhere).ok());
+  request.mutable_api_key()->set_project(archive.name());
+  EXPECT_EQ(FieldOf(replica_->service.CreateApiKey(Who("acme", Role::kOwner), request).status()),
+            "project");
+  archive.set_name("tenants/acme/projects/default");
+  EXPECT_TRUE(absl::IsFailedPrecondition(replica_->service.ArchiveProject(archive).status()));
+
+  v1::ListProjectsRequest list;
+  list.set_parent("tenants/acme");
+  const auto projects = replica_->service.ListProjects(list);
+  ASSERT_EQ(projects->projects_size(), 2);
+  EXPECT_EQ(projects->projects(0).name(), "tenants/acme/projects/default");
+  EXPECT_EQ(projects->projects(1).display_name(), "Web shop");
+}
+
+TEST_F(IdentityTest, TheLastAdminKeyThatWorksStays) {
+  const auto make = [&](bool expires) {
+    v1::CreateAdminKeyRequest request;
+    if (expires) {
+      *request.mutable_admin_key()->mutable_expire_time() =
+          google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
+              absl::ToUnixMicros(clock_.Now() + absl::Hours(1)));
+    }
+    return replica_->service.CreateAdminKey(request).value();
+  };
+  const auto revoke = [&](const v1::ApiKey& key) {
+    v1::RevokeAdminKeyRequest request;
+    request.set_name(key.name());
+    return replica_->service.RevokeAdminKey(request).status();
+  };
+  const v1::ApiKey first = make(false);
+  EXPECT_EQ((*replica_->Authenticate(first.secret()))->principal.role, Role::kOperator);
+  EXPECT_TRUE(absl::IsFailedPrecondition(revoke(first)));
+  const v1::ApiKey second = make(true);
+  EXPECT_TRUE(revoke(first).ok());
+  EXPECT_TRUE(revoke(first).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(revoke(second)));
+  EXPECT_TRUE(replica_->Authenticate(second.secret()).ok());
+
+  // One that has expired is none that works.
+  const v1::ApiKey third = make(false);
+  clock_.Advance(absl::Hours(1));
+  ASSERT_TRUE(replica_->feed.Refresh().ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(revoke(third)));
+
+  v1::RotateAdminKeyRequest rotate;
+  rotate.set_name(third.name());
+  rotate.mutable_overlap();
+  const auto rotated = replica_->service.RotateAdminKey(rotate);
+  ASSERT_TRUE(rotated.ok()) << rotated.status();
+  EXPECT_THAT(Refusal(third.secret()), HasSubstr("is not known"));
+  EXPECT_TRUE(replica_->Authenticate(rotated->secret()).ok());
+
+  v1::ListAdminKeysRequest list;
+  EXPECT_EQ(replica_->service.ListAdminKeys(list)->admin_keys_size(), 3);
+  v1::CreateAdminKeyRequest wrong;
+  wrong.mutable_admin_key()->set_role(options::v1::ROLE_OWNER);
+  EXPECT_EQ(FieldOf(replica_->service.CreateAdminKey(wrong).status()), "role");
 }
 
 TEST_F(IdentityTest, WithoutTheDatabaseKnownKeysGoOnForAWhileAndUnknownOnesAreNotJudged) {
   const std::string key = replica_->MakeKey("acme");
   const std::string stranger(MakeApiKey("test").text.Reveal());
-  EXPECT_TRUE(absl::IsUnauthenticated(replica_->table.Authenticate(stranger).status()));
+  EXPECT_TRUE(absl::IsUnauthenticated(replica_->Authenticate(stranger).status()));
   clock_.Advance(absl::Seconds(10));
-  EXPECT_TRUE(replica_->table.Authenticate(key).ok());
-  EXPECT_TRUE(absl::IsUnavailable(replica_->table.Authenticate(stranger).status()));
+  EXPECT_TRUE(replica_->Authenticate(key).ok());
+  EXPECT_TRUE(absl::IsUnavailable(replica_->Authenticate(stranger).status()));
   clock_.Advance(absl::Minutes(5));
-  EXPECT_TRUE(absl::IsUnavailable(replica_->table.Authenticate(key).status()));
+  EXPECT_TRUE(absl::IsUnavailable(replica_->Authenticate(key).status()));
   ASSERT_TRUE(replica_->feed.Refresh().ok());
-  EXPECT_TRUE(replica_->table.Authenticate(key).ok());
+  EXPECT_TRUE(replica_->Authenticate(key).ok());
 }
 
 TEST_F(IdentityTest, AKeyOutlivesTheChangeOfPeppers) {
   const std::string old_key = replica_->MakeKey("acme");
   std::ofstream(folder_ / "pepper", std::ios::app) << "2 " << std::string(64, 'c') << "\n";
   const auto restarted = NewReplica();
-  EXPECT_TRUE(restarted->table.Authenticate(old_key).ok());
+  EXPECT_TRUE(restarted->Authenticate(old_key).ok());
   const std::string new_key = restarted->MakeKey("acme");
-  EXPECT_EQ((*restarted->table.Authenticate(new_key))->record.pepper_version, 2);
+  EXPECT_EQ((*restarted->Authenticate(new_key))->record.code.pepper_version, 2);
 }
 
 TEST_F(IdentityTest, NobodyMakesAKeyThatMayDoMoreThanItself) {
@@ -260,7 +500,7 @@ TEST_F(IdentityTest, AnotherTenantsKeyIsAsAbsentAsNone) {
   request.set_name("tenants/globex/keys/" + id);
   EXPECT_EQ(replica_->service.GetApiKey(request).status(), NotFound(request.name()));
   EXPECT_EQ(replica_->Revoke("globex", key).status(), NotFound(request.name()));
-  EXPECT_TRUE(replica_->table.Authenticate(key).ok());
+  EXPECT_TRUE(replica_->Authenticate(key).ok());
 }
 
 TEST_F(IdentityTest, ListsInPages) {
@@ -311,7 +551,7 @@ TEST_F(IdentityTest, TheFirstOperatorKeyIsHandedOverOnceInAFileForItsUserOnly) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   const std::string key = *ReadFile(file);
   ASSERT_TRUE(fresh.feed.Refresh().ok());
-  const auto known = fresh.table.Authenticate(key);
+  const auto known = fresh.Authenticate(key);
   ASSERT_TRUE(known.ok()) << known.status();
   EXPECT_EQ((*known)->principal.role, Role::kOperator);
   EXPECT_EQ((*known)->principal.tenant, "");
