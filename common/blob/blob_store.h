@@ -68,6 +68,9 @@ class BlobStore {
 
   /// OK too when it is not there.
   virtual absl::Status Delete(std::string_view tenant, const Digest& digest) = 0;
+
+  /// All that the tenant has, whatever it is. No writer of it commits meanwhile, or it may fail.
+  virtual absl::Status DeleteTenant(std::string_view tenant) = 0;
 };
 
 }  // namespace slipway

@@ -257,4 +257,18 @@ absl::Status FileBlobStore::Delete(std::string_view tenant, const Digest& digest
   return SyncFolder(path.substr(0, path.rfind('/')));
 }
 
+absl::Status FileBlobStore::DeleteTenant(std::string_view tenant) {
+  const std::string folder = fmt::format("{}/{}", root_, tenant);
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(synced_folders_, [&](const std::string& known) {
+      return known == folder || known.starts_with(folder + "/");
+    });
+  }
+  std::error_code error;
+  const auto removed = std::filesystem::remove_all(folder, error);
+  if (error) return FromErrno(error.value(), "cannot delete", folder);
+  return removed == 0 ? absl::OkStatus() : SyncFolder(root_);
+}
+
 }  // namespace slipway

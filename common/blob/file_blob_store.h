@@ -30,6 +30,7 @@ class FileBlobStore final : public BlobStore {
                                                          const Digest& digest,
                                                          int64_t offset_bytes) override;
   absl::Status Delete(std::string_view tenant, const Digest& digest) override;
+  absl::Status DeleteTenant(std::string_view tenant) override;
 
   /// Where a blob's file is, or would be.
   std::string PathOf(std::string_view tenant, const Digest& digest) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/identity/tenant_content.h"
 #include "common/log/log.h"
 #include "common/runtime_settings/runtime_settings.h"
 #include "common/runtime_settings/torchscript.h"
@@ -119,6 +120,7 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
                    CheckReference(who, tenant.tenant, request.model_version));
   {
     MutexLock writes(writes_);
+    if (closed_tenants_.contains(tenant.tenant)) return NotFound(parent);
     // Another call may have come first while the registry was asked.
     ASSIGN_OR_RETURN(made, FindMade(name, request_id));
     if (made) return View(*made);
@@ -281,6 +283,28 @@ absl::Status Controller::Delete(const Principal& who, const DeploymentName& name
   Log(Severity::kInfo, "deployment_deletion_requested", {{"deployment", name.ToString()}});
   wake_();
   return absl::OkStatus();
+}
+
+absl::StatusOr<slipway::identity::v1::PurgeTenantResponse> Controller::PurgeTenant(
+    const Principal& who, const TenantName& tenant, bool remove) {
+  if (who.role != Role::kOperator) return NotFound(tenant.ToString());
+  {
+    MutexLock writes(writes_);
+    closed_tenants_.insert(tenant.tenant);
+  }
+  std::vector<std::string> names;
+  for (const Deployment& deployment : Snapshot()) {
+    if (deployment.name.tenant != tenant.tenant) continue;
+    names.push_back(deployment.name.ToString());
+    if (!remove) continue;
+    const absl::Status deleted = Delete(who, deployment.name);
+    // It may have gone meanwhile.
+    if (!deleted.ok() && !absl::IsNotFound(deleted)) return deleted;
+  }
+  slipway::identity::v1::PurgeTenantResponse content;
+  content.set_done(remove && names.empty());
+  AddKind("deployments", std::move(names), content);
+  return content;
 }
 
 absl::StatusOr<DeploymentView> Controller::Promote(const Principal& who,

@@ -25,6 +25,7 @@
 #include "services/controller/version_catalog.h"
 #include "services/controller/worker_client.h"
 #include "services/controller/worker_pool.h"
+#include "slipway/identity/v1/purge.pb.h"
 
 namespace slipway::controller {
 
@@ -126,6 +127,14 @@ class Controller {
   /// behalf).
   absl::Status ReportTraffic(const Principal& who, const std::vector<TrafficReport>& reports);
 
+  /// Closes a tenant: nothing can be made in it until this process ends, and later no version is
+  /// left that could be deployed (the registry closes it, too). With `remove` its deployments are
+  /// deleted; the answer is done once none is left. Repeating it is harmless. Errors: NotFound for
+  /// all but operators.
+  absl::StatusOr<slipway::identity::v1::PurgeTenantResponse> PurgeTenant(const Principal& who,
+                                                                         const TenantName& tenant,
+                                                                         bool remove);
+
   // ---- The loop.
 
   /// Asks the registry what aliases name and what versions are. May take seconds. True when that
@@ -193,6 +202,7 @@ class Controller {
   std::set<std::string> failing_ GUARDED_BY(step_);
 
   Mutex writes_;
+  std::set<std::string> closed_tenants_ GUARDED_BY(writes_);
 
   mutable Mutex mutex_;
   std::map<DeploymentName, Deployment> deployments_ GUARDED_BY(mutex_);

@@ -273,6 +273,16 @@ class ControllerService::Impl final : public v1::ControllerService::Service {
         });
   }
 
+  grpc::Status PurgeTenant(grpc::ServerContext* context,
+                           const identity::v1::PurgeTenantRequest* request,
+                           identity::v1::PurgeTenantResponse* out) override {
+    return edge_->Call(*context, "PurgeTenant", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("tenant", request->tenant()));
+      ASSIGN_OR_RETURN(*out, controller_.PurgeTenant(call.principal, tenant, request->remove()));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::Status ReportTraffic(grpc::ServerContext* context, const v1::ReportTrafficRequest* request,
                              google::protobuf::Empty*) override {
     return edge_->Call(*context, "ReportTraffic", [&](const CallContext& call) -> absl::Status {

@@ -33,6 +33,8 @@
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/identity/request_key.h"
 #include "services/gateway/identity/sql_identity_store.h"
+#include "services/gateway/identity/tenant_deleter.h"
+#include "services/gateway/identity/tenant_purge_client.h"
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/relay/api_handler.h"
 #include "services/gateway/request_observer.h"
@@ -52,6 +54,9 @@ constexpr int64_t kSegmentBytes = 2 << 20;
 constexpr absl::Duration kGaugeInterval = absl::Seconds(1);
 // So long a connection without a request stays open while the listener drains.
 constexpr absl::Duration kIdleGrace = absl::Milliseconds(200);
+// Between two looks at the deletions of tenants, and for their last audit record.
+constexpr absl::Duration kDeletionInterval = absl::Seconds(1);
+constexpr absl::Duration kVouchTimeout = absl::Seconds(5);
 
 absl::StatusOr<std::unique_ptr<sql::Database>> OpenDatabase(const GatewayConfig& config) {
   ASSIGN_OR_RETURN(auto database, sql::Database::Open(config.database));
@@ -115,6 +120,7 @@ class Gateway::Impl : public http::Handler {
     outbox_->Start();
     watcher_->Start();
     reporter_->Start();
+    deleter_->Start();
     RETURN_IF_ERROR(Listen());
     gauges_ = std::jthread([this] { KeepGauges(); });
     return absl::OkStatus();
@@ -239,6 +245,8 @@ class Gateway::Impl : public http::Handler {
     identity_ = std::make_unique<IdentityService>(*store_, *key_feed_, table_->peppers(),
                                                   config_.key_environment, clock_);
     identity_->AddTo(local_);
+    OpenDeleter();
+    deleter_->AddTo(local_);
     usage_ = std::make_unique<UsageService>(*ledger_, *ledger_feed_);
     usage_->AddTo(local_);
     local_.Add<v1::GetPlatformRequest, v1::Platform>(
@@ -291,6 +299,40 @@ class Gateway::Impl : public http::Handler {
                                                 }},
                                 DescriptorSetWithComments()));
     return absl::OkStatus();
+  }
+
+  void OpenDeleter() {
+    deletions_ = std::make_unique<TenantDeletions>(*database_);
+    const auto service = [this](ServiceId id, const std::string& method) {
+      return ServiceKeeper(id, method, channels_[std::string(ServiceName(id))], *tokens_, clock_);
+    };
+    // What runs goes before what it is made of. A room that keeps rows of tenants has its keeper
+    // before "identity".
+    std::vector<TenantKeeper> keepers = {
+        service(ServiceId::kController, "/slipway.controller.v1.ControllerService/PurgeTenant"),
+        service(ServiceId::kTraining, "/slipway.training.v1.TrainingService/PurgeTenant"),
+        service(ServiceId::kRegistry, "/slipway.registry.v1.RegistryService/PurgeTenant"),
+        {"identity", [this](const std::string& tenant, bool remove) {
+           return deletions_->PurgeIdentity(tenant, remove);
+         }}};
+    deleter_ = std::make_unique<TenantDeleter>(
+        *deletions_, *key_feed_, std::move(keepers),
+        [this](const std::string& tenant, const v1::TenantDeletion& deletion) {
+          return Vouch(tenant, deletion);
+        },
+        kDeletionInterval, clock_);
+  }
+
+  absl::Status Vouch(const std::string& tenant, const v1::TenantDeletion& deletion) {
+    ASSIGN_OR_RETURN(Recorder::Ticket ticket, recorder_->Admit());
+    v1::AuditRecord record;
+    record.set_resource(fmt::format("{}/sha256:{}", deletion.name(), deletion.report_sha256()));
+    record.set_tenant(tenant);
+    record.set_key_id(deletion.requested_by());
+    record.set_method("slipway.gateway.v1.TenantService/DeleteTenant");
+    RETURN_IF_ERROR(recorder_->Record(ticket, record));
+    recorder_->Settle(std::move(ticket), 200);
+    return ledger_feed_->Flush(kVouchTimeout);
   }
 
   absl::Status Listen() {
@@ -450,6 +492,8 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<TrafficReporter> reporter_;
   std::unique_ptr<OutboxFeed> outbox_;
   std::unique_ptr<IdentityService> identity_;
+  std::unique_ptr<TenantDeletions> deletions_;
+  std::unique_ptr<TenantDeleter> deleter_;
   std::unique_ptr<UsageService> usage_;
   LocalMethods local_;
   std::unique_ptr<MethodTable> methods_;

@@ -105,6 +105,14 @@ const std::vector<sql::Migration>& Schema() {
          ALTER TABLE keys ADD COLUMN old_mac BYTEA;
          ALTER TABLE keys ADD COLUMN overlap_end BIGINT;
        )sql"},
+      {.number = 4, .name = "deletions of tenants", .sql = R"sql(
+         -- body: a TenantDeletion. revision grows with each write of it.
+         CREATE TABLE tenant_deletions (
+           tenant TEXT PRIMARY KEY,
+           revision BIGINT NOT NULL,
+           done BIGINT NOT NULL,
+           body BYTEA NOT NULL);
+       )sql"},
   };
   return *schema;
 }

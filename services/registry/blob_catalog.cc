@@ -3,7 +3,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/identity/tenant_content.h"
 #include "fmt/format.h"
+#include "services/registry/checks.h"
 
 namespace slipway::registry {
 namespace {
@@ -71,7 +73,13 @@ absl::Status BlobCatalog::Register(const StoredBlob& blob) {
   if (absl::IsNotFound(blobs_.Stat(blob.tenant, blob.digest).status())) {
     return absl::UnavailableError("the blob was being removed; upload it again");
   }
-  return store_.Write([&](RegistryTransaction& tx) { return tx.PutBlob(blob, clock_.Now()); });
+  const absl::Status kept = store_.Write([&](RegistryTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(CheckOpen(tx, blob.tenant));
+    return tx.PutBlob(blob, clock_.Now());
+  });
+  // Its tenant was closed while the bytes came.
+  if (absl::IsNotFound(kept)) RETURN_IF_ERROR(blobs_.Delete(blob.tenant, blob.digest));
+  return kept;
 }
 
 absl::StatusOr<int64_t> BlobCatalog::Find(const Principal& who, const BlobName& name) {
@@ -141,10 +149,48 @@ absl::StatusOr<BlobCatalog::Garbage> BlobCatalog::CollectGarbage() {
       garbage.bytes += blob.size_bytes;
     }
   }
-  RETURN_IF_ERROR(store_.Write([&](RegistryTransaction& tx) {
+  std::vector<std::string> closed;
+  RETURN_IF_ERROR(store_.Write([&](RegistryTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(closed, tx.ListClosedTenants());
     return tx.DeleteRequestsBefore(now - options_.request_ttl);
   }));
+  MutexLock lock(mutex_);
+  for (const std::string& tenant : closed) RETURN_IF_ERROR(SweepClosed(tenant));
   return garbage;
+}
+
+absl::Status BlobCatalog::SweepClosed(const std::string& tenant) {
+  bool empty = false;
+  RETURN_IF_ERROR(store_.Read([&](RegistryTransaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const TenantNames names, tx.ListNames(tenant));
+    empty = names.blobs.empty();
+    return absl::OkStatus();
+  }));
+  return empty ? blobs_.DeleteTenant(tenant) : absl::OkStatus();
+}
+
+absl::StatusOr<identity::v1::PurgeTenantResponse> BlobCatalog::PurgeTenant(const Principal& who,
+                                                                           const TenantName& tenant,
+                                                                           bool remove) {
+  if (who.role != Role::kOperator) return NotFound(tenant.ToString());
+  MutexLock lock(mutex_);
+  TenantNames names;
+  // Rows go before their bytes, as with every blob.
+  RETURN_IF_ERROR(store_.Write([&](RegistryTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(tx.CloseTenant(tenant.tenant));
+    if (remove) RETURN_IF_ERROR(tx.RemoveTenant(tenant.tenant));
+    ASSIGN_OR_RETURN(names, tx.ListNames(tenant.tenant));
+    return absl::OkStatus();
+  }));
+  if (remove) RETURN_IF_ERROR(blobs_.DeleteTenant(tenant.tenant));
+  identity::v1::PurgeTenantResponse content;
+  AddKind("models", std::move(names.models), content);
+  AddKind("versions", std::move(names.versions), content);
+  AddKind("aliases", std::move(names.aliases), content);
+  AddKind("datasets", std::move(names.datasets), content);
+  AddKind("blobs", std::move(names.blobs), content);
+  content.set_done(remove);
+  return content;
 }
 
 }  // namespace slipway::registry

@@ -15,6 +15,7 @@
 #include "common/sync/mutex.h"
 #include "common/time/clock.h"
 #include "services/registry/registry_store.h"
+#include "slipway/identity/v1/purge.pb.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::registry {
@@ -79,13 +80,21 @@ class BlobCatalog {
     int64_t blobs = 0;
     int64_t bytes = 0;
   };
-  /// Deletes the blobs that nothing has used for `unused_ttl`, and forgets old request ids.
+  /// Deletes the blobs that nothing has used for `unused_ttl`, what an upload that broke off has
+  /// left of a closed tenant, and forgets old request ids.
   absl::StatusOr<Garbage> CollectGarbage();
+
+  /// Closes a tenant for good, and removes all that it has where `remove` is said: rows and bytes.
+  /// Repeating it is harmless. Errors: NotFound for all but operators.
+  absl::StatusOr<identity::v1::PurgeTenantResponse> PurgeTenant(const Principal& who,
+                                                                const TenantName& tenant,
+                                                                bool remove);
 
  private:
   /// The size of a blob that `who` may read. Errors: NotFound.
   absl::StatusOr<int64_t> Find(const Principal& who, const BlobName& name);
   absl::Status Register(const StoredBlob& blob) EXCLUDES(mutex_);
+  absl::Status SweepClosed(const std::string& tenant) REQUIRES(mutex_);
 
   RegistryStore& store_;
   BlobStore& blobs_;

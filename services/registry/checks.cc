@@ -165,6 +165,11 @@ absl::Status CheckText(std::string_view field, std::string_view text, size_t max
   return absl::OkStatus();
 }
 
+absl::Status CheckOpen(RegistryTransaction& tx, const std::string& tenant) {
+  ASSIGN_OR_RETURN(const bool closed, tx.IsClosed(tenant));
+  return closed ? NotFound(TenantName{tenant}.ToString()) : absl::OkStatus();
+}
+
 absl::Status CheckRequestId(std::string_view request_id) {
   const bool graphic = std::all_of(request_id.begin(), request_id.end(),
                                    [](unsigned char c) { return c > 0x20 && c < 0x7f; });

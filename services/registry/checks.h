@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/status/status.h"
+#include "services/registry/registry_store.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 // What callers may write into the registry. Each check refuses with InvalidField, the path
@@ -28,6 +29,9 @@ absl::Status CheckText(std::string_view field, std::string_view text, size_t max
 
 /// Empty, or printable ASCII without spaces.
 absl::Status CheckRequestId(std::string_view request_id);
+
+/// NotFound for a tenant that is closed.
+absl::Status CheckOpen(RegistryTransaction& tx, const std::string& tenant);
 
 /// At least one file; paths that are relative, clean, each once and none a folder of another;
 /// digests that are digests. Whether the blobs are there is not checked.

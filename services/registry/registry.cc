@@ -88,6 +88,7 @@ absl::StatusOr<Message> Registry::Once(
     const Request& request, absl::FunctionRef<absl::StatusOr<Message>(RegistryTransaction&)> make) {
   Message answer;
   RETURN_IF_ERROR(store_.Write([&](RegistryTransaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(CheckOpen(tx, request.tenant));
     if (request.id.empty()) {
       ASSIGN_OR_RETURN(answer, make(tx));
       return absl::OkStatus();

@@ -21,6 +21,8 @@ namespace slipway::registry {
 /// Common errors: NotFound for what is absent and, in the same words, for what belongs to another
 /// tenant; InvalidField; StorageFull and kUnavailable from the store.
 ///
+/// A closed tenant (BlobCatalog::PurgeTenant) is one that does not exist: nothing is made in it.
+///
 /// Creates take a request id ("" for none): the same id again, with the same request, answers what
 /// the first call answered; with another request it is kAlreadyExists.
 class Registry {

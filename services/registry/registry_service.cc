@@ -177,6 +177,16 @@ class RegistryEdge::Impl final : public v1::RegistryService::Service {
     });
   }
 
+  grpc::Status PurgeTenant(grpc::ServerContext* context,
+                           const identity::v1::PurgeTenantRequest* request,
+                           identity::v1::PurgeTenantResponse* response) override {
+    return edge_->Call(*context, "PurgeTenant", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("tenant", request->tenant()));
+      ASSIGN_OR_RETURN(*response, blobs_.PurgeTenant(call.principal, tenant, request->remove()));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::Status UploadBlob(grpc::ServerContext* context,
                           grpc::ServerReader<v1::UploadBlobRequest>* reader,
                           v1::Blob* response) override {

@@ -34,6 +34,15 @@ struct StoredRequest {
   absl::Time create_time;
 };
 
+/// What a tenant has, by name.
+struct TenantNames {
+  std::vector<std::string> models;
+  std::vector<std::string> versions;
+  std::vector<std::string> aliases;
+  std::vector<std::string> datasets;
+  std::vector<std::string> blobs;
+};
+
 /// The registry's rows within one transaction. Keeps no rules but these: a key once, a version
 /// only below its model, an alias only on a version, a reference only to a blob (all of them
 /// kAlreadyExists or kFailedPrecondition). Lists take at most `limit` rows after `after`.
@@ -91,6 +100,15 @@ class RegistryTransaction {
                                                                    std::string_view request_id) = 0;
   virtual absl::Status InsertRequest(const StoredRequest& request) = 0;
   virtual absl::Status DeleteRequestsBefore(absl::Time before) = 0;
+
+  /// From now on the tenant is closed. OK again.
+  virtual absl::Status CloseTenant(std::string_view tenant) = 0;
+  virtual absl::StatusOr<bool> IsClosed(std::string_view tenant) = 0;
+  virtual absl::StatusOr<std::vector<std::string>> ListClosedTenants() = 0;
+  /// The names of all that the tenant has.
+  virtual absl::StatusOr<TenantNames> ListNames(std::string_view tenant) = 0;
+  /// Every row of it but that it is closed.
+  virtual absl::Status RemoveTenant(std::string_view tenant) = 0;
 };
 
 /// Where the registry's rows are kept. Any thread may call.

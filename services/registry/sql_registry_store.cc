@@ -61,6 +61,7 @@ const std::vector<sql::Migration>& Migrations() {
           PRIMARY KEY (tenant, request_id));
         CREATE INDEX requests_by_create_time ON requests (create_time);
       )sql"},
+      {2, "closed tenants", "CREATE TABLE closed_tenants (tenant TEXT PRIMARY KEY)"},
   };
   return migrations;
 }
@@ -321,9 +322,74 @@ class SqlTransaction final : public RegistryTransaction {
     return Execute("DELETE FROM requests WHERE create_time < ?", {absl::ToUnixMicros(before)});
   }
 
+  absl::Status CloseTenant(std::string_view tenant) override {
+    return Execute("INSERT INTO closed_tenants (tenant) VALUES (?) ON CONFLICT (tenant) DO NOTHING",
+                   {tenant});
+  }
+
+  absl::StatusOr<bool> IsClosed(std::string_view tenant) override {
+    ASSIGN_OR_RETURN(const auto row,
+                     tx_.QueryOne("SELECT 1 FROM closed_tenants WHERE tenant = ?", {tenant}));
+    return row.has_value();
+  }
+
+  absl::StatusOr<std::vector<std::string>> ListClosedTenants() override {
+    return Texts("SELECT tenant FROM closed_tenants", {},
+                 [](const Row& row) { return row.GetString(0); });
+  }
+
+  absl::StatusOr<TenantNames> ListNames(std::string_view of) override {
+    const std::string tenant(of);
+    TenantNames names;
+    ASSIGN_OR_RETURN(names.models, Texts("SELECT model FROM models WHERE tenant = ?", {tenant},
+                                         [&](const Row& row) {
+                                           return ModelName{tenant, row.GetString(0)}.ToString();
+                                         }));
+    ASSIGN_OR_RETURN(
+        names.versions,
+        Texts("SELECT model, number FROM versions WHERE tenant = ?", {tenant}, [&](const Row& row) {
+          return VersionName{{tenant, row.GetString(0)}, row.GetInt(1)}.ToString();
+        }));
+    ASSIGN_OR_RETURN(
+        names.aliases,
+        Texts("SELECT model, alias FROM aliases WHERE tenant = ?", {tenant}, [&](const Row& row) {
+          return AliasName{{tenant, row.GetString(0)}, row.GetString(1)}.ToString();
+        }));
+    ASSIGN_OR_RETURN(
+        names.datasets,
+        Texts("SELECT dataset FROM datasets WHERE tenant = ?", {tenant}, [&](const Row& row) {
+          return DatasetName{tenant, row.GetString(0)}.ToString();
+        }));
+    ASSIGN_OR_RETURN(
+        names.blobs,
+        Texts("SELECT digest FROM blobs WHERE tenant = ?", {tenant}, [&](const Row& row) {
+          return BlobName{tenant, Digest::FromHex(row.GetString(0))}.ToString();
+        }));
+    return names;
+  }
+
+  absl::Status RemoveTenant(std::string_view tenant) override {
+    // What refers to others goes before them.
+    for (const char* table :
+         {"aliases", "blob_owners", "versions", "models", "datasets", "blobs", "requests"}) {
+      RETURN_IF_ERROR(Execute(fmt::format("DELETE FROM {} WHERE tenant = ?", table), {tenant}));
+    }
+    return absl::OkStatus();
+  }
+
  private:
   absl::Status Execute(std::string_view sql, const sql::Params& params) {
     return tx_.Execute(sql, params).status();
+  }
+
+  absl::StatusOr<std::vector<std::string>> Texts(std::string_view sql, const sql::Params& params,
+                                                 absl::FunctionRef<std::string(const Row&)> text) {
+    std::vector<std::string> texts;
+    RETURN_IF_ERROR(tx_.ForEach(sql, params, [&](const Row& row) {
+      texts.push_back(text(row));
+      return absl::OkStatus();
+    }));
+    return texts;
   }
 
   absl::Status InsertOwner(const std::string& tenant, const std::string& owner,

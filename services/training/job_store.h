@@ -63,6 +63,13 @@ class JobStore {
   /// visible: who has read up to a cursor has missed nothing below it.
   virtual absl::StatusOr<std::vector<v1::UsageEvent>> ListUsage(int64_t after_cursor,
                                                                 int limit) = 0;
+
+  /// From now on Insert refuses the tenant's jobs (NotFound of the tenant), for good. The jobs that
+  /// it has. OK again.
+  virtual absl::StatusOr<std::vector<JobName>> CloseTenant(const std::string& tenant) = 0;
+
+  /// Removes the tenant's jobs and their events. Usage stays.
+  virtual absl::Status RemoveTenant(const std::string& tenant) = 0;
 };
 
 }  // namespace slipway::training

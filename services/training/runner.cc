@@ -166,6 +166,11 @@ Running Runner::Observe() const {
 absl::Status Runner::Change(const JobName& name,
                             absl::FunctionRef<absl::Status(Job&, Effects&)> change, Job* changed) {
   absl::StatusOr<Job> job = store_.Update(name, change);
+  if (absl::IsNotFound(job.status())) {
+    // Its tenant was deleted.
+    board_.Remove(name);
+    return absl::OkStatus();
+  }
   const bool too_late = absl::IsAborted(job.status());
   if (too_late) job = store_.Get(name);
   RETURN_IF_ERROR(job.status());

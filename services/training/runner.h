@@ -97,7 +97,7 @@ class Runner {
 
   // ---- Either. ----
   // Changes the job and shows it. A change that came too late (kAborted) shows the job as it is
-  // and is OK.
+  // and is OK; so is one of a job that is no more, which leaves the board.
   absl::Status Change(const JobName& name, absl::FunctionRef<absl::Status(Job&, Effects&)> change,
                       Job* changed);
 

@@ -67,6 +67,7 @@ const std::vector<sql::Migration>& Migrations() {
         CREATE INDEX events_by_progress ON events (job_order, progress_number);
         CREATE TABLE usage (cursor_number BIGINT PRIMARY KEY, usage BYTEA NOT NULL);
       )"},
+      {2, "closed tenants", "CREATE TABLE closed_tenants (tenant TEXT PRIMARY KEY)"},
   };
   return *migrations;
 }
@@ -220,6 +221,9 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
                                         int64_t max_unfinished) {
   Job out;
   RETURN_IF_ERROR(database_.Write([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(const auto closed, tx.QueryOne("SELECT 1 FROM closed_tenants WHERE tenant = ?",
+                                                    {job.name.tenant}));
+    if (closed.has_value()) return NotFound(TenantName{job.name.tenant}.ToString());
     if (!job.request_id.empty()) {
       ASSIGN_OR_RETURN(auto same, QueryJob(tx, "WHERE tenant = ? AND request_id = ?",
                                            {job.name.tenant, job.request_id}));
@@ -431,6 +435,33 @@ absl::StatusOr<std::vector<v1::UsageEvent>> SqlJobStore::ListUsage(int64_t after
         });
   }));
   return usage;
+}
+
+absl::StatusOr<std::vector<JobName>> SqlJobStore::CloseTenant(const std::string& tenant) {
+  std::vector<JobName> jobs;
+  // One transaction: a job that is made at the same time is either refused or among these.
+  RETURN_IF_ERROR(database_.Write([&](Transaction& tx) -> absl::Status {
+    jobs.clear();
+    RETURN_IF_ERROR(
+        tx.Execute("INSERT INTO closed_tenants (tenant) VALUES (?) ON CONFLICT (tenant) DO NOTHING",
+                   {tenant})
+            .status());
+    return tx.ForEach("SELECT id FROM jobs WHERE tenant = ?", {tenant}, [&](const Row& row) {
+      jobs.push_back({tenant, row.GetString(0)});
+      return absl::OkStatus();
+    });
+  }));
+  return jobs;
+}
+
+absl::Status SqlJobStore::RemoveTenant(const std::string& tenant) {
+  return database_.Write([&](Transaction& tx) -> absl::Status {
+    RETURN_IF_ERROR(tx.Execute("DELETE FROM events WHERE job_order IN "
+                               "(SELECT job_order FROM jobs WHERE tenant = ?)",
+                               {tenant})
+                        .status());
+    return tx.Execute("DELETE FROM jobs WHERE tenant = ?", {tenant}).status();
+  });
 }
 
 }  // namespace slipway::training

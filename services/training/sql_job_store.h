@@ -28,6 +28,8 @@ class SqlJobStore final : public JobStore {
   absl::StatusOr<std::vector<v1::Event>> ListEvents(const JobName& name, int64_t after,
                                                     int limit) override;
   absl::StatusOr<std::vector<v1::UsageEvent>> ListUsage(int64_t after_cursor, int limit) override;
+  absl::StatusOr<std::vector<JobName>> CloseTenant(const std::string& tenant) override;
+  absl::Status RemoveTenant(const std::string& tenant) override;
 
  private:
   SqlJobStore(sql::Database& database, const Thinning& thinning)

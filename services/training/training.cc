@@ -10,6 +10,7 @@
 
 #include "common/crypto/hash.h"
 #include "common/crypto/random.h"
+#include "common/identity/tenant_content.h"
 #include "common/log/log.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
@@ -282,6 +283,45 @@ absl::StatusOr<v1::ListUsageEventsResponse> Training::ListUsage(const Principal&
   v1::ListUsageEventsResponse out;
   for (const v1::UsageEvent& event : events) *out.add_events() = event;
   return out;
+}
+
+absl::StatusOr<bool> Training::EndJobs(const std::string& tenant) {
+  ASSIGN_OR_RETURN(const std::vector<Job> unfinished, store_.ListUnfinished());
+  bool ended = true;
+  for (const Job& job : unfinished) {
+    if (job.name.tenant != tenant) continue;
+    ended = false;
+    const absl::Status asked = Change(job.name, [&](Job& fresh, Effects& effects) {
+                                 return RequestCancel(fresh, clock_.Now(), effects);
+                               }).status();
+    // It may have ended meanwhile.
+    if (!asked.ok() && !absl::IsFailedPrecondition(asked)) return asked;
+  }
+  // A job leaves the board once its trainer is gone and its files are.
+  const std::vector<QueuedJob> board = board_.Jobs();
+  return ended && std::none_of(board.begin(), board.end(),
+                               [&](const QueuedJob& job) { return job.name.tenant == tenant; });
+}
+
+absl::StatusOr<identity::v1::PurgeTenantResponse> Training::PurgeTenant(const Principal& who,
+                                                                        const TenantName& tenant,
+                                                                        bool remove) {
+  if (who.role != Role::kOperator) return NotFound(tenant.ToString());
+  ASSIGN_OR_RETURN(std::vector<JobName> jobs, store_.CloseTenant(tenant.tenant));
+  bool done = false;
+  if (remove) {
+    ASSIGN_OR_RETURN(done, EndJobs(tenant.tenant));
+    if (done) {
+      RETURN_IF_ERROR(store_.RemoveTenant(tenant.tenant));
+      jobs.clear();
+    }
+  }
+  std::vector<std::string> names;
+  for (const JobName& job : jobs) names.push_back(job.ToString());
+  identity::v1::PurgeTenantResponse content;
+  AddKind("jobs", std::move(names), content);
+  content.set_done(done);
+  return content;
 }
 
 absl::StatusOr<bool> Training::Report(const Principal& who, const JobName& name, int attempt,

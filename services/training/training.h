@@ -16,6 +16,7 @@
 #include "services/training/job.h"
 #include "services/training/job_store.h"
 #include "services/training/model_registry.h"
+#include "slipway/identity/v1/purge.pb.h"
 #include "slipway/training/v1/training.pb.h"
 
 namespace slipway::training {
@@ -72,6 +73,13 @@ class Training {
   absl::StatusOr<v1::ListUsageEventsResponse> ListUsage(const Principal& who, int64_t after_cursor,
                                                         int page_size);
 
+  /// Closes a tenant for good: nothing can be submitted in it. With `remove` its jobs are cancelled
+  /// and, once nothing runs for any of them, removed; until then the answer is not done. Repeating
+  /// it is harmless. Errors: NotFound for all but operators.
+  absl::StatusOr<identity::v1::PurgeTenantResponse> PurgeTenant(const Principal& who,
+                                                                const TenantName& tenant,
+                                                                bool remove);
+
   // ---- What trainers tell. Their token is limited to one job. ----
 
   /// Returns whether the trainer is to stop; what a stale attempt tells is dropped.
@@ -91,6 +99,8 @@ class Training {
                             registry::v1::Dataset& dataset);
   absl::StatusOr<Job> Change(const JobName& name,
                              absl::FunctionRef<absl::Status(Job&, Effects&)> change);
+  /// True once nothing of the tenant is under way.
+  absl::StatusOr<bool> EndJobs(const std::string& tenant);
 
   JobStore& store_;
   ModelRegistry& registry_;

@@ -64,6 +64,15 @@ class TrainingServiceImpl final : public v1::TrainingService::Service {
     });
   }
 
+  grpc::Status PurgeTenant(ServerContext* ctx, const identity::v1::PurgeTenantRequest* request,
+                           identity::v1::PurgeTenantResponse* out) override {
+    return edge_->Call(*ctx, "PurgeTenant", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("tenant", request->tenant()));
+      ASSIGN_OR_RETURN(*out, training_.PurgeTenant(call.principal, tenant, request->remove()));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::Status ListUsageEvents(ServerContext* ctx, const v1::ListUsageEventsRequest* request,
                                v1::ListUsageEventsResponse* out) override {
     return edge_->Call(*ctx, "ListUsageEvents", [&](const CallContext& call) -> absl::Status {

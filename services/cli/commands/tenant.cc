@@ -20,6 +20,32 @@ void PrintTenants(const Session& session, const json& tenants) {
   table.Print(session.out());
 }
 
+void PrintDeletion(const Session& session, const json& deletion) {
+  if (const std::string report = TextOf(deletion, "report"); !report.empty()) {
+    session.out() << report << "sha256 " << TextOf(deletion, "reportSha256") << '\n';
+    return;
+  }
+  Table table({"SERVICE", "KIND", "COUNT", "STATE"});
+  for (const json& part : deletion.value("parts", json::array())) {
+    for (const json& removal : part.value("removals", json::array())) {
+      table.Add({TextOf(part, "service"), TextOf(removal, "kind"), TextOf(removal, "count"),
+                 part.value("removed", false) ? "removed" : "closed"});
+    }
+  }
+  table.Print(session.out());
+  if (const std::string reason = TextOf(deletion, "waitingFor"); !reason.empty()) {
+    session.out() << "waits for " << reason << '\n';
+  }
+}
+
+absl::StatusOr<json> WaitForDeletion(const Api& api, const std::string& id) {
+  for (;;) {
+    ASSIGN_OR_RETURN(json deletion, api.Get("/api/v1/tenants/" + id + "/deletion"));
+    if (TextOf(deletion, "state") == "DONE") return deletion;
+    Clock::Real().SleepFor(absl::Milliseconds(500));
+  }
+}
+
 }  // namespace
 
 void AddTenantCommands(CLI::App& root, Session& session) {
@@ -29,6 +55,8 @@ void AddTenantCommands(CLI::App& root, Session& session) {
   struct Options {
     std::string id;
     std::string display_name;
+    bool yes = false;
+    bool wait = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App& create = *tenant.add_subcommand("create", "Makes a tenant");
@@ -80,6 +108,41 @@ void AddTenantCommands(CLI::App& root, Session& session) {
     ASSIGN_OR_RETURN(const json updated, api.Call("PATCH", "/api/v1/tenants/" + options->id,
                                                   {{"displayName", options->display_name}}));
     if (!session.PrintJson(updated)) PrintTenants(session, json::array({updated}));
+    return absl::OkStatus();
+  });
+
+  CLI::App& remove = *tenant.add_subcommand("delete", "Deletes a tenant and all it has, for good");
+  remove.add_option("id", options->id, "The tenant's id")->required();
+  remove.add_flag("--yes", options->yes, "Without it nothing is deleted");
+  remove.add_flag("--wait", options->wait, "Waits for the end and shows the report");
+  remove.footer("Example:\n  slipway tenant delete acme --yes --wait");
+  session.OnRun(remove, [&session, options]() -> absl::Status {
+    if (!options->yes) {
+      return InvalidField("--yes", fmt::format("must be given: models, data, jobs, deployments and "
+                                               "keys of tenants/{} go for good",
+                                               options->id));
+    }
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(json deletion, api.Call("DELETE", "/api/v1/tenants/" + options->id, nullptr));
+    if (options->wait) {
+      ASSIGN_OR_RETURN(deletion, WaitForDeletion(api, options->id));
+    }
+    if (session.PrintJson(deletion)) return absl::OkStatus();
+    if (!options->wait) {
+      session.out() << "being deleted: see slipway tenant deletion " << options->id << '\n';
+      return absl::OkStatus();
+    }
+    PrintDeletion(session, deletion);
+    return absl::OkStatus();
+  });
+
+  CLI::App& deletion = *tenant.add_subcommand("deletion", "Shows how far a deletion has come");
+  deletion.add_option("id", options->id, "The tenant's id")->required();
+  deletion.footer("Example:\n  slipway tenant deletion acme");
+  session.OnRun(deletion, [&session, options]() -> absl::Status {
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.Get("/api/v1/tenants/" + options->id + "/deletion"));
+    if (!session.PrintJson(found)) PrintDeletion(session, found);
     return absl::OkStatus();
   });
 

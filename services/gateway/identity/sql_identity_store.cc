@@ -90,17 +90,6 @@ std::string NameOf(const std::string& tenant, const std::string& id) {
   return tenant.empty() ? fmt::format("keys/{}", id) : KeyName{tenant, id}.ToString();
 }
 
-absl::Status AddChange(sql::Transaction& tx, std::string_view kind, const std::string& id) {
-  RETURN_IF_ERROR(
-      tx.Execute("UPDATE identity_head SET sequence = sequence + 1 WHERE one = 1").status());
-  return tx
-      .Execute(
-          "INSERT INTO identity_changes (sequence, kind, id) "
-          "SELECT sequence, ?, ? FROM identity_head WHERE one = 1",
-          {kind, id})
-      .status();
-}
-
 absl::StatusOr<TenantRecord> FindTenant(sql::Transaction& tx, const std::string& id) {
   ASSIGN_OR_RETURN(
       const auto row,
@@ -178,6 +167,17 @@ absl::Status CheckNotLastOperatorKey(sql::Transaction& tx, const std::string& id
 }
 
 }  // namespace
+
+absl::Status AddChange(sql::Transaction& tx, std::string_view kind, const std::string& id) {
+  RETURN_IF_ERROR(
+      tx.Execute("UPDATE identity_head SET sequence = sequence + 1 WHERE one = 1").status());
+  return tx
+      .Execute(
+          "INSERT INTO identity_changes (sequence, kind, id) "
+          "SELECT sequence, ?, ? FROM identity_head WHERE one = 1",
+          {kind, id})
+      .status();
+}
 
 absl::StatusOr<TenantRecord> SqlIdentityStore::CreateTenant(const TenantRecord& tenant,
                                                             const std::string& request_id,

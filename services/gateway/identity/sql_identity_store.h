@@ -11,6 +11,9 @@
 
 namespace slipway::gateway {
 
+/// Tells replicas (see KeyFeed) that a "tenant" or a "key" has changed.
+absl::Status AddChange(sql::Transaction& tx, std::string_view kind, const std::string& id);
+
 /// Tenants, projects and keys in the gateway's database, each change of a tenant or a key with a
 /// row in the feed that replicas read. What a call acknowledged is durable. Any thread. Errors of
 /// each call, besides its own: kUnavailable, StorageFull.

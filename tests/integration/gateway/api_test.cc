@@ -8,9 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "common/crypto/hash.h"
 #include "common/http/coding.h"
 #include "google/api/httpbody.pb.h"
 #include "services/gateway/identity/api_key.h"
+#include "slipway/identity/v1/purge.pb.h"
 #include "slipway/registry/v1/registry.pb.h"
 #include "slipway/training/v1/training.pb.h"
 #include "tests/integration/gateway/gateway_fixture.h"
@@ -202,7 +204,7 @@ TEST_F(ApiTest, AnonymousCallersGetTheNamedListOnly) {
 TEST_F(ApiTest, TheOpenApiDocumentNamesEveryMethodWithItsWords) {
   const json document = json::parse(Ask("GET", "/openapi.json", "").body);
   EXPECT_EQ(document["openapi"], "3.0.3");
-  EXPECT_EQ(document["paths"].size(), 40u) << "a path more or less: look at it, then count again";
+  EXPECT_EQ(document["paths"].size(), 41u) << "a path more or less: look at it, then count again";
   const json& upload = document["paths"]["/api/v1/tenants/{tenant}/blobs"]["post"];
   EXPECT_EQ(upload["x-slipway-role"], "developer");
   EXPECT_THAT(upload["description"].get<std::string>(), StartsWith("The body is the content"));
@@ -450,6 +452,60 @@ TEST_F(ApiTest, ARecoveredOperatorKeyWorks) {
   EXPECT_NE(operator_key_, first);
   EXPECT_EQ(AskJson("GET", "/api/v1/platform", operator_key_)["role"], "ROLE_OPERATOR");
   EXPECT_EQ(Ask("GET", "/api/v1/platform", first).status, 200);
+}
+
+TEST_F(ApiTest, DeletesATenantThroughAllServicesAndKeepsItsRecords) {
+  using identity::v1::PurgeTenantRequest;
+  using identity::v1::PurgeTenantResponse;
+  Mutex mutex;
+  std::vector<std::string> asked;
+  for (const char* service : {"ControllerService", "TrainingService", "RegistryService"}) {
+    platform_->On(std::string(service) + "/PurgeTenant", [&, service](const auto& message) {
+      const auto& request = static_cast<const PurgeTenantRequest&>(message);
+      auto content = std::make_shared<PurgeTenantResponse>();
+      auto& kind = *content->add_kinds();
+      kind.set_kind("things");
+      kind.set_count(request.remove() ? 0 : 7);
+      content->set_done(request.remove());
+      MutexLock lock(mutex);
+      asked.push_back(fmt::format("{} {} {}", service, request.tenant(),
+                                  request.remove() ? "remove" : "close"));
+      return FakePlatform::Reply{.messages = {content}, .status = absl::OkStatus()};
+    });
+  }
+  MakeTenant("globex");
+  const std::string other = MakeKey("globex", "OWNER");
+  EXPECT_EQ(Ask("DELETE", "/api/v1/tenants/acme", key_).status, 403);
+
+  AskJson("DELETE", "/api/v1/tenants/acme", operator_key_);
+  EXPECT_EQ(Ask("GET", "/api/v1/tenants/-", key_).status, 401);
+  json deletion;
+  WaitFor(
+      [&] {
+        deletion = AskJson("GET", "/api/v1/tenants/acme/deletion", operator_key_);
+        return deletion["state"] == "DONE";
+      },
+      "the tenant to be deleted");
+  {
+    MutexLock lock(mutex);
+    ASSERT_GE(asked.size(), 6u);
+    asked.resize(6);
+    EXPECT_THAT(asked,
+                ::testing::ElementsAre(
+                    "ControllerService tenants/acme close", "ControllerService tenants/acme remove",
+                    "TrainingService tenants/acme close", "TrainingService tenants/acme remove",
+                    "RegistryService tenants/acme close", "RegistryService tenants/acme remove"));
+  }
+  const std::string report = deletion["report"];
+  EXPECT_THAT(report, HasSubstr("training things 7"));
+  EXPECT_THAT(report, HasSubstr("identity keys 1"));
+  const json audit = AskJson("GET", "/api/v1/tenants/acme/auditRecords", operator_key_);
+  EXPECT_THAT(audit.dump(), HasSubstr("tenants/acme/deletion/sha256:" + Sha256Hex(report)));
+  EXPECT_EQ(AskJson("GET", "/api/v1/tenants/acme", operator_key_)["state"], "DELETED");
+  // For all but its records it is gone.
+  EXPECT_EQ(Ask("GET", "/api/v1/tenants/acme/models", operator_key_).status, 404);
+  EXPECT_EQ(Ask("POST", "/api/v1/tenants?tenantId=acme", operator_key_, "{}").status, 409);
+  EXPECT_EQ(Ask("GET", "/api/v1/tenants/-", other).status, 200);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,7 @@ class FakeJobStore final : public JobStore {
                              int64_t max_unfinished) override {
     MutexLock lock(mutex_);
     RETURN_IF_ERROR(write_error_);
+    if (closed_.contains(job.name.tenant)) return NotFound(TenantName{job.name.tenant}.ToString());
     int64_t unfinished = 0;
     for (const auto& [name, kept] : jobs_) {
       if (name.tenant != job.name.tenant) continue;
@@ -111,6 +113,25 @@ class FakeJobStore final : public JobStore {
     return out;
   }
 
+  absl::StatusOr<std::vector<JobName>> CloseTenant(const std::string& tenant) override {
+    MutexLock lock(mutex_);
+    RETURN_IF_ERROR(write_error_);
+    closed_.insert(tenant);
+    std::vector<JobName> names;
+    for (const auto& [name, job] : jobs_) {
+      if (name.tenant == tenant) names.push_back(name);
+    }
+    return names;
+  }
+
+  absl::Status RemoveTenant(const std::string& tenant) override {
+    MutexLock lock(mutex_);
+    RETURN_IF_ERROR(write_error_);
+    std::erase_if(jobs_, [&](const auto& entry) { return entry.first.tenant == tenant; });
+    std::erase_if(events_, [&](const auto& entry) { return entry.first.tenant == tenant; });
+    return absl::OkStatus();
+  }
+
  private:
   template <class Filter>
   std::vector<Job> Select(int limit, bool newest_first, const Filter& filter) {
@@ -140,6 +161,7 @@ class FakeJobStore final : public JobStore {
   bool lose_answer_ GUARDED_BY(mutex_) = false;
   int64_t orders_ GUARDED_BY(mutex_) = 0;
   std::map<JobName, Job> jobs_ GUARDED_BY(mutex_);
+  std::set<std::string> closed_ GUARDED_BY(mutex_);
   std::map<JobName, std::vector<v1::Event>> events_ GUARDED_BY(mutex_);
   std::vector<v1::UsageEvent> usage_ GUARDED_BY(mutex_);
 };

@@ -231,6 +231,34 @@ TEST_P(SqlJobStoreTest, TwoTenantsShareNothing) {
   EXPECT_EQ(store_->ListEvents(theirs, 0, 10)->size(), 2u);
 }
 
+TEST_P(SqlJobStoreTest, AClosedTenantGetsNoJobsAndARemovedOneHasNone) {
+  for (const char* tenant : {"acme", "rival"}) {
+    ASSERT_TRUE(Insert(Make(tenant, "a", "r1")).ok());
+    ASSERT_TRUE(Start({tenant, "a"}).ok());
+  }
+  EXPECT_THAT(*store_->CloseTenant("acme"), ElementsAre(JobName{"acme", "a"}));
+  Reopen();
+  EXPECT_EQ(Insert(Make("acme", "b")).status(), NotFound("tenants/acme"));
+  EXPECT_EQ(Insert(Make("acme", "a", "r1")).status(), NotFound("tenants/acme"));
+  EXPECT_THAT(*store_->CloseTenant("acme"), ElementsAre(JobName{"acme", "a"}));
+
+  ASSERT_TRUE(store_->RemoveTenant("acme").ok());
+  EXPECT_THAT(*store_->CloseTenant("acme"), IsEmpty());
+  EXPECT_TRUE(absl::IsNotFound(store_->Get({"acme", "a"}).status()));
+  EXPECT_EQ(store_->Get({"rival", "a"})->state, TrainingJob::RUNNING);
+  EXPECT_EQ(store_->ListEvents({"rival", "a"}, 0, 10)->size(), 2u);
+  EXPECT_TRUE(Insert(Make("rival", "b")).ok());
+  auto database = sql::Database::Open(url_).value();
+  ASSERT_TRUE(database
+                  ->Read([](sql::Transaction& tx) -> absl::Status {
+                    ASSIGN_OR_RETURN(const auto events, tx.QueryOne("SELECT COUNT(*) FROM events"));
+                    // Of rival's two jobs.
+                    EXPECT_EQ(events->GetInt(0), 3);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
 TEST_P(SqlJobStoreTest, ConcurrentRepetitionsMakeOneJob) {
   constexpr int kCallers = 8;
   std::vector<std::string> made(kCallers);

@@ -331,6 +331,35 @@ TEST_F(ControllerTest, AnotherTenantsDeploymentReadsLikeAnAbsentOne) {
       controller_->Create(other_, "tenants/acme", "mine", {kVersion1}, "").status()));
 }
 
+TEST_F(ControllerTest, APurgedTenantsDeploymentsGoAndNoOthers) {
+  registry_.AddVersion("tenants/other/models/cnn/versions/1");
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  ASSERT_TRUE(controller_
+                  ->Create(other_, "tenants/other", "boots",
+                           {.model_version = "tenants/other/models/cnn/versions/1"}, "")
+                  .ok());
+  Settle();
+  Principal operator_principal;
+  operator_principal.role = Role::kOperator;
+  const auto purge = [&](bool remove) {
+    const auto content = controller_->PurgeTenant(operator_principal, {"acme"}, remove);
+    EXPECT_TRUE(content.ok()) << content.status();
+    return fmt::format("{} {}", content->kinds(0).count(), content->done() ? "done" : "there");
+  };
+  EXPECT_EQ(purge(false), "1 there");
+  EXPECT_EQ(controller_->Create(acme_, "tenants/acme", "late", {kVersion1}, "").status(),
+            NotFound("tenants/acme"));
+  Settle();
+  EXPECT_EQ(Routes().size(), 2u);
+  EXPECT_EQ(purge(true), "1 there") << "a worker still has it";
+  Settle();
+  EXPECT_EQ(purge(true), "0 done");
+  EXPECT_EQ(purge(true), "0 done");
+  EXPECT_THAT(Routes(), ElementsAre(testing::StartsWith("boots: 1")));
+  EXPECT_EQ(store_.All()->size(), 1u);
+  EXPECT_EQ(controller_->PurgeTenant(acme_, {"acme"}, true).status(), NotFound("tenants/acme"));
+}
+
 TEST_F(ControllerTest, TheOperatorReachesEveryTenant) {
   Principal operator_principal;
   operator_principal.role = Role::kOperator;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <thread>
 
+#include "fmt/format.h"
 #include "tests/unit/services/registry/registry_fixture.h"
 
 namespace slipway::registry {
@@ -50,6 +51,9 @@ class EventfulBlobStore final : public BlobStore {
   }
   absl::Status Delete(std::string_view tenant, const Digest& digest) override {
     return blobs_.Delete(tenant, digest);
+  }
+  absl::Status DeleteTenant(std::string_view tenant) override {
+    return blobs_.DeleteTenant(tenant);
   }
 
  private:
@@ -311,6 +315,91 @@ TEST_F(BlobCatalogTest, WhenTheVolumeIsFullUploadsSaySoReadsGoOnAndSpaceHeals) {
   EXPECT_EQ(*Download(Of("acme"), "acme", DigestOfBytes("kept")), "kept");
   files_.FailNone();
   EXPECT_TRUE(Upload(Of("acme"), "acme", "more").ok());
+}
+
+class PurgeTest : public BlobCatalogTest {
+ protected:
+  PurgeTest() {
+    for (const std::string tenant : {"acme", "globex"}) {
+      const ModelName model{tenant, "m"};
+      EXPECT_TRUE(
+          registry_->CreateVersion(Of(tenant), model, Version("weights", tenant), "id").ok());
+      EXPECT_TRUE(registry_->SetAlias(Of(tenant), {model, "live"}, {model, 1}).ok());
+      EXPECT_TRUE(
+          registry_->CreateDataset(Of(tenant), {tenant, "d"}, Dataset("rows", tenant), "").ok());
+    }
+  }
+
+  // "models 1 versions 1 ... done"
+  std::string Purge(bool remove) {
+    Principal who = Of("");
+    who.role = Role::kOperator;
+    const auto content = catalog_->PurgeTenant(who, {"acme"}, remove);
+    if (!content.ok()) return content.status().ToString();
+    std::string text;
+    for (const auto& kind : content->kinds()) {
+      text += fmt::format("{} {} ", kind.kind(), kind.count());
+    }
+    return text + (content->done() ? "done" : "there");
+  }
+
+  bool HasFolder(const std::string& tenant) {
+    return std::filesystem::exists(dir_ / "blobs/" + tenant);
+  }
+};
+
+TEST_F(PurgeTest, RemovesAllOfATenantAndNothingOfAnother) {
+  EXPECT_EQ(Purge(false), "models 1 versions 1 aliases 1 datasets 1 blobs 2 there");
+  EXPECT_TRUE(registry_->GetVersion(Of("acme"), VersionName{{"acme", "m"}, 1}).ok());
+  EXPECT_EQ(Purge(true), "models 0 versions 0 aliases 0 datasets 0 blobs 0 done");
+  EXPECT_EQ(Purge(true), "models 0 versions 0 aliases 0 datasets 0 blobs 0 done");
+  EXPECT_FALSE(HasFolder("acme"));
+  EXPECT_TRUE(absl::IsNotFound(registry_->GetModel(Of("acme"), {"acme", "m"}).status()));
+  EXPECT_FALSE(Exists(DigestOfBytes("weights")));
+
+  EXPECT_TRUE(registry_->GetVersion(Of("globex"), AliasName{{"globex", "m"}, "live"}).ok());
+  EXPECT_TRUE(registry_->GetDataset(Of("globex"), {"globex", "d"}).ok());
+  EXPECT_EQ(*Download(Of("globex"), "globex", DigestOfBytes("weights")), "weights");
+  // Its request id is still known: the same version, not another.
+  const auto again =
+      registry_->CreateVersion(Of("globex"), {"globex", "m"}, Version("weights", "globex"), "id");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->name(), "tenants/globex/models/m/versions/1");
+}
+
+TEST_F(PurgeTest, NothingIsMadeInAClosedTenant) {
+  Purge(true);
+  Restart();
+  const absl::Status gone = NotFound("tenants/acme");
+  EXPECT_EQ(registry_->CreateModel(Of("acme"), {"acme", "n"}, {}, "").status(), gone);
+  EXPECT_EQ(registry_->CreateModel(Of("acme"), {"acme", "n"}, {}, "id").status(), gone);
+  EXPECT_EQ(Upload(Of("acme"), "acme", "bytes").status(), gone);
+  EXPECT_TRUE(absl::IsNotFound(blobs_->Stat("acme", DigestOfBytes("bytes")).status()));
+  EXPECT_TRUE(Upload(Of("globex"), "globex", "bytes").ok());
+}
+
+TEST_F(PurgeTest, AnUploadThatIsUnderWayLeavesNoBytes) {
+  const auto upload = *catalog_->NewUpload(Of("acme"), {"acme"}, std::nullopt);
+  ASSERT_TRUE(upload->Append("late").ok());
+  Purge(true);
+  EXPECT_EQ(upload->Finish().status(), NotFound("tenants/acme"));
+  EXPECT_TRUE(absl::IsNotFound(blobs_->Stat("acme", DigestOfBytes("late")).status()));
+  // One whose process was killed just then has left bytes without a row.
+  for (const std::string tenant : {"acme", "globex"}) {
+    auto writer = *blobs_->NewWriter(tenant);
+    ASSERT_TRUE(writer->Append("later").ok());
+    ASSERT_TRUE(writer->Commit(std::nullopt).ok());
+  }
+  Collect();
+  EXPECT_FALSE(HasFolder("acme"));
+  EXPECT_TRUE(blobs_->Stat("globex", DigestOfBytes("later")).ok());
+}
+
+TEST_F(PurgeTest, IsForOperators) {
+  Principal who = Of("acme");
+  who.role = Role::kOwner;
+  EXPECT_EQ(catalog_->PurgeTenant(who, {"acme"}, true).status(), NotFound("tenants/acme"));
+  EXPECT_TRUE(Upload(Of("acme"), "acme", "bytes").ok());
 }
 
 TEST_F(BlobCatalogTest, SaysDataLossWhereTheBytesAreNotWhatWasStored) {

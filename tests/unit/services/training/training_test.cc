@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
@@ -324,6 +325,54 @@ TEST_F(TrainingTest, UsageOfAllTenantsIsNoTenantsToRead) {
 }
 
 // ---- Listing. ----
+
+// ---- Deleting a tenant. ----
+
+TEST_F(TrainingTest, APurgedTenantsJobsEndBeforeTheyGo) {
+  const JobName queued = Submitted("queued");
+  const JobName running = Submitted("running");
+  Start(running);
+  ASSERT_TRUE(training_.Submit(rival_, ExampleRequest("rival", "theirs"), kNoDeadline).ok());
+  Principal who;
+  who.role = Role::kOperator;
+  who.caller = ServiceId::kGateway;
+  const auto purge = [&](bool remove) {
+    const auto content = training_.PurgeTenant(who, {"acme"}, remove);
+    EXPECT_TRUE(content.ok()) << content.status();
+    return fmt::format("{} {} {}", content->kinds(0).kind(), content->kinds(0).count(),
+                       content->done() ? "done" : "there");
+  };
+  EXPECT_EQ(purge(false), "jobs 2 there");
+  EXPECT_EQ(StateOf(queued), TrainingJob::QUEUED);
+  EXPECT_EQ(Submit(ExampleRequest("acme", "late")).status(), NotFound("tenants/acme"));
+
+  EXPECT_EQ(purge(true), "jobs 2 there");
+  EXPECT_EQ(StateOf(queued), TrainingJob::CANCELLED);
+  EXPECT_TRUE(store_.Get(running)->cancel_requested);
+  // As the runner does once the trainer is gone.
+  AttemptEnd end;
+  end.ran = absl::Seconds(5);
+  const auto ended = store_.Update(running, [&](Job& job, Effects& effects) {
+    return EndAttempt(job, end, {}, clock_.Now(), effects);
+  });
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  board_.Show(*ended);
+  EXPECT_EQ(purge(true), "jobs 2 there") << "their files are still there";
+  board_.Remove(queued);
+  board_.Remove(running);
+  EXPECT_EQ(purge(true), "jobs 0 done");
+  EXPECT_EQ(purge(true), "jobs 0 done");
+  EXPECT_EQ(training_.Get(acme_, running).status(), NotFound(running.ToString()));
+  EXPECT_EQ(StateOf({"rival", "theirs"}), TrainingJob::QUEUED);
+  // What it used is still to be billed.
+  Principal gateway;
+  gateway.caller = ServiceId::kGateway;
+  EXPECT_EQ(training_.ListUsage(gateway, 0, 10)->events_size(), 1);
+
+  who.tenant = "acme";
+  who.role = Role::kOwner;
+  EXPECT_EQ(training_.PurgeTenant(who, {"acme"}, true).status(), NotFound("tenants/acme"));
+}
 
 TEST_F(TrainingTest, ListsNewestFirstPageByPage) {
   for (int i = 0; i < 5; ++i) Submitted("job-" + std::to_string(i));
