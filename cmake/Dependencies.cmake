@@ -42,6 +42,7 @@ endforeach()
 find_path(SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
 find_package(PostgreSQL REQUIRED)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+pkg_check_modules(CJOSE REQUIRED IMPORTED_TARGET cjose)
 
 # google/api/*.proto and onnx/onnx.proto, unpacked by deploy/bootstrap.
 set(SLIPWAY_GOOGLEAPIS_DIR "${SLIPWAY_CACHE}/googleapis" CACHE PATH "")

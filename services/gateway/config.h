@@ -13,6 +13,7 @@
 #include "common/tracing/tracer.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/identity/api_key.h"
+#include "services/gateway/identity/oidc_config.h"
 
 namespace slipway::gateway {
 
@@ -104,6 +105,7 @@ struct GatewayConfig {
   std::string admin_key_file;
   bool recover_admin_key = false;
   std::string key_environment = "local";
+  std::vector<OidcIssuerConfig> oidc;
   std::string server_name = "slipway";
 
   int io_threads = 1;
@@ -158,6 +160,7 @@ struct GatewayConfig {
         "recover_admin_key", recover_admin_key,
         "Makes another operator's key, writes it to admin_key_file or standard output, and ends");
     v.Field("key_environment", key_environment, "The word in keys' text: slw_<word>_...");
+    v.Field("oidc", oidc, "OpenID Connect issuers whose bearer tokens are taken beside keys");
     v.Field("server_name", server_name, "What /v2 says the server is called");
     v.Field("io_threads", io_threads,
             "Threads that serve connections, and as many that take workers' answers",
@@ -200,6 +203,7 @@ struct GatewayConfig {
     if (!IsKeyEnvironment(key_environment)) {
       return InvalidField("key_environment", "must be 1 to 16 lower-case letters and digits");
     }
+    for (const OidcIssuerConfig& issuer : oidc) RETURN_IF_ERROR(issuer.Check());
     if (metrics_listen.empty() != metrics_targets.empty()) {
       return InvalidField("metrics_targets", "and metrics_listen go together");
     }

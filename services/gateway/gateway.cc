@@ -16,6 +16,7 @@
 #include "common/http/io/io_threads.h"
 #include "common/http/server/server.h"
 #include "common/identity/token.h"
+#include "common/jose/json_web_keys.h"
 #include "common/log/log.h"
 #include "common/sql/database.h"
 #include "common/tracing/otlp/otlp.h"
@@ -31,6 +32,7 @@
 #include "services/gateway/identity/identity_service.h"
 #include "services/gateway/identity/key_feed.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/identity/oidc_tokens.h"
 #include "services/gateway/identity/request_key.h"
 #include "services/gateway/identity/sql_identity_store.h"
 #include "services/gateway/identity/tenant_deleter.h"
@@ -116,6 +118,7 @@ class Gateway::Impl : public http::Handler {
     RETURN_IF_ERROR(OpenBackends());
     RETURN_IF_ERROR(OpenDoors());
     key_feed_->Start();
+    oidc_->Start();
     ledger_feed_->Start();
     outbox_->Start();
     watcher_->Start();
@@ -192,6 +195,7 @@ class Gateway::Impl : public http::Handler {
         clock_);
     key_feed_ = std::make_unique<KeyFeed>(*store_, *table_, config_.keys_poll, clock_);
     RETURN_IF_ERROR(key_feed_->Refresh());
+    oidc_ = std::make_unique<OidcTokens>(config_.oidc, *table_, clock_);
     if (table_->key_count() == 0) {
       Log(Severity::kWarning, "no_key_found",
           {{"hint", "slipway-gateway --set recover_admin_key=true makes an operator's key"}});
@@ -377,7 +381,8 @@ class Gateway::Impl : public http::Handler {
       metrics_.CountRefusal("no_key");
       return text.status();
     }
-    auto key = table_->Authenticate(*text, head.peer_address);
+    auto key = LooksLikeToken(*text) ? oidc_->Authenticate(*text)
+                                     : table_->Authenticate(*text, head.peer_address);
     if (!key.ok()) {
       metrics_.CountRefusal(absl::IsUnavailable(key.status())        ? "keys_unavailable"
                             : absl::IsPermissionDenied(key.status()) ? "key_not_allowed"
@@ -478,6 +483,7 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<SqlIdentityStore> store_;
   std::unique_ptr<KeyTable> table_;
   std::unique_ptr<KeyFeed> key_feed_;
+  std::unique_ptr<OidcTokens> oidc_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<Ledger> ledger_;

@@ -51,6 +51,7 @@ LIBRARIES = [
              # The trainer's client of two services at once, behind its seam AttemptHost.
              "services/training/trainer/grpc_attempt_host.cc"],
             "only edges (*_service, *_client, the gateway's relay) speak gRPC"),
+    Library("cjose", r"cjose/", ["common/jose/*"], "use common/jose/json_web_keys.h"),
     Library("OpenSSL", r"openssl/", ["common/crypto/*", "common/http/io/*"],
             "use common/crypto"),
     Library("prometheus-cpp's registry", r"prometheus/(registry|exposer|collectable|text_serializer)",

@@ -13,6 +13,14 @@ namespace {
 // The table's look-ups take Abseil's own string_view.
 absl::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
 
+absl::Status NotNow() {
+  return absl::UnavailableError("keys cannot be checked at the moment; try again");
+}
+
+absl::Status Suspended(std::string_view tenant) {
+  return absl::PermissionDeniedError(fmt::format("tenants/{} is suspended", tenant));
+}
+
 std::shared_ptr<const KnownKey> Known(const KeyRecord& record) {
   auto key = std::make_shared<KnownKey>();
   key->record = record;
@@ -83,7 +91,7 @@ absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Authenticate(
     }
   }
   if (age > limits_.known || (key == nullptr && age > limits_.unknown)) {
-    return absl::UnavailableError("keys cannot be checked at the moment; try again");
+    return NotNow();
   }
   if (key == nullptr || !Opens(key->record, key_text)) {
     return absl::UnauthenticatedError("the API key is not known");
@@ -95,13 +103,24 @@ absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Authenticate(
     return absl::UnauthenticatedError("the API key has expired");
   }
   if (tenant_state == TenantState::kSuspended) {
-    return absl::PermissionDeniedError(fmt::format("tenants/{} is suspended", key->record.tenant));
+    return Suspended(key->record.tenant);
   }
   if (!key->networks.empty() && !key->networks.Contain(address)) {
     return absl::PermissionDeniedError(
         fmt::format("allowedNetworks of the API key {} does not have this address", *id));
   }
   return key;
+}
+
+absl::Status KeyTable::CheckTenant(std::string_view id) const {
+  MutexLock lock(mutex_);
+  if (clock_.Monotonic() - as_of_ > limits_.known) return NotNow();
+  if (id.empty()) return absl::OkStatus();
+  const auto tenant = tenants_.find(Key(id));
+  if (tenant == tenants_.end() || tenant->second >= TenantState::kDeleting) {
+    return absl::UnauthenticatedError("the tenant is not known");
+  }
+  return tenant->second == TenantState::kSuspended ? Suspended(id) : absl::OkStatus();
 }
 
 bool KeyTable::TenantExists(std::string_view id) const {

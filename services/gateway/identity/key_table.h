@@ -58,6 +58,10 @@ class KeyTable {
   absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(std::string_view key_text,
                                                                std::string_view address) const;
 
+  /// May this tenant's callers be let in? OK for "", the operators'. Errors: kUnauthenticated (it
+  /// is about to go, or absent), kPermissionDenied (suspended), kUnavailable.
+  absl::Status CheckTenant(std::string_view id) const;
+
   /// Is there such a tenant, and not about to go?
   bool TenantExists(std::string_view id) const;
   /// Was there ever one? What is left of a deleted tenant (usage, audit, the report) has its name.
