@@ -42,7 +42,14 @@ endforeach()
 find_path(SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
 find_package(PostgreSQL REQUIRED)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
-pkg_check_modules(CJOSE REQUIRED IMPORTED_TARGET cjose)
+
+# The pkg-config file of cjose asks for that of Jansson, which the package does not bring.
+find_library(CJOSE_LIBRARY cjose REQUIRED)
+find_path(CJOSE_INCLUDE_DIR cjose/cjose.h REQUIRED)
+add_library(CJOSE::cjose UNKNOWN IMPORTED)
+set_target_properties(CJOSE::cjose PROPERTIES
+  IMPORTED_LOCATION "${CJOSE_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${CJOSE_INCLUDE_DIR}"
+  INTERFACE_LINK_LIBRARIES OpenSSL::Crypto)
 
 # google/api/*.proto and onnx/onnx.proto, unpacked by deploy/bootstrap.
 set(SLIPWAY_GOOGLEAPIS_DIR "${SLIPWAY_CACHE}/googleapis" CACHE PATH "")

@@ -17,6 +17,8 @@ absl::Status NotNow() {
   return absl::UnavailableError("keys cannot be checked at the moment; try again");
 }
 
+absl::Status Unknown() { return absl::UnauthenticatedError("the API key is not known"); }
+
 absl::Status Suspended(std::string_view tenant) {
   return absl::PermissionDeniedError(fmt::format("tenants/{} is suspended", tenant));
 }
@@ -74,42 +76,53 @@ bool KeyTable::Opens(const KeyRecord& record, std::string_view key_text) const {
          fits(*record.old_code);
 }
 
-absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Authenticate(
-    std::string_view key_text, std::string_view address) const {
-  const auto id = KeyIdOf(key_text);
-  if (!id) return absl::UnauthenticatedError("the API key is malformed: was it cut or mistyped?");
-  std::shared_ptr<const KnownKey> key;
-  TenantState tenant_state = TenantState::kActive;
+absl::StatusOr<KeyTable::Entry> KeyTable::LookUp(std::string_view key_id) const {
+  Entry entry;
   absl::Duration age;
   {
     MutexLock lock(mutex_);
     age = clock_.Monotonic() - as_of_;
-    if (const auto found = keys_.find(Key(*id)); found != keys_.end()) {
-      key = found->second;
-      const auto tenant = tenants_.find(key->record.tenant);
-      if (tenant != tenants_.end()) tenant_state = tenant->second;
+    if (const auto found = keys_.find(Key(key_id)); found != keys_.end()) {
+      entry.key = found->second;
+      const auto tenant = tenants_.find(entry.key->record.tenant);
+      if (tenant != tenants_.end()) entry.tenant = tenant->second;
     }
   }
-  if (age > limits_.known || (key == nullptr && age > limits_.unknown)) {
-    return NotNow();
-  }
-  if (key == nullptr || !Opens(key->record, key_text)) {
-    return absl::UnauthenticatedError("the API key is not known");
-  }
-  if (key->record.revoke_time || tenant_state >= TenantState::kDeleting) {
+  if (age > limits_.known || (entry.key == nullptr && age > limits_.unknown)) return NotNow();
+  if (entry.key == nullptr) return Unknown();
+  return entry;
+}
+
+absl::Status KeyTable::CheckAlive(const Entry& entry) const {
+  const KeyRecord& record = entry.key->record;
+  if (record.revoke_time || entry.tenant >= TenantState::kDeleting) {
     return absl::UnauthenticatedError("the API key was revoked");
   }
-  if (key->record.expire_time && *key->record.expire_time <= clock_.Now()) {
+  if (record.expire_time && *record.expire_time <= clock_.Now()) {
     return absl::UnauthenticatedError("the API key has expired");
   }
-  if (tenant_state == TenantState::kSuspended) {
-    return Suspended(key->record.tenant);
-  }
-  if (!key->networks.empty() && !key->networks.Contain(address)) {
+  return entry.tenant == TenantState::kSuspended ? Suspended(record.tenant) : absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Authenticate(
+    std::string_view key_text, std::string_view address) const {
+  const auto id = KeyIdOf(key_text);
+  if (!id) return absl::UnauthenticatedError("the API key is malformed: was it cut or mistyped?");
+  ASSIGN_OR_RETURN(Entry entry, LookUp(*id));
+  // Who has not got the secret learns nothing else of the key.
+  if (!Opens(entry.key->record, key_text)) return Unknown();
+  RETURN_IF_ERROR(CheckAlive(entry));
+  if (!entry.key->networks.empty() && !entry.key->networks.Contain(address)) {
     return absl::PermissionDeniedError(
         fmt::format("allowedNetworks of the API key {} does not have this address", *id));
   }
-  return key;
+  return std::move(entry.key);
+}
+
+absl::StatusOr<std::shared_ptr<const KnownKey>> KeyTable::Find(std::string_view key_id) const {
+  ASSIGN_OR_RETURN(Entry entry, LookUp(key_id));
+  RETURN_IF_ERROR(CheckAlive(entry));
+  return std::move(entry.key);
 }
 
 absl::Status KeyTable::CheckTenant(std::string_view id) const {

@@ -58,6 +58,10 @@ class KeyTable {
   absl::StatusOr<std::shared_ptr<const KnownKey>> Authenticate(std::string_view key_text,
                                                                std::string_view address) const;
 
+  /// The key with that id, for what it has begun and does not show itself for again (a batch).
+  /// Errors as Authenticate, but for the address.
+  absl::StatusOr<std::shared_ptr<const KnownKey>> Find(std::string_view key_id) const;
+
   /// May this tenant's callers be let in? OK for "", the operators'. Errors: kUnauthenticated (it
   /// is about to go, or absent), kPermissionDenied (suspended), kUnavailable.
   absl::Status CheckTenant(std::string_view id) const;
@@ -76,6 +80,13 @@ class KeyTable {
   const Peppers& peppers() const { return peppers_; }
 
  private:
+  struct Entry {
+    std::shared_ptr<const KnownKey> key;
+    TenantState tenant = TenantState::kActive;
+  };
+  /// Errors: kUnauthenticated (unknown), kUnavailable.
+  absl::StatusOr<Entry> LookUp(std::string_view key_id) const;
+  absl::Status CheckAlive(const Entry& entry) const;
   /// Does the text hold the key's secret, or the one before while that still works?
   bool Opens(const KeyRecord& record, std::string_view key_text) const;
 

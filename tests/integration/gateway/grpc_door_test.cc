@@ -1,6 +1,5 @@
 // gRPC at the public door: a standard client (grpc++) against the real gateway, with fake services
 // and workers behind it.
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "slipway/gateway/v1/gateway.pb.h"
 #include "slipway/status/v1/status.pb.h"
 #include "tests/integration/gateway/gateway_fixture.h"
+#include "tests/integration/gateway/generic_call.h"
 
 namespace slipway::gateway {
 namespace {
@@ -25,73 +25,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using Stub = inference::GRPCInferenceService::Stub;
-
-// One call by its path, of any kind: messages out, messages in, a status.
-class GenericCall {
- public:
-  GenericCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
-              const std::string& key, absl::Duration timeout = absl::Seconds(30))
-      : stub_(channel) {
-    if (!key.empty()) context.AddMetadata("authorization", "Bearer " + key);
-    context.set_deadline(absl::ToChronoTime(Clock::Real().Now() + timeout));
-    call_ = stub_.PrepareCall(&context, path, &queue_);
-    call_->StartCall(nullptr);
-    Wait();
-  }
-  ~GenericCall() {
-    if (!finished_) {
-      context.TryCancel();
-      Finish();
-    }
-    queue_.Shutdown();
-    void* tag;
-    bool ok;
-    while (queue_.Next(&tag, &ok)) {
-    }
-  }
-  bool Write(const google::protobuf::Message& message) {
-    const grpc::Slice slice(message.SerializeAsString());
-    call_->Write(grpc::ByteBuffer(&slice, 1), nullptr);
-    return Wait();
-  }
-  void WritesDone() {
-    call_->WritesDone(nullptr);
-    Wait();
-  }
-  bool Read(google::protobuf::Message& message) {
-    grpc::ByteBuffer buffer;
-    call_->Read(&buffer, nullptr);
-    if (!Wait()) return false;
-    std::vector<grpc::Slice> slices;
-    buffer.Dump(&slices).ok();
-    std::string bytes;
-    for (const grpc::Slice& slice : slices) {
-      bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-    }
-    return message.ParseFromString(bytes);
-  }
-  grpc::Status Finish() {
-    grpc::Status status;
-    call_->Finish(&status, nullptr);
-    Wait();
-    finished_ = true;
-    return status;
-  }
-
-  grpc::ClientContext context;
-
- private:
-  bool Wait() {
-    void* tag;
-    bool ok = false;
-    queue_.Next(&tag, &ok);
-    return ok;
-  }
-  grpc::CompletionQueue queue_;
-  grpc::GenericStub stub_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-  bool finished_ = false;
-};
 
 class GrpcDoorTest : public GatewayTest {
  protected:
@@ -106,13 +39,7 @@ class GrpcDoorTest : public GatewayTest {
     stub_ = inference::GRPCInferenceService::NewStub(channel_);
   }
 
-  std::shared_ptr<grpc::Channel> Dial() const {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    arguments.SetMaxReceiveMessageSize(-1);
-    return grpc::CreateCustomChannel(gateway_->address(), grpc::InsecureChannelCredentials(),
-                                     arguments);
-  }
+  std::shared_ptr<grpc::Channel> Dial() const { return DialDoor(gateway_->address()); }
 
   std::unique_ptr<grpc::ClientContext> Context(const std::string& key) const {
     auto context = std::make_unique<grpc::ClientContext>();

@@ -63,6 +63,22 @@ TEST_F(IdentityReplicasTest, WhatIsDoneToAKeyHoldsOnEveryReplica) {
   WaitForSecond(last, 401);
 }
 
+class StaleKeysTest : public IdentityReplicasTest {
+ protected:
+  StaleKeysTest() { config_.keys_stale = absl::Seconds(3); }
+};
+
+TEST_F(StaleKeysTest, KnownKeysGoOnForSoLongOnly) {
+  const std::string key = MakeKey("acme", "OWNER");
+  WaitForSecond(key, 200);
+  postgres_.Stop();
+  WaitForSecond(key, 503);
+  EXPECT_EQ(AskSecond(key).headers.Get("retry-after"), "1");
+  EXPECT_FALSE(second_->ready());
+  postgres_.Start();
+  WaitForSecond(key, 200);
+}
+
 TEST_F(IdentityReplicasTest, WithoutTheDatabaseKnownKeysGoOnAndUnknownOnesAreToldToComeBack) {
   const std::string key = MakeKey("acme", "OWNER");
   const std::string stranger(MakeApiKey("local").text.Reveal());

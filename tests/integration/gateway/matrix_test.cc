@@ -1,17 +1,23 @@
-// Every principal by every public method over REST, from the descriptors: what the role says is
+// Every principal by every public method at both doors, from the descriptors: what the role says is
 // what happens, and another tenant sees nothing.
+#include <algorithm>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "common/grpc/status.h"
 #include "common/identity/principal.h"
 #include "google/api/annotations.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/util/time_util.h"
 #include "services/gateway/api/method_table.h"
+#include "services/gateway/api/transcoder.h"
 #include "services/gateway/identity/api_key.h"
 #include "slipway/options/v1/options.pb.h"
 #include "tests/integration/gateway/gateway_fixture.h"
+#include "tests/integration/gateway/generic_call.h"
 
 namespace slipway::gateway {
 namespace {
@@ -117,6 +123,40 @@ class MatrixTest : public GatewayTest {
     return 200;
   }
 
+  // The same call over gRPC; its status as HTTP has it.
+  int AskGrpc(const std::string& http_method, const std::string& target, const std::string& body,
+              const std::string& key) {
+    const size_t mark = std::min(target.find('?'), target.size());
+    const auto path = RequestPath::Parse(target.substr(0, mark));
+    const auto match = AllMethods().Find(http_method, *path).match;
+    const auto message =
+        ReadRequest(*match, mark < target.size() ? target.substr(mark + 1) : "", body);
+    EXPECT_TRUE(message.ok()) << target << message.status();
+    GenericCall call(channel_, "/" + match->method->name, key);
+    call.Write(**message);
+    call.WritesDone();
+    const std::unique_ptr<google::protobuf::Message> answer(match->method->response->New());
+    call.Read(*answer);
+    return ToHttpCode(FromGrpcStatus(call.Finish()));
+  }
+
+  static const MethodTable& AllMethods() {
+    static const auto* table = [] {
+      std::set<std::string> local;
+      for (const auto* service : PublicServices()) {
+        for (int i = 0; i < service->method_count(); ++i) {
+          const auto& method = *service->method(i);
+          if (!method.options().GetExtension(options::v1::method).forward().empty()) continue;
+          local.insert(service->full_name() + "/" + method.name());
+        }
+      }
+      return new MethodTable(MethodTable::Build(PublicServices(), local).value());
+    }();
+    return *table;
+  }
+
+  std::shared_ptr<grpc::Channel> channel_;
+
   std::vector<Someone> Everyone() {
     MakeTenant("acme");
     MakeTenant("globex");
@@ -156,6 +196,7 @@ class MatrixTest : public GatewayTest {
 
 TEST_F(MatrixTest, EachPrincipalGetsFromEachMethodWhatItsRoleSays) {
   StartGateway();
+  channel_ = DialDoor(gateway_->address());
   const std::vector<Someone> everyone = Everyone();
   int cells = 0;
   for (const auto* service : PublicServices()) {
@@ -166,13 +207,17 @@ TEST_F(MatrixTest, EachPrincipalGetsFromEachMethodWhatItsRoleSays) {
       for (const Someone& who : everyone) {
         const size_t before = platform_->calls().size();
         // What is made must have a name of its own.
-        const std::string target =
-            request.target + (request.target.ends_with("=fresh") ? std::to_string(cells) : "");
-        const Answer answer = Ask(request.http_method, target, who.key, request.body);
+        const auto target = [&](const char* door) {
+          const bool made = request.target.ends_with("=fresh");
+          return request.target + (made ? fmt::format("-{}-{}", cells, door) : "");
+        };
+        const Answer answer = Ask(request.http_method, target("rest"), who.key, request.body);
         const int expected = Expected(method, request, who);
         EXPECT_EQ(answer.status, expected)
             << who.name << ": " << request.http_method << " " << request.target << "\n"
             << answer.body;
+        EXPECT_EQ(AskGrpc(request.http_method, target("grpc"), request.body, who.key), expected)
+            << who.name << ": " << method.full_name();
         // What was refused has not been asked of any service.
         if (expected != 200) {
           EXPECT_EQ(platform_->calls().size(), before) << who.name << " " << request.target;

@@ -320,7 +320,7 @@ TEST_F(BlobCatalogTest, WhenTheVolumeIsFullUploadsSaySoReadsGoOnAndSpaceHeals) {
 class PurgeTest : public BlobCatalogTest {
  protected:
   PurgeTest() {
-    for (const std::string tenant : {"acme", "globex"}) {
+    for (const char* tenant : {"acme", "globex"}) {
       const ModelName model{tenant, "m"};
       EXPECT_TRUE(
           registry_->CreateVersion(Of(tenant), model, Version("weights", tenant), "id").ok());
@@ -385,7 +385,7 @@ TEST_F(PurgeTest, AnUploadThatIsUnderWayLeavesNoBytes) {
   EXPECT_EQ(upload->Finish().status(), NotFound("tenants/acme"));
   EXPECT_TRUE(absl::IsNotFound(blobs_->Stat("acme", DigestOfBytes("late")).status()));
   // One whose process was killed just then has left bytes without a row.
-  for (const std::string tenant : {"acme", "globex"}) {
+  for (const char* tenant : {"acme", "globex"}) {
     auto writer = *blobs_->NewWriter(tenant);
     ASSERT_TRUE(writer->Append("later").ok());
     ASSERT_TRUE(writer->Commit(std::nullopt).ok());

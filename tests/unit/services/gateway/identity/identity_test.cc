@@ -276,6 +276,16 @@ TEST_F(IdentityTest, ADeadKeyIsNotRotatedAndNoOverlapIsWithoutBounds) {
   EXPECT_TRUE(absl::IsFailedPrecondition(replica_->service.RotateApiKey(request).status()));
 }
 
+TEST_F(IdentityTest, AKeyIsFoundByItsIdWhileItLives) {
+  const std::string key = replica_->MakeKey("acme");
+  const auto known = replica_->table.Find(*KeyIdOf(key));
+  ASSERT_TRUE(known.ok()) << known.status();
+  EXPECT_EQ((*known)->principal.tenant, "acme");
+  EXPECT_TRUE(absl::IsUnauthenticated(replica_->table.Find("nothing").status()));
+  ASSERT_TRUE(replica_->Revoke("acme", key).ok());
+  EXPECT_TRUE(absl::IsUnauthenticated(replica_->table.Find(*KeyIdOf(key)).status()));
+}
+
 TEST_F(IdentityTest, ARevokedKeyIsDeadWithAllItsSecrets) {
   const std::string first = replica_->MakeKey("acme");
   const std::string second = Rotate(first, absl::Hours(1)).secret();

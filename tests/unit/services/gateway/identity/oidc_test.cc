@@ -105,7 +105,7 @@ TEST_F(OidcTest, ARuleGivesATokenItsTenantAndRole) {
 }
 
 TEST_F(OidcTest, AStrangeSubjectIsShownByItsDigest) {
-  for (const std::string subject :
+  for (const std::string& subject :
        {std::string(60, 'x'), std::string("a\0b", 3), std::string("a b")}) {
     json claims = Claims();
     claims["sub"] = subject;

@@ -9,6 +9,7 @@
 #include "common/crypto/hash.h"
 #include "common/identity/tenant_content.h"
 #include "common/sql/database.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/gateway/identity/identity_service.h"
