@@ -11,6 +11,7 @@
 #include "common/sync/mutex.h"
 #include "services/gateway/identity/api_key.h"
 #include "tests/integration/gateway/oip_fixture.h"
+#include "tests/integration/http/http2_peer.h"
 
 namespace slipway::gateway {
 namespace {
@@ -126,8 +127,8 @@ class AccessLogTest : public OipTest {
     ASSERT_TRUE(InitLogging("gateway", log).ok());
   }
 
-  /// The line of an answered request.
-  json LineOf(const Answer& answer) {
+  /// The line of the request that this was the answer to.
+  json LineOf(const http::Headers& answer) {
     json found;
     WaitFor(
         [&] {
@@ -135,7 +136,7 @@ class AccessLogTest : public OipTest {
           for (std::string line; std::getline(text, line);) {
             json event = json::parse(line, nullptr, false);
             if (event.value("event", "") == "request_answered" &&
-                event["request_id"] == answer.headers.Get("x-request-id")) {
+                event["request_id"] == answer.Get("x-request-id")) {
               EXPECT_TRUE(found.is_null()) << "a request has one line";
               found = std::move(event);
             }
@@ -151,7 +152,7 @@ TEST_F(AccessLogTest, SaysOfEachRequestWhoAskedWhatAndHowItEnded) {
   const std::string body = InferBody();
   const Answer answer = Ask("POST", "/v2/models/digits/infer?secret=1", key_, body);
   ASSERT_EQ(answer.status, 200);
-  const json line = LineOf(answer);
+  const json line = LineOf(answer.headers);
   EXPECT_EQ(line["tenant"], "acme");
   EXPECT_EQ(line["key_id"], std::string(*KeyIdOf(key_)));
   EXPECT_EQ(line["model"], "digits");
@@ -170,15 +171,30 @@ TEST_F(AccessLogTest, SaysOfEachRequestWhoAskedWhatAndHowItEnded) {
 TEST_F(AccessLogTest, CountsRefusalsToo) {
   const Answer no_key = Ask("GET", "/v2", "slw_live_nonsense");
   ASSERT_EQ(no_key.status, 401);
-  EXPECT_EQ(LineOf(no_key)["status"], 401);
-  EXPECT_EQ(LineOf(no_key)["tenant"], "");
+  EXPECT_EQ(LineOf(no_key.headers)["status"], 401);
+  EXPECT_EQ(LineOf(no_key.headers)["tenant"], "");
   // The listener's own.
   const Answer large =
       Ask("POST", "/api/v1/tenants/-/models?modelId=m", key_, std::string(5 << 20, ' '));
   ASSERT_EQ(large.status, 413);
-  EXPECT_EQ(LineOf(large)["status"], 413);
-  EXPECT_EQ(LineOf(large)["tenant"], "acme");
+  EXPECT_EQ(LineOf(large.headers)["status"], 413);
+  EXPECT_EQ(LineOf(large.headers)["tenant"], "acme");
   EXPECT_THAT(ReadFile(folder_ / "log.jsonl").value_or(""), Not(HasSubstr("nonsense")));
+}
+
+TEST_F(AccessLogTest, SaysHowACallOfGrpcEnded) {
+  http::Http2Peer peer(gateway_->address());
+  http::Headers fields = http::Http2Peer::Post("/inference.GRPCInferenceService/ModelReady");
+  fields.Add("content-type", "application/grpc");
+  fields.Add("te", "trailers");
+  fields.Add("authorization", "Bearer " + key_);
+  const auto answer = peer.Ask(1, fields, std::string(5, '\0'));  // an empty message
+  EXPECT_EQ(answer.status, 200);
+  const json line = LineOf(answer.headers);
+  EXPECT_EQ(line["protocol"], "2");
+  EXPECT_EQ(line["status"], 200);
+  EXPECT_EQ(line["grpc_status"], 5) << "no model has no name";
+  EXPECT_EQ(line["tenant"], "acme");
 }
 
 // An OpenTelemetry collector: takes OTLP over HTTP and keeps its spans by their names.
