@@ -73,6 +73,18 @@ absl::Status Controller::CheckPool(const std::string& pool, int replicas) const 
                                                      pool.substr(0, 80), fmt::join(names, ", ")));
 }
 
+// While no other deployment can change: two that are checked at once could name each other.
+absl::Status Controller::CheckRouting(const DeploymentName& name,
+                                      const v1::RoutingPolicy& policy) const {
+  MutexLock lock(mutex_);
+  return controller::CheckRouting(
+      name, policy, [&](const DeploymentName& other) REQUIRES(mutex_) -> const v1::RoutingPolicy* {
+        const auto known = deployments_.find(other);
+        const bool there = known != deployments_.end() && !known->second.deleting;
+        return there ? &known->second.routing : nullptr;
+      });
+}
+
 absl::StatusOr<VersionReference> Controller::CheckReference(const Principal& who,
                                                             const std::string& tenant,
                                                             const std::string& text) {
@@ -124,6 +136,8 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
     // Another call may have come first while the registry was asked.
     ASSIGN_OR_RETURN(made, FindMade(name, request_id));
     if (made) return View(*made);
+    const v1::RoutingPolicy routing = request.routing.value_or(v1::RoutingPolicy());
+    RETURN_IF_ERROR(CheckRouting(name, routing));
     made = Deployment{.name = name,
                       .model_version = std::move(reference),
                       .pool = pool,
@@ -132,7 +146,8 @@ absl::StatusOr<DeploymentView> Controller::Create(const Principal& who, std::str
                       .create_time = clock_.Now(),
                       .update_time = clock_.Now(),
                       .request_id = std::string(request_id),
-                      .runtime = runtime};
+                      .runtime = runtime,
+                      .routing = routing};
     RETURN_IF_ERROR(store_.Create(*made));
     MutexLock lock(mutex_);
     deployments_.emplace(name, *made);
@@ -227,6 +242,13 @@ absl::StatusOr<DeploymentView> Controller::Update(const Principal& who, const De
       RETURN_IF_ERROR(request.rollout->Check("deployment.rollout"));
       updated->rollout = *request.rollout;
     }
+    bool new_shadow = false;
+    if (request.routing) {
+      RETURN_IF_ERROR(CheckRouting(name, *request.routing));
+      new_shadow = request.routing->shadow().SerializeAsString() !=
+                   updated->routing.shadow().SerializeAsString();
+      updated->routing = *request.routing;
+    }
     if (reference) {
       updated->model_version = *std::move(reference);
       // Whoever names a version that was refused wants it tried again.
@@ -242,6 +264,10 @@ absl::StatusOr<DeploymentView> Controller::Update(const Principal& who, const De
     updated->update_time = clock_.Now();
     ++updated->generation;
     RETURN_IF_ERROR(Save(*updated));
+    if (new_shadow) {
+      MutexLock lock(mutex_);
+      shadows_.erase(name);
+    }
   }
   Log(Severity::kInfo, "deployment_updated",
       {{"deployment", name.ToString()}, {"model_version", updated->model_version.ToString()}});
@@ -349,7 +375,8 @@ absl::StatusOr<DeploymentView> Controller::ChangeTrial(
 }
 
 absl::Status Controller::ReportTraffic(const Principal& who,
-                                       const std::vector<TrafficReport>& reports) {
+                                       const std::vector<TrafficReport>& reports,
+                                       const std::vector<ShadowReport>& shadows) {
   if (!who.tenant.empty()) {
     return absl::FailedPreconditionError(
         "traffic is reported by the gateway itself, on no tenant's behalf");
@@ -366,6 +393,11 @@ absl::Status Controller::ReportTraffic(const Principal& who,
     }
     if (report.version == trial->candidate) step.traffic.candidate.Add(report.traffic);
     if (report.version == trial->stable) step.traffic.stable.Add(report.traffic);
+  }
+  for (const ShadowReport& report : shadows) {
+    const auto deployment = deployments_.find(report.deployment);
+    if (deployment == deployments_.end() || !deployment->second.routing.has_shadow()) continue;
+    shadows_[report.deployment].Add(report.traffic);
   }
   return absl::OkStatus();
 }
@@ -513,7 +545,9 @@ DeploymentView Controller::View(const Deployment& deployment) const {
   const DesiredDeployment desired = ToDesired(deployment);
   const TrialTraffic traffic = TrafficOf(deployment);
   MutexLock lock(mutex_);
-  return {deployment, Summarize(desired, observed_), traffic};
+  const auto shadow = shadows_.find(deployment.name);
+  return {deployment, Summarize(desired, observed_), traffic,
+          shadow == shadows_.end() ? ShadowTraffic() : shadow->second};
 }
 
 bool Controller::Resolve() { return catalog_.Refresh(Snapshot()); }
@@ -694,6 +728,7 @@ absl::Status Controller::Do(const ForgetDeployment& action) {
   MutexLock lock(mutex_);
   deployments_.erase(action.deployment);
   traffic_.erase(action.deployment);
+  shadows_.erase(action.deployment);
   return absl::OkStatus();
 }
 
@@ -702,6 +737,11 @@ void Controller::PublishRoutes(const Observed& observed) {
   for (const auto& [deployment, route] : routes_) {
     v1::Route& entry = *table.add_routes();
     entry.set_deployment(deployment.ToString());
+    {
+      MutexLock lock(mutex_);
+      const auto known = deployments_.find(deployment);
+      if (known != deployments_.end()) *entry.mutable_routing() = known->second.routing;
+    }
     const auto add = [&](const VersionName& name, int weight, const std::set<WorkerId>& workers)
                          REQUIRES(step_) {
                            v1::Route::Target& target = *entry.add_targets();

@@ -22,6 +22,7 @@
 #include "services/controller/reconcile.h"
 #include "services/controller/registry_client.h"
 #include "services/controller/route_board.h"
+#include "services/controller/routing.h"
 #include "services/controller/version_catalog.h"
 #include "services/controller/worker_client.h"
 #include "services/controller/worker_pool.h"
@@ -48,6 +49,8 @@ struct DeploymentRequest {
   std::optional<slipway::worker::v1::RuntimeSettings> runtime = std::nullopt;
   /// Nothing: the default (create), as it is (update).
   std::optional<RolloutPolicy> rollout = std::nullopt;
+  /// Likewise.
+  std::optional<v1::RoutingPolicy> routing = std::nullopt;
 };
 
 /// A deployment and where it is.
@@ -56,6 +59,8 @@ struct DeploymentView {
   DeploymentSummary summary;
   /// Of the trial that runs.
   TrialTraffic traffic = {};
+  /// Of the shadow that it has.
+  ShadowTraffic shadow = {};
 };
 
 /// What a gateway measured of one version.
@@ -63,6 +68,12 @@ struct TrafficReport {
   DeploymentName deployment;
   VersionName version;
   Traffic traffic;
+};
+
+/// What a gateway saw of the copies of a deployment's calls.
+struct ShadowReport {
+  DeploymentName deployment;
+  ShadowTraffic traffic;
 };
 
 struct DeploymentPage {
@@ -97,8 +108,9 @@ class Controller {
 
   /// Durable when it returns. The same request id again answers the deployment that it made.
   /// Errors: InvalidField (parent, deployment_id, deployment.model_version, deployment.pool,
-  /// deployment.replicas, deployment.runtime, request_id), kFailedPrecondition (TorchScript that
-  /// is not allowed), kAlreadyExists, kUnavailable (the registry), StorageFull.
+  /// deployment.replicas, deployment.runtime, deployment.rollout, deployment.routing, request_id),
+  /// kFailedPrecondition (TorchScript that is not allowed), kAlreadyExists, kUnavailable (the
+  /// registry), StorageFull.
   absl::StatusOr<DeploymentView> Create(const Principal& who, std::string_view parent,
                                         std::string_view deployment_id,
                                         const DeploymentRequest& request,
@@ -122,10 +134,11 @@ class Controller {
   absl::StatusOr<DeploymentView> RollBack(const Principal& who, const DeploymentName& name,
                                           std::string_view reason);
 
-  /// Counts towards the trials that run; what belongs to none is dropped. Kept in memory: after a
-  /// restart a trial's step sees its calls anew. Errors: kFailedPrecondition (on a tenant's
-  /// behalf).
-  absl::Status ReportTraffic(const Principal& who, const std::vector<TrafficReport>& reports);
+  /// Counts towards the trials that run and the shadows that there are; what belongs to none is
+  /// dropped. Kept in memory: after a restart a trial's step sees its calls anew. Errors:
+  /// kFailedPrecondition (on a tenant's behalf).
+  absl::Status ReportTraffic(const Principal& who, const std::vector<TrafficReport>& reports,
+                             const std::vector<ShadowReport>& shadows = {});
 
   /// Closes a tenant: nothing can be made in it until this process ends, and later no version is
   /// left that could be deployed (the registry closes it, too). With `remove` its deployments are
@@ -147,6 +160,8 @@ class Controller {
 
  private:
   absl::Status CheckPool(const std::string& pool, int replicas) const;
+  absl::Status CheckRouting(const DeploymentName& name, const v1::RoutingPolicy& policy) const
+      REQUIRES(writes_);
   absl::StatusOr<VersionReference> CheckReference(const Principal& who, const std::string& tenant,
                                                   const std::string& text);
   /// The deployment that an earlier call with this request id made. Errors: kAlreadyExists (the
@@ -213,6 +228,8 @@ class Controller {
     TrialTraffic traffic;
   };
   std::map<DeploymentName, StepTraffic> traffic_ GUARDED_BY(mutex_);
+  /// Of the shadows that deployments have now.
+  std::map<DeploymentName, ShadowTraffic> shadows_ GUARDED_BY(mutex_);
   /// The newest look, for summaries.
   Observed observed_ GUARDED_BY(mutex_);
 };

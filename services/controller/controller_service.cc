@@ -127,6 +127,22 @@ v1::Rollout ToProto(const Trial& trial, const DeploymentView& view) {
   return out;
 }
 
+v1::ShadowTraffic ToProto(const ShadowTraffic& traffic) {
+  v1::ShadowTraffic out;
+  out.set_agreed(traffic.agreed);
+  out.set_differed(traffic.differed);
+  out.set_failed(traffic.failed);
+  out.set_skipped(traffic.skipped);
+  const auto seconds = [](const LatencyHistogram& latency, double quantile) {
+    return absl::ToDoubleSeconds(latency.Quantile(quantile));
+  };
+  out.set_latency_p50_seconds(seconds(traffic.latency, 0.5));
+  out.set_latency_p95_seconds(seconds(traffic.latency, 0.95));
+  out.set_original_latency_p50_seconds(seconds(traffic.original_latency, 0.5));
+  out.set_original_latency_p95_seconds(seconds(traffic.original_latency, 0.95));
+  return out;
+}
+
 v1::Deployment ToProto(const DeploymentView& view) {
   const Deployment& deployment = view.deployment;
   v1::Deployment out;
@@ -145,6 +161,8 @@ v1::Deployment ToProto(const DeploymentView& view) {
   if (view.summary.serving) *out.mutable_facts() = view.summary.facts;
   *out.mutable_rollout() = ToProto(deployment.rollout);
   if (deployment.trial) *out.mutable_last_rollout() = ToProto(*deployment.trial, view);
+  *out.mutable_routing() = deployment.routing;
+  if (deployment.routing.has_shadow()) *out.mutable_shadow_traffic() = ToProto(view.shadow);
   return out;
 }
 
@@ -154,22 +172,47 @@ DeploymentRequest FromProto(const v1::Deployment& deployment) {
                             .replicas = deployment.replicas()};
   if (deployment.has_runtime()) request.runtime = deployment.runtime();
   if (deployment.has_rollout()) request.rollout = FromProto(deployment.rollout());
+  if (deployment.has_routing()) request.routing = deployment.routing();
   return request;
+}
+
+// Latencies and other counts of a report.
+absl::Status ReadCounts(const std::string& field,
+                        const google::protobuf::RepeatedField<int64_t>& latency,
+                        std::initializer_list<int64_t> counts, LatencyHistogram& out) {
+  if (latency.size() > static_cast<int>(out.buckets.size())) {
+    return InvalidField(field + ".latency", fmt::format("must be at most {}", out.buckets.size()));
+  }
+  std::copy(latency.begin(), latency.end(), out.buckets.begin());
+  const auto negative = [](int64_t n) { return n < 0; };
+  if (std::any_of(latency.begin(), latency.end(), negative) ||
+      std::any_of(counts.begin(), counts.end(), negative)) {
+    return InvalidField(field, "counts must be at least 0");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TrafficReport> FromProto(const v1::ReportTrafficRequest::Traffic& in) {
   TrafficReport report;
   ASSIGN_OR_RETURN(report.deployment, DeploymentName::Parse("traffic.deployment", in.deployment()));
   ASSIGN_OR_RETURN(report.version, VersionName::Parse("traffic.model_version", in.model_version()));
-  auto& buckets = report.traffic.answered.buckets;
-  if (in.latency_size() > static_cast<int>(buckets.size())) {
-    return InvalidField("traffic.latency", fmt::format("must be at most {}", buckets.size()));
-  }
   report.traffic.errors = in.errors();
-  std::copy(in.latency().begin(), in.latency().end(), buckets.begin());
-  const bool negative =
-      std::any_of(buckets.begin(), buckets.end(), [](int64_t n) { return n < 0; });
-  if (negative || in.errors() < 0) return InvalidField("traffic", "counts must be at least 0");
+  RETURN_IF_ERROR(ReadCounts("traffic", in.latency(), {in.errors()}, report.traffic.answered));
+  return report;
+}
+
+absl::StatusOr<ShadowReport> FromProto(const v1::ReportTrafficRequest::Shadow& in) {
+  ShadowReport report;
+  ASSIGN_OR_RETURN(report.deployment, DeploymentName::Parse("shadows.deployment", in.deployment()));
+  ShadowTraffic& traffic = report.traffic;
+  traffic.agreed = in.agreed();
+  traffic.differed = in.differed();
+  traffic.failed = in.failed();
+  traffic.skipped = in.skipped();
+  RETURN_IF_ERROR(ReadCounts("shadows", in.latency(),
+                             {in.agreed(), in.differed(), in.failed(), in.skipped()},
+                             traffic.latency));
+  RETURN_IF_ERROR(ReadCounts("shadows", in.original_latency(), {}, traffic.original_latency));
   return report;
 }
 
@@ -290,7 +333,11 @@ class ControllerService::Impl final : public v1::ControllerService::Service {
       for (const auto& traffic : request->traffic()) {
         ASSIGN_OR_RETURN(reports.emplace_back(), FromProto(traffic));
       }
-      return controller_.ReportTraffic(call.principal, reports);
+      std::vector<ShadowReport> shadows;
+      for (const auto& shadow : request->shadows()) {
+        ASSIGN_OR_RETURN(shadows.emplace_back(), FromProto(shadow));
+      }
+      return controller_.ReportTraffic(call.principal, reports, shadows);
     });
   }
 

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/names/names.h"
 #include "services/controller/rollout.h"
+#include "slipway/controller/v1/controller.pb.h"
 #include "slipway/worker/v1/worker.pb.h"
 
 namespace slipway::controller {
@@ -61,6 +62,8 @@ struct Deployment {
   std::string request_id = "";
   /// How its models are run; stays as it was made.
   slipway::worker::v1::RuntimeSettings runtime = {};
+  /// How its calls are served beside its weights.
+  v1::RoutingPolicy routing = {};
 };
 
 /// One worker process of a pool: "default" and 0 are `default-0`.

@@ -41,6 +41,9 @@ ALTER TABLE deployments ADD COLUMN rollout TEXT;
                                       {4, "all that deployments say of how they run", R"(
 ALTER TABLE deployments ADD COLUMN runtime_settings TEXT;
 ALTER TABLE deployments ADD COLUMN unloaded BIGINT NOT NULL DEFAULT 0;
+)"},
+                                      {5, "how calls are served", R"(
+ALTER TABLE deployments ADD COLUMN routing TEXT;
 )"}};
   return *migrations;
 }
@@ -150,24 +153,30 @@ absl::Status ReadRollout(const std::optional<std::string>& text, Deployment& dep
   return absl::OkStatus();
 }
 
-// As JSON. Rows of before there was that column have two of the settings in columns of their own.
-absl::StatusOr<std::string> RuntimeText(const RuntimeSettings& runtime) {
+// A column that holds a message as JSON.
+absl::StatusOr<std::string> PrintMessage(const google::protobuf::Message& message) {
   std::string text;
-  if (!google::protobuf::util::MessageToJsonString(runtime, &text).ok()) {
-    return absl::InternalError("the runtime settings cannot be written");
+  if (!google::protobuf::util::MessageToJsonString(message, &text).ok()) {
+    return absl::InternalError(fmt::format("{} cannot be written", message.GetTypeName()));
   }
   return text;
 }
 
+absl::Status ReadMessage(const std::string& text, google::protobuf::Message& message) {
+  // A newer controller may have known more.
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  if (!google::protobuf::util::JsonStringToMessage(text, &message, options).ok()) {
+    return absl::DataLossError(fmt::format("its {} cannot be read", message.GetTypeName()));
+  }
+  return absl::OkStatus();
+}
+
+// Rows of before there was that column have two of the settings in columns of their own.
 absl::StatusOr<RuntimeSettings> ReadRuntime(const sql::Row& row) {
   RuntimeSettings runtime;
   if (const std::optional<std::string> text = row.GetOptionalString(14)) {
-    // A newer controller may have known more.
-    google::protobuf::util::JsonParseOptions options;
-    options.ignore_unknown_fields = true;
-    if (!google::protobuf::util::JsonStringToMessage(*text, &runtime, options).ok()) {
-      return absl::DataLossError("its runtime settings cannot be read");
-    }
+    RETURN_IF_ERROR(ReadMessage(*text, runtime));
     return runtime;
   }
   runtime.set_runtime(static_cast<RuntimeSettings::Runtime>(row.GetInt(11)));
@@ -197,6 +206,9 @@ absl::StatusOr<Deployment> Read(const sql::Row& row) {
                         .request_id = row.GetOptionalString(10).value_or(""),
                         .runtime = std::move(runtime)};
   RETURN_IF_ERROR(ReadRollout(row.GetOptionalString(13), deployment));
+  if (const std::optional<std::string> text = row.GetOptionalString(16)) {
+    RETURN_IF_ERROR(ReadMessage(*text, deployment.routing));
+  }
   return deployment;
 }
 
@@ -209,31 +221,35 @@ absl::StatusOr<std::unique_ptr<SqlDeploymentStore>> SqlDeploymentStore::Open(std
 }
 
 absl::Status SqlDeploymentStore::Create(const Deployment& d) {
-  ASSIGN_OR_RETURN(const std::string runtime, RuntimeText(d.runtime));
+  ASSIGN_OR_RETURN(const std::string runtime, PrintMessage(d.runtime));
+  ASSIGN_OR_RETURN(const std::string routing, PrintMessage(d.routing));
   return database_->Write([&](sql::Transaction& tx) -> absl::Status {
     return tx
         .Execute(
             "INSERT INTO deployments (tenant, id, model_version, pool, replicas, deleting, "
             "serving, create_time_micros, update_time_micros, generation, request_id, "
-            "rollout, runtime_settings, unloaded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-            "?)",
+            "rollout, runtime_settings, unloaded, routing) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+            "?, ?, ?, ?, ?)",
             {d.name.tenant, d.name.id, d.model_version.ToString(), d.pool, d.replicas, d.deleting,
              ServingText(d), absl::ToUnixMicros(d.create_time), absl::ToUnixMicros(d.update_time),
              d.generation, d.request_id.empty() ? sql::Value(nullptr) : sql::Value(d.request_id),
-             PrintRollout(d), runtime, d.unloaded})
+             PrintRollout(d), runtime, d.unloaded, routing})
         .status();
   });
 }
 
 absl::Status SqlDeploymentStore::Update(const Deployment& d) {
+  ASSIGN_OR_RETURN(const std::string routing, PrintMessage(d.routing));
   return database_->Write([&](sql::Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(const int64_t changed,
-                     tx.Execute("UPDATE deployments SET model_version = ?, pool = ?, replicas = ?, "
-                                "deleting = ?, unloaded = ?, serving = ?, update_time_micros = ?, "
-                                "generation = ?, rollout = ? WHERE tenant = ? AND id = ?",
-                                {d.model_version.ToString(), d.pool, d.replicas, d.deleting,
-                                 d.unloaded, ServingText(d), absl::ToUnixMicros(d.update_time),
-                                 d.generation, PrintRollout(d), d.name.tenant, d.name.id}));
+    ASSIGN_OR_RETURN(
+        const int64_t changed,
+        tx.Execute("UPDATE deployments SET model_version = ?, pool = ?, replicas = ?, "
+                   "deleting = ?, unloaded = ?, serving = ?, update_time_micros = ?, "
+                   "generation = ?, rollout = ?, routing = ? "
+                   "WHERE tenant = ? AND id = ?",
+                   {d.model_version.ToString(), d.pool, d.replicas, d.deleting, d.unloaded,
+                    ServingText(d), absl::ToUnixMicros(d.update_time), d.generation,
+                    PrintRollout(d), routing, d.name.tenant, d.name.id}));
     return changed == 1 ? absl::OkStatus() : NotFound(d.name.ToString());
   });
 }
@@ -252,7 +268,7 @@ absl::StatusOr<std::vector<Deployment>> SqlDeploymentStore::All() {
     return tx.ForEach(
         "SELECT tenant, id, model_version, pool, replicas, deleting, serving, "
         "create_time_micros, update_time_micros, generation, request_id, runtime, "
-        "runtime_precision, rollout, runtime_settings, unloaded "
+        "runtime_precision, rollout, runtime_settings, unloaded, routing "
         "FROM deployments ORDER BY tenant, id",
         {}, [&](const sql::Row& row) -> absl::Status {
           absl::StatusOr<Deployment> deployment = Read(row);

@@ -80,6 +80,40 @@ void PrintRollout(const Session& session, const json& deployment) {
   table.Print(session.out());
 }
 
+// Where calls go beside its versions, and what was seen of the copies.
+void PrintRouting(const Session& session, const json& deployment) {
+  const json routing = deployment.value("routing", json::object());
+  const auto print = [&](const char* what, const std::string& text) {
+    if (!text.empty()) session.out() << fmt::format("{:<9} {}\n", what, text);
+  };
+  if (!routing.empty()) session.out() << '\n';
+  print("timeout", TextOf(routing, "timeout"));
+  print("sticky by", TextOf(routing, "stickyHeader"));
+  print("fallback", LastSegment(TextOf(routing, "fallback")));
+  if (!routing.contains("shadow")) return;
+  const json& shadow = routing["shadow"];
+  const std::string version = TextOf(shadow, "version");
+  print("shadow", fmt::format("{}% of the calls also to {}{}", NumberOf(shadow, "percent"),
+                              LastSegment(TextOf(shadow, "deployment")),
+                              version.empty() ? "" : " version " + version));
+  const json seen = deployment.value("shadowTraffic", json::object());
+  const double calls =
+      NumberOf(seen, "agreed") + NumberOf(seen, "differed") + NumberOf(seen, "failed");
+  Table table(
+      {"COPIES", "AGREED", "DIFFERED", "FAILED", "SKIPPED", "P50", "P95", "ITS P50", "ITS P95"});
+  const auto share = [&](const char* field) {
+    return calls == 0 ? "-" : fmt::format("{:.2f}%", 100 * NumberOf(seen, field) / calls);
+  };
+  const auto millis = [&](const char* field) {
+    return calls == 0 ? "-" : fmt::format("{:.1f} ms", 1e3 * NumberOf(seen, field));
+  };
+  table.Add({fmt::format("{}", calls), share("agreed"), share("differed"), share("failed"),
+             fmt::format("{}", NumberOf(seen, "skipped")), millis("latencyP50Seconds"),
+             millis("latencyP95Seconds"), millis("originalLatencyP50Seconds"),
+             millis("originalLatencyP95Seconds")});
+  table.Print(session.out());
+}
+
 absl::StatusOr<std::string> ProtoDuration(const std::string& option, const std::string& text) {
   absl::Duration duration;
   if (!absl::ParseDuration(text, &duration)) {
@@ -156,6 +190,62 @@ struct RolloutOptions {
   }
 };
 
+// How a deployment's calls are served, as options. Those that are not given stay as they are.
+struct RoutingOptions {
+  std::string timeout;
+  std::string sticky_header;
+  std::string fallback;
+  std::string shadow;
+  std::string shadow_version;
+  double shadow_percent = 0;
+  double shadow_tolerance = 0;
+
+  void AddTo(CLI::App& command) {
+    command.add_option("--call-timeout", timeout, "For one call, such as 5s; none: the gateway's");
+    command.add_option("--sticky-header", sticky_header,
+                       "Calls with the same value of it stay together");
+    command.add_option("--fallback", fallback, "The deployment to ask where this one cannot");
+    CLI::Option* copied = command.add_option("--shadow", shadow, "Copy calls to this deployment");
+    const auto add = [&](const char* name, auto& into, const char* text) {
+      command.add_option(name, into, text)->needs(copied);
+    };
+    add("--shadow-version", shadow_version, "To this version of it");
+    add("--shadow-percent", shadow_percent, "So many of the calls; 100");
+    add("--shadow-tolerance", shadow_tolerance, "How far numbers may lie apart; 0.001");
+  }
+
+  bool given() const {
+    return !(timeout.empty() && sticky_header.empty() && fallback.empty() && shadow.empty());
+  }
+
+  // `routing` with what was chosen; "none" takes something away.
+  absl::StatusOr<json> Change(json routing, const Session& session) const {
+    const auto set = [&](const char* field, const std::string& text, const json& value) {
+      if (text == "none") {
+        routing.erase(field);
+      } else if (!text.empty()) {
+        routing[field] = value;
+      }
+    };
+    const auto name = [&](const std::string& id) {
+      return session.Tenant() + "/deployments/" + id;
+    };
+    std::string duration;
+    if (!timeout.empty() && timeout != "none") {
+      ASSIGN_OR_RETURN(duration, ProtoDuration("--call-timeout", timeout));
+    }
+    set("timeout", timeout, duration);
+    set("stickyHeader", sticky_header, sticky_header);
+    set("fallback", fallback, name(fallback));
+    set("shadow", shadow,
+        {{"deployment", name(shadow)},
+         {"version", shadow_version},
+         {"percent", shadow_percent == 0 ? 100 : shadow_percent},
+         {"tolerance", shadow_tolerance}});
+    return routing;
+  }
+};
+
 // A version that waits to be promoted, or has the share that somebody chose for it.
 bool WaitsForSomebody(const json& deployment) {
   if (TextOf(deployment, "state") != "ROLLING_OUT") return false;
@@ -209,6 +299,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     bool wait = false;
     std::string timeout = "2m";
     RolloutOptions rollout;
+    RoutingOptions routing;
     std::string reason;
   };
   auto options = std::make_shared<Options>();
@@ -225,6 +316,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     command.add_option("--replicas", options->replicas, "How many workers load it")
         ->check(CLI::Range(1, 1000));
     options->rollout.AddTo(command);
+    options->routing.AddTo(command);
     command.add_flag("--wait", options->wait, "Return when it is ready");
     command.add_option("--timeout", options->timeout, "How long to wait")->capture_default_str();
   };
@@ -309,7 +401,10 @@ void AddDeployCommands(CLI::App& root, Session& session) {
   create.footer(
       "Example:\n  slipway deploy create fashion --model fashion-mnist-cnn --version 1 --wait");
   session.OnRun(create, [&session, options, body_of, finish]() -> absl::Status {
-    ASSIGN_OR_RETURN(const json body, body_of(session, *options));
+    ASSIGN_OR_RETURN(json body, body_of(session, *options));
+    if (options->routing.given()) {
+      ASSIGN_OR_RETURN(body["routing"], options->routing.Change(json::object(), session));
+    }
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     ASSIGN_OR_RETURN(json made,
                      api.Post(session.Path("deployments"), body, {{"deploymentId", options->id}}));
@@ -320,10 +415,16 @@ void AddDeployCommands(CLI::App& root, Session& session) {
   add_target(update, /*required=*/false);
   update.footer(
       "Example:\n  slipway deploy update fashion --model fashion-mnist-cnn --version 2 --wait\n"
-      "  slipway deploy update fashion --model fashion-mnist-cnn --version 3 --strategy canary");
+      "  slipway deploy update fashion --model fashion-mnist-cnn --version 3 --strategy canary\n"
+      "  slipway deploy update fashion --fallback fashion-small --shadow fashion-next");
   session.OnRun(update, [&session, options, body_of, finish]() -> absl::Status {
-    ASSIGN_OR_RETURN(const json body, body_of(session, *options));
+    ASSIGN_OR_RETURN(json body, body_of(session, *options));
     ASSIGN_OR_RETURN(const Api api, session.Connect());
+    if (options->routing.given()) {
+      ASSIGN_OR_RETURN(const json found, api.Get(session.Path("deployments/" + options->id)));
+      ASSIGN_OR_RETURN(body["routing"],
+                       options->routing.Change(found.value("routing", json::object()), session));
+    }
     ASSIGN_OR_RETURN(json changed,
                      api.Call("PATCH", session.Path("deployments/" + options->id), body));
     return finish(api, std::move(changed));
@@ -348,6 +449,7 @@ void AddDeployCommands(CLI::App& root, Session& session) {
     PrintDeployments(session, json::array({found}));
     PrintFacts(session, found);
     PrintRollout(session, found);
+    PrintRouting(session, found);
     return absl::OkStatus();
   });
 

@@ -61,6 +61,8 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   made.runtime.mutable_batching()->set_max_rows(8);
   made.runtime.mutable_batching()->add_queues()->mutable_timeout()->set_nanos(5'000'000);
   made.unloaded = true;
+  made.routing.set_sticky_header("x-session");
+  made.routing.mutable_shadow()->set_percent(12.5);
   ASSERT_TRUE(store_->Create(made).ok());
   Reopen();
   const Deployment kept = Only();
@@ -76,6 +78,7 @@ TEST_P(SqlDeploymentStoreTest, KeepsEveryFieldThroughARestart) {
   EXPECT_EQ(kept.generation, made.generation);
   EXPECT_EQ(kept.request_id, made.request_id);
   EXPECT_EQ(kept.runtime.SerializeAsString(), made.runtime.SerializeAsString());
+  EXPECT_EQ(kept.routing.SerializeAsString(), made.routing.SerializeAsString());
 }
 
 TEST_P(SqlDeploymentStoreTest, KeepsARolloutOverAReopening) {
@@ -102,16 +105,18 @@ TEST_P(SqlDeploymentStoreTest, KeepsARolloutOverAReopening) {
   EXPECT_EQ(Only().trial, made.trial);
 }
 
-TEST_P(SqlDeploymentStoreTest, ARowOfBeforeRolloutsHasTheDefault) {
+TEST_P(SqlDeploymentStoreTest, ARowOfBeforeRolloutsAndRoutingHasTheDefaults) {
   ASSERT_TRUE(store_->Create(Make("acme", "shoes")).ok());
   const auto database = sql::Database::Open(url_);
   ASSERT_TRUE(database.ok());
-  ASSERT_TRUE((*database)
-                  ->Write([](sql::Transaction& tx) {
-                    return tx.Execute("UPDATE deployments SET rollout = NULL").status();
-                  })
-                  .ok());
+  ASSERT_TRUE(
+      (*database)
+          ->Write([](sql::Transaction& tx) {
+            return tx.Execute("UPDATE deployments SET rollout = NULL, routing = NULL").status();
+          })
+          .ok());
   EXPECT_EQ(Only().rollout, RolloutPolicy());
+  EXPECT_EQ(Only().routing.SerializeAsString(), "");
 }
 
 TEST_P(SqlDeploymentStoreTest, RefusesANameTwice) {

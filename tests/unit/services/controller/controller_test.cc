@@ -812,6 +812,82 @@ TEST_F(ControllerTest, AFullDiskHoldsARolloutWhereItIs) {
   EXPECT_THAT(Routes(), ElementsAre("shoes: 50% 1 on default-0 50% 2 on default-1"));
 }
 
+TEST_F(ControllerTest, HowCallsAreServedIsKeptAndToldToTheGateways) {
+  v1::RoutingPolicy routing;
+  routing.set_sticky_header("x-session");
+  ASSERT_TRUE(Create({.model_version = kVersion1, .routing = routing}).ok());
+  Settle();
+  const auto told = [&] {
+    return board_->WaitForNewer(-1, absl::ZeroDuration())->routes(0).routing();
+  };
+  EXPECT_EQ(told().sticky_header(), "x-session");
+  // What an update does not name stays; what it names is replaced as a whole.
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = "", .replicas = 2}).ok());
+  EXPECT_EQ(Shoes().deployment.routing.sticky_header(), "x-session");
+  routing.clear_sticky_header();
+  routing.mutable_timeout()->set_seconds(3);
+  ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = "", .routing = routing}).ok());
+  Settle();
+  EXPECT_EQ(told().SerializeAsString(), routing.SerializeAsString());
+  Restart();
+  EXPECT_EQ(Shoes().deployment.routing.SerializeAsString(), routing.SerializeAsString());
+}
+
+TEST_F(ControllerTest, NoRingOfFallbacksIsEverMade) {
+  const auto falls_back_on = [](const std::string& id) {
+    v1::RoutingPolicy routing;
+    routing.set_fallback("tenants/acme/deployments/" + id);
+    return DeploymentRequest{.model_version = kVersion1, .routing = routing};
+  };
+  const DeploymentName boots{"acme", "boots"};
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  ASSERT_TRUE(controller_->Create(acme_, "tenants/acme", "boots", falls_back_on("shoes"), "").ok());
+  EXPECT_EQ(FieldOf(controller_->Update(acme_, kShoes, falls_back_on("boots")).status()),
+            "deployment.routing.fallback");
+  // Nor by a deployment that is made anew under a name that another one falls back on.
+  ASSERT_TRUE(controller_->Delete(acme_, kShoes).ok());
+  Settle();
+  ASSERT_TRUE(absl::IsNotFound(controller_->Get(acme_, kShoes).status()));
+  EXPECT_EQ(FieldOf(Create(falls_back_on("boots")).status()), "deployment.routing.fallback");
+  // One that is being deleted is none any more.
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  ASSERT_TRUE(controller_->Delete(acme_, boots).ok());
+  EXPECT_EQ(FieldOf(controller_->Update(acme_, kShoes, falls_back_on("boots")).status()),
+            "deployment.routing.fallback");
+}
+
+TEST_F(ControllerTest, WhatBecameOfCopiesIsSummedUntilTheShadowChanges) {
+  v1::RoutingPolicy routing;
+  routing.mutable_shadow()->set_deployment(kShoes.ToString());
+  routing.mutable_shadow()->set_version("2");
+  routing.mutable_shadow()->set_percent(10);
+  ASSERT_TRUE(Create({.model_version = kVersion1, .routing = routing}).ok());
+  ShadowReport report{kShoes, {.agreed = 3, .differed = 1}};
+  report.traffic.latency.buckets[10] = 4;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(controller_->ReportTraffic(gateway_, {}, {report}).ok());
+  }
+  EXPECT_EQ(Shoes().shadow.agreed, 6);
+  EXPECT_EQ(Shoes().shadow.differed, 2);
+  EXPECT_EQ(Shoes().shadow.latency.count(), 8);
+  const auto update = [&] {
+    ASSERT_TRUE(controller_->Update(acme_, kShoes, {.model_version = "", .routing = routing}).ok());
+  };
+  routing.set_sticky_header("x-session");
+  update();
+  EXPECT_EQ(Shoes().shadow.agreed, 6);
+  routing.mutable_shadow()->set_percent(20);
+  update();
+  EXPECT_EQ(Shoes().shadow.agreed, 0);
+  // Of one that has none, and of one that is not there, nothing is kept.
+  routing.clear_shadow();
+  update();
+  report.deployment = kShoes;
+  ASSERT_TRUE(controller_->ReportTraffic(gateway_, {}, {report, {{"acme", "gone"}, {}}}).ok());
+  EXPECT_EQ(Shoes().shadow.agreed, 0);
+}
+
 TEST_F(ControllerTest, OnlyTheGatewayItselfReportsTraffic) {
   EXPECT_TRUE(absl::IsFailedPrecondition(controller_->ReportTraffic(acme_, {})));
 }
