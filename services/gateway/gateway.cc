@@ -38,6 +38,7 @@
 #include "services/gateway/identity/tenant_deleter.h"
 #include "services/gateway/identity/tenant_purge_client.h"
 #include "services/gateway/oip/oip_handler.h"
+#include "services/gateway/oip/shadows.h"
 #include "services/gateway/relay/api_handler.h"
 #include "services/gateway/request_observer.h"
 #include "services/gateway/routing/route_watcher_client.h"
@@ -274,14 +275,16 @@ class Gateway::Impl : public http::Handler {
     api.max_streams = config_.limits.max_streams;
     api_ = std::make_unique<ApiHandler>(api, ApiParts{*methods_, local_, *backends_, *table_,
                                                       *recorder_, *pool_, metrics_, clock_});
+    shadows_ =
+        std::make_unique<Shadows>(Shadows::Options(), Shadows::Parts{routes_, *tokens_, clock_});
     repository_ = std::make_unique<Repository>(*api_, *methods_);
     OipHandler::Options oip;
     oip.server_name = config_.server_name;
     oip.version = Version();
     oip.infer.max_body_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
-    oip.infer.timeout = config_.timeouts.infer;
+    oip.timeout = config_.timeouts.infer;
     oip_ = std::make_unique<OipHandler>(
-        oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *pool_, metrics_, clock_,
+        oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *shadows_, *pool_, metrics_, clock_,
                                *repository_, [this] { return ready(); }});
     GrpcDoor::Options grpc;
     grpc.inference.server_name = config_.server_name;
@@ -291,17 +294,18 @@ class Gateway::Impl : public http::Handler {
     grpc.max_api_message_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     grpc.max_infer_message_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
     ASSIGN_OR_RETURN(
-        grpc_, GrpcDoor::Create(grpc,
-                                GrpcDoor::Parts{*methods_, *api_,
-                                                InferenceDoor::Parts{routes_, *recorder_, *tokens_,
-                                                                     metrics_, clock_, *repository_,
-                                                                     [this] { return ready(); }},
-                                                [this](http::Exchange& exchange) {
-                                                  auto key = Authenticate(exchange.head());
-                                                  if (key.ok()) Note(exchange, **key);
-                                                  return key;
-                                                }},
-                                DescriptorSetWithComments()));
+        grpc_,
+        GrpcDoor::Create(
+            grpc,
+            GrpcDoor::Parts{*methods_, *api_,
+                            InferenceDoor::Parts{routes_, *recorder_, *tokens_, *shadows_, metrics_,
+                                                 clock_, *repository_, [this] { return ready(); }},
+                            [this](http::Exchange& exchange) {
+                              auto key = Authenticate(exchange.head());
+                              if (key.ok()) Note(exchange, **key);
+                              return key;
+                            }},
+            DescriptorSetWithComments()));
     return absl::OkStatus();
   }
 
@@ -506,6 +510,7 @@ class Gateway::Impl : public http::Handler {
   std::string open_api_;
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<ApiHandler> api_;
+  std::unique_ptr<Shadows> shadows_;
   std::unique_ptr<Repository> repository_;
   std::unique_ptr<OipHandler> oip_;
   std::unique_ptr<GrpcDoor> grpc_;

@@ -65,6 +65,39 @@ std::shared_ptr<RequestMetrics> GatewayMetrics::Endpoint(const std::string& tena
   return known;
 }
 
+RoutingMetrics GatewayMetrics::Routing(const std::string& tenant, const std::string& endpoint) {
+  const auto count = [&](const char* name, const char* help,
+                         const Metrics::Labels& more = {}) -> prometheus::Counter& {
+    Metrics::Labels labels = {{"tenant", tenant}, {"endpoint", endpoint}};
+    labels.insert(more.begin(), more.end());
+    return metrics_.Counter(name, help, labels);
+  };
+  constexpr char kShed[] = "inference_shed_total";
+  constexpr char kShedHelp[] = "Calls that were refused at once, since workers are busy";
+  constexpr char kRetries[] = "inference_retries_total";
+  constexpr char kRetriesHelp[] = "Calls that found no worker and were to be made again";
+  return {.saturated = count(kShed, kShedHelp, {{"reason", "saturated"}}),
+          .too_late = count(kShed, kShedHelp, {{"reason", "deadline"}}),
+          .retried = count(kRetries, kRetriesHelp, {{"outcome", "made"}}),
+          .retry_refused = count(kRetries, kRetriesHelp, {{"outcome", "over_budget"}}),
+          .fallbacks = count("inference_fallbacks_total", "Calls that went to the fallback"),
+          .ejections = count("worker_ejections_total", "How often a worker was set aside")};
+}
+
+ShadowMetrics GatewayMetrics::Shadow(const std::string& tenant, const std::string& endpoint) {
+  const auto count = [&](const char* outcome) -> prometheus::Counter& {
+    return metrics_.Counter("shadow_calls_total", "Copies of calls, which nobody is charged for",
+                            {{"tenant", tenant}, {"endpoint", endpoint}, {"outcome", outcome}});
+  };
+  return {.agreed = count("agreed"),
+          .differed = count("differed"),
+          .failed = count("failed"),
+          .skipped = count("skipped"),
+          .duration = metrics_.Histogram("shadow_duration_seconds", "Copies of calls",
+                                         Metrics::LatencyBuckets(),
+                                         {{"tenant", tenant}, {"endpoint", endpoint}})};
+}
+
 void GatewayMetrics::CountRefusal(const std::string& reason) {
   metrics_
       .Counter("refused_requests_total", "Requests that were turned away before any work",

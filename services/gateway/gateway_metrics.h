@@ -36,6 +36,27 @@ class RequestMetrics {
   std::array<std::atomic<prometheus::Counter*>, 400> by_code_ = {};
 };
 
+/// What routing did with an endpoint's calls; labels tenant and endpoint, and `reason` or
+/// `outcome`.
+struct RoutingMetrics {
+  prometheus::Counter& saturated;      ///< inference_shed_total{reason}
+  prometheus::Counter& too_late;       ///< the same
+  prometheus::Counter& retried;        ///< inference_retries_total{outcome}
+  prometheus::Counter& retry_refused;  ///< the same
+  prometheus::Counter& fallbacks;      ///< inference_fallbacks_total
+  prometheus::Counter& ejections;      ///< worker_ejections_total
+};
+
+/// Of the copies that are made of an endpoint's calls: shadow_calls_total{outcome} and
+/// shadow_duration_seconds.
+struct ShadowMetrics {
+  prometheus::Counter& agreed;
+  prometheus::Counter& differed;
+  prometheus::Counter& failed;
+  prometheus::Counter& skipped;
+  prometheus::Histogram& duration;
+};
+
 /// The gateway's metrics. Labels are bounded: methods by the method table, tenants and endpoints
 /// by what is routed (all others are "other"), and all by Metrics' own limit. No key and no
 /// request id is ever a label. Any thread.
@@ -50,6 +71,10 @@ class GatewayMetrics {
   /// slipway_gateway_inference_requests_total{tenant,endpoint,code} and
   /// slipway_gateway_inference_duration_seconds.
   std::shared_ptr<RequestMetrics> Endpoint(const std::string& tenant, const std::string& endpoint);
+
+  /// The same ones for the same endpoint.
+  RoutingMetrics Routing(const std::string& tenant, const std::string& endpoint);
+  ShadowMetrics Shadow(const std::string& tenant, const std::string& endpoint);
 
   /// A request that was turned away: "no_key", "bad_key", "role", "tenant", "busy".
   void CountRefusal(const std::string& reason);

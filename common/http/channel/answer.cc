@@ -133,7 +133,7 @@ Outcome Answer::Finish(std::optional<uint32_t> error) {
                        fmt::format("the server cut the call: {}", nghttp2_http2_strerror(*error))},
             .never_sent = *error == NGHTTP2_REFUSED_STREAM};
   }
-  Outcome outcome{.status = Status()};
+  Outcome outcome{.status = Status(), .from_server = code_.has_value()};
   if (!outcome.status.ok()) return outcome;
   absl::StatusOr<absl::Cord> message = TakeMessage();
   if (message.ok()) {

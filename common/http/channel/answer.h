@@ -18,6 +18,8 @@ struct Outcome {
   /// The server did not get the request, or says that it did nothing with it: the call may be
   /// made again, there or elsewhere.
   bool never_sent = false;
+  /// The server itself says so, in its trailers; otherwise the call was cut short or never begun.
+  bool from_server = false;
 };
 
 /// The answer to a call with one message each way, as it comes in. One thread at a time.

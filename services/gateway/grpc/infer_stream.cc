@@ -96,6 +96,8 @@ void InferStream::Begin(http::grpc::Message message) {
   item->request = {.message = ToCord(std::move(message)),
                    .sequence = head->sequence,
                    .input_bytes = input_bytes,
+                   .sticky = StickyValue(prediction->endpoint(), call_->exchange().head().headers),
+
                    .span = SpanOf(call_->exchange())};
   {
     MutexLock lock(mutex_);
@@ -113,7 +115,9 @@ void InferStream::Begin(http::grpc::Message message) {
 }
 
 void InferStream::Ask(const std::shared_ptr<Item>& item) {
-  item->request.deadline = std::min(end_, parts_.predictions.clock.Now() + parts_.timeout);
+  const Prediction::Parts& parts = parts_.predictions;
+  const absl::Duration longest = std::max(parts.timeout, item->prediction->endpoint().timeout);
+  item->request.deadline = std::min(end_, parts.clock.Now() + longest);
   item->prediction->Start(std::move(item->request),
                           [self = shared_from_this(), item](absl::StatusOr<InferAnswer> answer) {
                             self->OnAnswer(item, std::move(answer));

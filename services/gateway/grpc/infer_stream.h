@@ -23,7 +23,6 @@ class InferStream : public std::enable_shared_from_this<InferStream> {
 
   struct Parts {
     const Prediction::Parts& predictions;
-    absl::Duration timeout;  ///< of one prediction
     InFlight& in_flight;
     InFlight& streams;
   };

@@ -28,10 +28,20 @@ struct InferenceDoor::Incoming {
 InferenceDoor::InferenceDoor(Options options, Parts parts)
     : options_(std::move(options)),
       parts_(std::move(parts)),
-      predictions_{parts_.routes, parts_.recorder, parts_.tokens, parts_.clock,
-                   parts_.metrics.Method("GRPCInferenceService/ModelInfer")},
-      streamed_{parts_.routes, parts_.recorder, parts_.tokens, parts_.clock,
-                parts_.metrics.Method("GRPCInferenceService/ModelStreamInfer")} {
+      predictions_{parts_.routes,
+                   parts_.recorder,
+                   parts_.tokens,
+                   parts_.clock,
+                   parts_.metrics.Method("GRPCInferenceService/ModelInfer"),
+                   parts_.shadows,
+                   options_.timeout},
+      streamed_{parts_.routes,
+                parts_.recorder,
+                parts_.tokens,
+                parts_.clock,
+                parts_.metrics.Method("GRPCInferenceService/ModelStreamInfer"),
+                parts_.shadows,
+                options_.timeout} {
   for (const auto& [name, handler] : std::initializer_list<std::pair<const char*, Handler>>{
            {"ServerLive", &InferenceDoor::ServerLive},
            {"ServerReady", &InferenceDoor::ServerReady},
@@ -247,14 +257,16 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
     in.call->exchange().OnCancel([weak = std::weak_ptr(prediction)] {
       if (const auto held = weak.lock()) held->Cancel();
     });
-    prediction->Start({.message = ToCord(*std::move(message)),
-                       .sequence = head->sequence,
-                       .input_bytes = input_bytes,
-                       .deadline = in.call->Deadline(parts_.clock.Now(), options_.timeout),
-                       .span = SpanOf(in.call->exchange())},
-                      [this, in, prediction](absl::StatusOr<InferAnswer> answer) {
-                        EndInfer(in, prediction, std::move(answer));
-                      });
+    prediction->Start(
+        {.message = ToCord(*std::move(message)),
+         .sequence = head->sequence,
+         .input_bytes = input_bytes,
+         .sticky = StickyValue(prediction->endpoint(), in.call->exchange().head().headers),
+         .deadline = in.call->Deadline(parts_.clock.Now(), absl::InfiniteDuration()),
+         .span = SpanOf(in.call->exchange())},
+        [this, in, prediction](absl::StatusOr<InferAnswer> answer) {
+          EndInfer(in, prediction, std::move(answer));
+        });
   });
 }
 
@@ -292,8 +304,8 @@ void InferenceDoor::ModelStreamInfer(const Incoming& in) {
     parts_.metrics.CountRefusal("busy");
     return Fail(in, absl::UnavailableError("too many streams are open; try again"));
   }
-  std::make_shared<InferStream>(
-      InferStream::Parts{streamed_, options_.timeout, in_flight_, streams_}, in.call, in.key)
+  std::make_shared<InferStream>(InferStream::Parts{streamed_, in_flight_, streams_}, in.call,
+                                in.key)
       ->Start();
 }
 

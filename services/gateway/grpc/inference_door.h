@@ -37,7 +37,7 @@ class InferenceDoor {
   struct Options {
     std::string server_name = "slipway";
     std::string version;
-    /// For a worker's answer, where the caller does not say how long it waits.
+    /// For a worker's answer to a prediction.
     absl::Duration timeout = absl::Seconds(30);
     /// For what workers say of their models.
     absl::Duration query_timeout = absl::Seconds(5);
@@ -47,6 +47,7 @@ class InferenceDoor {
     const Routes& routes;
     Recorder& recorder;
     TokenIssuer& tokens;
+    Shadows& shadows;
     GatewayMetrics& metrics;
     const Clock& clock;
     const Repository& repository;

@@ -9,6 +9,7 @@
 #include "services/gateway/body_coding.h"
 #include "services/gateway/error_body.h"
 #include "services/gateway/observation.h"
+#include "services/gateway/oip/model_lookup.h"
 
 namespace slipway::gateway {
 namespace {
@@ -69,7 +70,7 @@ void InferCall::Read() {
   prediction_->Start({.message = Serialize(request),
                       .sequence = ReadSequenceHead(request.head.parameters()),
                       .input_bytes = input_bytes,
-                      .deadline = parts_.clock.Now() + parts_.options.timeout,
+                      .sticky = StickyValue(prediction_->endpoint(), exchange_->head().headers),
                       .span = SpanOf(*exchange_)},
                      [self = shared_from_this()](absl::StatusOr<InferAnswer> answer) {
                        self->OnAnswer(std::move(answer));

@@ -9,9 +9,9 @@
 #include "absl/time/time.h"
 #include "common/http/server/server.h"
 #include "common/sync/in_flight.h"
+#include "common/sync/work_pool.h"
 #include "services/gateway/oip/infer_json.h"
 #include "services/gateway/oip/prediction.h"
-#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 
@@ -21,8 +21,6 @@ class InferCall : public std::enable_shared_from_this<InferCall> {
  public:
   struct Options {
     uint64_t max_body_bytes = 32 << 20;
-    /// For the worker's answer.
-    absl::Duration timeout = absl::Seconds(30);
     /// Larger bodies, and those that are compressed, are read and written by the pool, so that
     /// they hold up nobody else's connection.
     size_t inline_body_bytes = 256 << 10;
@@ -31,7 +29,6 @@ class InferCall : public std::enable_shared_from_this<InferCall> {
     const Options& options;
     WorkPool& pool;
     GatewayMetrics& metrics;
-    const Clock& clock;
     InFlight& in_flight;
   };
 

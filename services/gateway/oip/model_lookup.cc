@@ -39,6 +39,10 @@ absl::Status NoWorker() {
   return absl::UnavailableError("no worker is ready with this model; try again");
 }
 
+std::string_view StickyValue(const Endpoint& endpoint, const http::Headers& headers) {
+  return endpoint.sticky_header.empty() ? "" : headers.Get(endpoint.sticky_header);
+}
+
 absl::Status CheckMayCall(const KnownKey& key, GatewayMetrics& metrics) {
   return CheckRole(key, Role::kCaller, metrics, "this key's role does not call models");
 }

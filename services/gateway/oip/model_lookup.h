@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include "common/http/message.h"
 #include "common/status/status.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
@@ -21,6 +22,10 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
                                                              std::string_view version);
 
 absl::Status NoWorker();
+
+/// What keeps the calls of one caller at one worker: the value of the endpoint's sticky header,
+/// empty where it has none. Lives as long as the headers.
+std::string_view StickyValue(const Endpoint& endpoint, const http::Headers& headers);
 
 /// kPermissionDenied, which is counted, where the key's role does not call models, or is not the
 /// operator's, whose the repository is.

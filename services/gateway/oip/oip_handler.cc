@@ -37,7 +37,8 @@ OipHandler::OipHandler(Options options, Parts parts)
       metadata_(parts_.metrics.Method("v2/metadata")),
       health_(parts_.metrics.Method("v2/health")),
       other_(parts_.metrics.Method("other")),
-      predictions_{parts_.routes, parts_.recorder, parts_.tokens, parts_.clock, infer_} {}
+      predictions_{parts_.routes, parts_.recorder, parts_.tokens,   parts_.clock,
+                   infer_,        parts_.shadows,  options_.timeout} {}
 
 void OipHandler::Answer(http::Exchange& exchange, RequestMetrics& metrics, int status,
                         std::string body) {
@@ -109,8 +110,7 @@ void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) 
   NoteModel(*exchange, endpoint->name);
   const Target* target = endpoint->Choose(path.version, 0);
   if (infer) {
-    if (target == nullptr) return Refuse(*exchange, metrics, NoWorker());
-    return Infer(std::move(exchange), std::move(key), std::move(endpoint), *target, path.version);
+    return Infer(std::move(exchange), std::move(key), std::move(endpoint), target, path.version);
   }
   if (path.verb == "ready") return SayReady(*exchange, *endpoint, target);
   if (path.verb == "config") {
@@ -123,12 +123,13 @@ void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) 
 }
 
 void OipHandler::Infer(Exchange exchange, Key key, std::shared_ptr<const Endpoint> endpoint,
-                       const Target& target, const std::string& version) {
+                       const Target* target, const std::string& version) {
   auto prediction = std::make_shared<Prediction>(predictions_, std::move(key), std::move(endpoint),
                                                  version, exchange->head().request_id);
   std::make_shared<InferCall>(
-      InferCall::Parts{options_.infer, parts_.pool, parts_.metrics, parts_.clock, in_flight_},
-      std::move(exchange), std::move(prediction), target.signature)
+      InferCall::Parts{options_.infer, parts_.pool, parts_.metrics, in_flight_},
+      std::move(exchange), std::move(prediction),
+      target == nullptr ? registry::v1::Signature::default_instance() : target->signature)
       ->Start();
 }
 

@@ -10,17 +10,17 @@
 #include "absl/time/time.h"
 #include "common/http/server/server.h"
 #include "common/identity/token.h"
+#include "common/sync/in_flight.h"
+#include "common/sync/work_pool.h"
 #include "common/time/clock.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
-#include "common/sync/in_flight.h"
 #include "services/gateway/oip/infer_call.h"
 #include "services/gateway/oip/model_path.h"
 #include "services/gateway/oip/repository.h"
 #include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
-#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 
@@ -33,6 +33,8 @@ class OipHandler {
     std::string server_name = "slipway";
     std::string version;
     InferCall::Options infer;
+    /// For a worker's answer to a prediction.
+    absl::Duration timeout = absl::Seconds(30);
     /// For what workers say of their models.
     absl::Duration query_timeout = absl::Seconds(5);
   };
@@ -40,6 +42,7 @@ class OipHandler {
     const Routes& routes;
     Recorder& recorder;
     TokenIssuer& tokens;
+    Shadows& shadows;
     WorkPool& pool;
     GatewayMetrics& metrics;
     const Clock& clock;
@@ -66,7 +69,7 @@ class OipHandler {
   void HandleModel(Exchange exchange, Key key, const ModelPath& path);
   void HandleRepository(const Exchange& exchange, Key key);
   void Infer(Exchange exchange, Key key, std::shared_ptr<const Endpoint> endpoint,
-             const Target& target, const std::string& version);
+             const Target* target, const std::string& version);
   void SayReady(http::Exchange& exchange, const Endpoint& endpoint, const Target* target);
   void SayConfig(Exchange exchange, const KnownKey& key, std::shared_ptr<const Endpoint> endpoint,
                  const Target* target);

@@ -16,7 +16,9 @@
 #include "common/tracing/tracer.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/oip/attempt.h"
 #include "services/gateway/oip/infer_message.h"
+#include "services/gateway/oip/shadows.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
 
@@ -24,8 +26,10 @@ namespace slipway::gateway {
 
 /// One prediction, whatever door it came through, from its request to its row in the journal:
 ///
-///   1. Start() chooses version and worker, and asks; another worker where the first was not there,
-///      or does not know the sequence that the call goes on with.
+///   1. Start() chooses version and worker, and asks. Another worker is asked where nothing of the
+///      call has run (the first was not there, or does not know the sequence that it goes on with)
+///      and the endpoint's RetryBudget has room; another endpoint, the fallback, where this one
+///      fails and the caller still waits.
 ///   2. `done` has the answer, and the door writes it down.
 ///   3. Book() puts the row into the journal: before the answer's first byte.
 ///   4. Settle() once it is known whether the caller got it. Without an answer: Fail().
@@ -40,6 +44,9 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
     TokenIssuer& tokens;
     const Clock& clock;
     RequestMetrics& metrics;  ///< of the door, beside the endpoint's own
+    Shadows& shadows;
+    /// For a worker's answer, where neither endpoint nor caller says how long it may take.
+    absl::Duration timeout;
     /// How many workers are asked where one was not there.
     int max_attempts = 3;
   };
@@ -56,6 +63,10 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
     SequenceHead sequence;
     /// Of the request as the caller sent it.
     int64_t input_bytes = 0;
+    /// Calls of the same text stay together (StickyValue); empty: any worker will do. Seen by Start
+    /// alone.
+    std::string_view sticky = {};
+    /// When the caller no longer waits; infinite: it does not say.
     absl::Time deadline = absl::InfiniteFuture();
     /// What the calls to workers are steps of; null: nothing. Lives until `done` has run.
     const tracing::Span* span = nullptr;
@@ -76,7 +87,8 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   void Fail(int http_code) { Observe(http_code); }
 
   const KnownKey& key() const { return *key_; }
-  /// What the caller names as `model`.
+  const Endpoint& endpoint() const { return *endpoint_; }
+  /// What the caller named as `model`, or the fallback that answered.
   const std::string& model_name() const { return endpoint_->name; }
   /// The version that answered.
   const std::string& model_version() const { return target_->version; }
@@ -84,7 +96,16 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   const std::string& request_id() const { return request_id_; }
 
  private:
-  void Ask(std::shared_ptr<Worker> worker);
+  bool in_sequence() const { return !request_.sequence.id.empty(); }
+  uint64_t HashOf(const Request& request) const;
+  /// Chooses at this endpoint, or at its fallback, and asks.
+  void Route();
+  absl::Status Enter();
+  void Leave(EndpointState::End end);
+  /// Goes on to the fallback. False where there is none for this.
+  bool FallBack();
+  std::shared_ptr<RoutedWorker> Choose(const RoutedWorker* except) const;
+  void Ask(std::shared_ptr<RoutedWorker> worker);
   void OnOutcome(Worker::Outcome outcome);
   /// False where nobody is left to be asked.
   bool AskAgain();
@@ -94,23 +115,31 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
 
   const Parts& parts_;
   const std::shared_ptr<const KnownKey> key_;
-  std::shared_ptr<const Endpoint> endpoint_;
+  const std::shared_ptr<const Endpoint> asked_for_;
   const std::string version_;
   const std::string request_id_;
   const absl::Duration start_;
 
-  const Target* target_ = nullptr;  // of endpoint_
-  std::shared_ptr<Worker> worker_;
+  std::shared_ptr<const Endpoint> endpoint_;
+  const Target* target_ = nullptr;        // of endpoint_
+  std::shared_ptr<RoutedWorker> worker_;  // null until one is asked there
+  std::shared_ptr<EndpointState> state_;  // of the endpoint that let it in
+  EndpointState::Entry entry_;
+  absl::Time deadline_;  // there
+  int attempts_ = 0;     // there
+  int fallbacks_ = 0;
+
   Request request_;
-  tracing::Span call_span_;  // of the call under way
-  // Of the request's id or, where it has one, of its sequence.
+  tracing::Span call_span_;                            // of the call under way
+  absl::Duration timeout_ = absl::InfiniteDuration();  // where the endpoint does not say
+  bool sticky_ = false;
+  // Of the request's id or, where it has one, of its sequence, or of what it is to stay with.
   uint64_t hash_ = 0;
   // Of a sequence: who was asked, as version and worker, and what is to blame where all refuse.
-  std::vector<std::pair<std::string, std::shared_ptr<Worker>>> asked_;
+  std::vector<std::pair<std::string, std::shared_ptr<RoutedWorker>>> asked_;
   std::pair<std::shared_ptr<const Endpoint>, const Target*> first_;
   Done done_;
   Recorder::Ticket ticket_;
-  int attempts_ = 0;
 
   Mutex mutex_;
   bool cancelled_ GUARDED_BY(mutex_) = false;

@@ -38,12 +38,12 @@ void AskWorkers(std::string_view method, const Worker::Options& options,
 }
 
 absl::StatusOr<WorkerQuery> ConfigQuery(const Endpoint& endpoint, const Target* target) {
-  auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
+  const auto worker = target == nullptr ? nullptr : ChooseWorker(*target, nullptr, 0);
   if (worker == nullptr) return NoWorker();
   inference::ModelConfigRequest request;
   request.set_name(endpoint.deployment);
   request.set_version(target->version);
-  return WorkerQuery{std::move(worker), request.SerializeAsString()};
+  return WorkerQuery{worker->worker, request.SerializeAsString()};
 }
 
 std::vector<WorkerQuery> StatisticsQueries(const Endpoint& endpoint, std::string_view version) {
@@ -54,7 +54,7 @@ std::vector<WorkerQuery> StatisticsQueries(const Endpoint& endpoint, std::string
     request.set_name(endpoint.deployment);
     request.set_version(target.version);
     for (const auto& worker : target.workers) {
-      queries.push_back({worker, request.SerializeAsString()});
+      queries.push_back({worker->worker, request.SerializeAsString()});
     }
   }
   return queries;
@@ -74,7 +74,7 @@ std::vector<WorkerQuery> StatisticsQueries(const RouteTable& routes, const Known
     if (endpoint->tenant != key.principal.tenant) continue;
     for (const Target& target : endpoint->targets) {
       for (const auto& worker : target.workers) {
-        if (asked.insert(worker).second) queries.push_back({worker, ""});
+        if (asked.insert(worker->worker).second) queries.push_back({worker->worker, ""});
       }
     }
   }

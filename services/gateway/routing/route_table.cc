@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <functional>
-#include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -30,6 +30,9 @@ std::string ModelFields(const std::string& deployment, const std::string& versio
   return fields.SerializeAsString();
 }
 
+// Where the policy says nothing.
+constexpr double kTolerance = 0.001;
+
 // A 64-bit number to a place below `size`, without the bias of a remainder that could be seen.
 uint64_t Below(uint64_t size, uint64_t random) {
   return static_cast<uint64_t>((static_cast<unsigned __int128>(random) * size) >> 64);
@@ -43,18 +46,64 @@ uint64_t Mix(uint64_t a, uint64_t b) {
   return mixed ^ (mixed >> 33);
 }
 
-// The workers of a version by rendezvous hashing, the best last: where one comes or goes, only the
-// sequences change places that are on it.
+// Rendezvous hashing: the worker with the highest rank is the place of what `hash` stands for.
+uint64_t RankOf(uint64_t hash, const RoutedWorker& worker) {
+  return Mix(hash, std::hash<std::string>()(worker.worker->address()));
+}
+
+// The workers of a version by rank, the best last: where one comes or goes, only the sequences
+// change places that are on it.
 std::vector<Place> ByRank(const Target& target, uint64_t sequence) {
   std::vector<std::pair<uint64_t, Place>> ranked;
-  for (const std::shared_ptr<Worker>& worker : target.workers) {
-    const uint64_t address = std::hash<std::string>()(worker->address());
-    ranked.push_back({Mix(sequence, address), {&target, worker}});
+  for (const std::shared_ptr<RoutedWorker>& worker : target.workers) {
+    ranked.push_back({RankOf(sequence, *worker), {&target, worker}});
   }
   std::ranges::sort(ranked, {}, &std::pair<uint64_t, Place>::first);
   std::vector<Place> places;
   for (auto& [rank, place] : ranked) places.push_back(std::move(place));
   return places;
+}
+
+// From a random place on, the worker that comes first by reach and then by `preference`, the
+// greatest first.
+template <class Preference>
+std::shared_ptr<RoutedWorker> BestWorker(const Target& target, const RoutedWorker* except,
+                                         uint64_t random, const Preference& preference) {
+  const size_t count = target.workers.size();
+  if (count == 0) return nullptr;
+  const size_t start = Below(count, random);
+  const std::shared_ptr<RoutedWorker>* best = nullptr;
+  std::pair<int, std::invoke_result_t<Preference, const RoutedWorker&>> best_rank;
+  for (size_t i = 0; i < count; ++i) {
+    const std::shared_ptr<RoutedWorker>& worker = target.workers[(start + i) % count];
+    if (worker.get() == except) continue;
+    const int reach = !worker->worker->reachable() ? 0 : worker->ejected() ? 1 : 2;
+    const std::pair rank(reach, preference(*worker));
+    if (best != nullptr && rank <= best_rank) continue;
+    best = &worker;
+    best_rank = rank;
+  }
+  return best == nullptr ? nullptr : *best;
+}
+
+std::optional<Shadow> ReadShadow(const controller::v1::RoutingPolicy::Shadow& from) {
+  const auto name = DeploymentName::Parse("shadow", from.deployment());
+  if (!name.ok()) return std::nullopt;
+  return Shadow{.endpoint = name->id,
+                .version = from.version(),
+                .share = from.percent() / 100,
+                .tolerance = from.tolerance() > 0 ? from.tolerance() : kTolerance,
+                .tally = nullptr};
+}
+
+void ReadPolicy(const controller::v1::RoutingPolicy& from, Endpoint& endpoint) {
+  endpoint.timeout =
+      absl::Seconds(from.timeout().seconds()) + absl::Nanoseconds(from.timeout().nanos());
+  endpoint.sticky_header = from.sticky_header();
+  if (const auto name = DeploymentName::Parse("fallback", from.fallback()); name.ok()) {
+    endpoint.fallback = name->id;
+  }
+  if (from.has_shadow()) endpoint.shadow = ReadShadow(from.shadow());
 }
 
 }  // namespace
@@ -78,27 +127,22 @@ const Target* Endpoint::Choose(std::string_view version, uint64_t random) const 
   return nullptr;
 }
 
-std::shared_ptr<Worker> ChooseWorker(const Target& target, const Worker* except, uint64_t random) {
-  const size_t count = target.workers.size();
-  if (count == 0) return nullptr;
-  // From a random place on, so that equals share.
-  const size_t start = Below(count, random);
-  const std::shared_ptr<Worker>* best = nullptr;
-  int best_load = std::numeric_limits<int>::max();
-  bool best_reachable = false;
-  for (size_t i = 0; i < count; ++i) {
-    const std::shared_ptr<Worker>& worker = target.workers[(start + i) % count];
-    if (worker.get() == except) continue;
-    const bool reachable = worker->reachable();
-    const int load = worker->in_flight().load(std::memory_order_relaxed);
-    if (best == nullptr || (reachable && !best_reachable) ||
-        (reachable == best_reachable && load < best_load)) {
-      best = &worker;
-      best_load = load;
-      best_reachable = reachable;
-    }
-  }
-  return best == nullptr ? nullptr : *best;
+bool Shadow::Copies(uint64_t random) const {
+  constexpr double kAll = 0x1p64;
+  return static_cast<double>(random) < share * kAll;
+}
+
+std::shared_ptr<RoutedWorker> ChooseWorker(const Target& target, const RoutedWorker* except,
+                                           uint64_t random) {
+  return BestWorker(target, except, random, [](const RoutedWorker& worker) {
+    return -worker.worker->in_flight().load(std::memory_order_relaxed);
+  });
+}
+
+std::shared_ptr<RoutedWorker> ChooseStickyWorker(const Target& target, const RoutedWorker* except,
+                                                 uint64_t hash) {
+  return BestWorker(target, except, 0,
+                    [&](const RoutedWorker& worker) { return RankOf(hash, worker); });
 }
 
 std::vector<Place> PlacesFor(const Endpoint& endpoint, std::string_view version, uint64_t sequence,
@@ -125,8 +169,8 @@ std::vector<Place> PlacesFor(const Endpoint& endpoint, std::string_view version,
   return places;
 }
 
-RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor& worker_for,
-                       GatewayMetrics& metrics, TrafficBook& traffic)
+RouteTable::RouteTable(const controller::v1::RouteTable& table, const RouteTable& before,
+                       const WorkerFor& worker_for, GatewayMetrics& metrics, TrafficBook& traffic)
     : generation_(table.generation()) {
   for (const controller::v1::Route& route : table.routes()) {
     const auto name = DeploymentName::Parse("deployment", route.deployment());
@@ -139,6 +183,12 @@ RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor&
     endpoint->tenant = name->tenant;
     endpoint->name = name->id;
     endpoint->metrics = metrics.Endpoint(name->tenant, name->id);
+    ReadPolicy(route.routing(), *endpoint);
+    if (endpoint->shadow) {
+      endpoint->shadow->tally = traffic.ShadowOf(
+          route.deployment(), [&] { return metrics.Shadow(name->tenant, name->id); });
+    }
+    std::vector<std::vector<std::shared_ptr<Worker>>> workers;  // of each target
     for (const auto& from : route.targets()) {
       const auto version = VersionName::Parse("model_version", from.model_version());
       if (!version.ok() || from.weight() < 0) {
@@ -153,10 +203,28 @@ RouteTable::RouteTable(const controller::v1::RouteTable& table, const WorkerFor&
       target.signature = from.signature();
       target.labels.assign(from.labels().begin(), from.labels().end());
       target.traffic = traffic.For(route.deployment(), from.model_version());
+      workers.emplace_back();
       for (const std::string& address : from.workers()) {
-        if (auto worker = worker_for(address)) target.workers.push_back(std::move(worker));
+        if (auto worker = worker_for(address)) workers.back().push_back(std::move(worker));
       }
       endpoint->targets.push_back(std::move(target));
+    }
+    const auto known = before.Find(name->tenant, name->id);
+    endpoint->state =
+        known != nullptr ? known->state
+                         : std::make_shared<EndpointState>(metrics.Routing(name->tenant, name->id));
+    std::vector<std::shared_ptr<Worker>> all;
+    for (const auto& some : workers) {
+      for (const auto& worker : some) {
+        if (std::ranges::find(all, worker) == all.end()) all.push_back(worker);
+      }
+    }
+    const std::vector<std::shared_ptr<RoutedWorker>> routed = endpoint->state->SetWorkers(all);
+    for (size_t i = 0; i < workers.size(); ++i) {
+      for (const auto& worker : workers[i]) {
+        endpoint->targets[i].workers.push_back(
+            *std::ranges::find(routed, worker, &RoutedWorker::worker));
+      }
     }
     std::string key = KeyOf(endpoint->tenant, endpoint->name);
     endpoints_[std::move(key)] = std::move(endpoint);

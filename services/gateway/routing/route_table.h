@@ -4,22 +4,28 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
 #include "common/sync/mutex.h"
 #include "services/gateway/gateway_metrics.h"
+#include "services/gateway/routing/endpoint_state.h"
+#include "services/gateway/routing/outliers.h"
 #include "services/gateway/routing/worker.h"
 #include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::controller::v1 {
 class RouteTable;
-}
+class RoutingPolicy;
+}  // namespace slipway::controller::v1
 
 namespace slipway::gateway {
 
+class ShadowTally;
 class TrafficBook;
 class TrafficCounter;
 
@@ -31,34 +37,57 @@ struct Target {
   /// whatever the request itself says: the last value of a field holds.
   std::string model_fields;
   int weight = 0;
-  std::vector<std::shared_ptr<Worker>> workers;
+  std::vector<std::shared_ptr<RoutedWorker>> workers;
   registry::v1::Signature signature;
   std::vector<std::string> labels;
   std::shared_ptr<TrafficCounter> traffic;
 };
 
-/// What a caller names as `model`. Immutable.
+/// Where some of an endpoint's calls are copied to.
+struct Shadow {
+  std::string endpoint;  ///< of the same tenant
+  std::string version;   ///< empty: by its weights
+  double share = 0;      ///< of the calls, from 0 to 1
+  double tolerance = 0;  ///< See RoutingPolicy.
+  std::shared_ptr<ShadowTally> tally;
+
+  /// `random` being uniform over all 64-bit numbers.
+  bool Copies(uint64_t random) const;
+};
+
+/// What a caller names as `model`. Immutable, but for what `state` learns.
 struct Endpoint {
   std::string deployment;  ///< tenants/{t}/deployments/{name}
   std::string tenant;
   std::string name;
   std::vector<Target> targets;
+  absl::Duration timeout;     ///< of a call; 0: the gateway's own
+  std::string sticky_header;  ///< empty: none
+  std::string fallback;       ///< an endpoint of the same tenant; empty: none
+  std::optional<Shadow> shadow;
   std::shared_ptr<RequestMetrics> metrics;
+  std::shared_ptr<EndpointState> state;
 
   /// The version to call: by weight, `random` being uniform over all 64-bit numbers; or, where
   /// `version` is not empty, that one. Null where there is none.
   const Target* Choose(std::string_view version, uint64_t random) const;
 };
 
-/// The worker to ask: the least busy of those that can be reached, or of all where none can;
-/// `random` decides between equals. `except` (may be null) is passed over. Null where none is
-/// left.
-std::shared_ptr<Worker> ChooseWorker(const Target& target, const Worker* except, uint64_t random);
+/// The worker to ask: the least busy of those that can be reached and are not ejected, of those
+/// that can be reached where that is none, then of all; `random` decides between equals. `except`
+/// (may be null) is passed over. Null where none is left.
+std::shared_ptr<RoutedWorker> ChooseWorker(const Target& target, const RoutedWorker* except,
+                                           uint64_t random);
+
+/// The same, but of equals by reach always the one that `hash` is nearest to, however busy, which
+/// each gateway finds alike: where a worker comes or goes only its own calls change places.
+std::shared_ptr<RoutedWorker> ChooseStickyWorker(const Target& target, const RoutedWorker* except,
+                                                 uint64_t hash);
 
 /// A version on a worker; `target` is its endpoint's.
 struct Place {
   const Target* target = nullptr;
-  std::shared_ptr<Worker> worker;
+  std::shared_ptr<RoutedWorker> worker;
 };
 
 /// Where the state of a sequence may be: where it is started now (by weight and by a hash that each
@@ -73,9 +102,10 @@ class RouteTable {
   using WorkerFor = std::function<std::shared_ptr<Worker>(const std::string& address)>;
 
   RouteTable() = default;
-  /// From what the controller says. Routes and targets that make no sense are left out.
-  RouteTable(const controller::v1::RouteTable& table, const WorkerFor& worker_for,
-             GatewayMetrics& metrics, TrafficBook& traffic);
+  /// From what the controller says. Routes and targets that make no sense are left out. Endpoints
+  /// go on with what they learned in the table `before`.
+  RouteTable(const controller::v1::RouteTable& table, const RouteTable& before,
+             const WorkerFor& worker_for, GatewayMetrics& metrics, TrafficBook& traffic);
 
   /// Null where the tenant has no such endpoint.
   std::shared_ptr<const Endpoint> Find(std::string_view tenant, std::string_view endpoint) const;

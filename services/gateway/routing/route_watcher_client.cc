@@ -58,7 +58,8 @@ bool RouteWatcher::Watch() {
   bool brought = false;
   while (reader->Read(&table)) {
     brought = true;
-    auto next = std::make_shared<RouteTable>(table, worker_for_, metrics_, traffic_);
+    auto next =
+        std::make_shared<RouteTable>(table, *routes_.Get(), worker_for_, metrics_, traffic_);
     Log(Severity::kInfo, "routes_changed",
         {{"generation", next->generation()}, {"endpoints", next->size()}});
     routes_.Set(std::move(next));

@@ -48,7 +48,7 @@ void TrafficReporter::Run() {
 
 absl::Status TrafficReporter::Report() {
   const controller::v1::ReportTrafficRequest report = book_.Take();
-  if (report.traffic().empty()) return absl::OkStatus();
+  if (report.traffic().empty() && report.shadows().empty()) return absl::OkStatus();
   const absl::StatusOr<std::string> token = token_();
   absl::Status status = token.status();
   if (status.ok()) {

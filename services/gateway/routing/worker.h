@@ -40,6 +40,8 @@ class Worker {
     absl::Cord answer;
     /// The worker has not seen the call, so that another one may be asked.
     bool never_sent = false;
+    /// The status is the worker's own word: it is there.
+    bool from_worker = false;
   };
   using Done = absl::AnyInvocable<void(Outcome)>;
 

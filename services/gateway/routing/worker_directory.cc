@@ -49,13 +49,12 @@ class ChannelWorker final : public Worker {
 
  private:
   static Outcome Translate(http::grpc::Outcome outcome) {
-    bool bare = absl::IsUnavailable(outcome.status);
-    outcome.status.ForEachPayload([&](absl::string_view, const absl::Cord&) { bare = false; });
     // Where a worker was looked for is nothing that callers should read.
-    if (bare) {
+    if (absl::IsUnavailable(outcome.status) && !outcome.from_server) {
       outcome.status = absl::UnavailableError("the model's worker cannot be reached; try again");
     }
-    return {std::move(outcome.status), std::move(outcome.message), outcome.never_sent};
+    return {std::move(outcome.status), std::move(outcome.message), outcome.never_sent,
+            outcome.from_server};
   }
 
   const std::unique_ptr<http::grpc::Channel> channel_;
