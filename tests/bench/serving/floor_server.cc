@@ -2,11 +2,16 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
+#include <thread>
 
 #include "common/grpc/server.h"
 #include "common/process/shutdown.h"
+#include "common/sync/mutex.h"
+#include "common/time/clock.h"
 #include "inference/open_inference.grpc.pb.h"
 #include "tests/bench/serving/bare_forward.h"
 #include "tests/bench/serving/models.h"
@@ -27,6 +32,19 @@ int Serve(const std::string& socket, grpc::Service& service) {
   return 0;
 }
 
+// As large as the small MLP's answer.
+void SetAnswer(const inference::ModelInferRequest& request,
+               inference::ModelInferResponse& response) {
+  response.set_model_name(request.model_name());
+  response.set_model_version("1");
+  auto& output = *response.add_outputs();
+  output.set_name("probabilities");
+  output.set_datatype("FP32");
+  output.add_shape(1);
+  output.add_shape(10);
+  response.add_raw_output_contents(std::string(40, 'x'));
+}
+
 class EmptyService final : public inference::GRPCInferenceService::CallbackService {
  public:
   grpc::ServerUnaryReactor* ServerLive(grpc::CallbackServerContext* context,
@@ -36,22 +54,73 @@ class EmptyService final : public inference::GRPCInferenceService::CallbackServi
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
-  // As large as the small MLP's answer.
   grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
                                        const inference::ModelInferRequest* request,
                                        inference::ModelInferResponse* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    response->set_model_name(request->model_name());
-    response->set_model_version("1");
-    auto& output = *response->add_outputs();
-    output.set_name("probabilities");
-    output.set_datatype("FP32");
-    output.add_shape(1);
-    output.add_shape(10);
-    response->add_raw_output_contents(std::string(40, 'x'));
+    SetAnswer(*request, *response);
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+};
+
+class SlowService final : public inference::GRPCInferenceService::CallbackService {
+ public:
+  explicit SlowService(absl::Duration each) : each_(each) {
+    answerer_ = std::jthread([this] { Answer(); });
+  }
+  ~SlowService() override {
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.SignalAll();
+  }
+  grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* context,
+                                       const inference::ModelInferRequest* request,
+                                       inference::ModelInferResponse* response) override {
+    SetAnswer(*request, *response);
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    MutexLock lock(mutex_);
+    // By the clock, so that waking up late costs no capacity.
+    last_ = std::max(last_, Clock::Real().Monotonic()) + each_;
+    waiting_.push_back({last_, reactor});
+    if (waiting_.size() == 1) changed_.SignalAll();
+    return reactor;
+  }
+
+ private:
+  struct Call {
+    absl::Duration ends;
+    grpc::ServerUnaryReactor* reactor;
+  };
+  void Answer() {
+    for (;;) {
+      grpc::ServerUnaryReactor* due = nullptr;
+      {
+        MutexLock lock(mutex_);
+        if (stopping_) return;
+        const absl::Duration left = waiting_.empty()
+                                        ? absl::InfiniteDuration()
+                                        : waiting_.front().ends - Clock::Real().Monotonic();
+        if (left > absl::ZeroDuration()) {
+          changed_.WaitFor(mutex_, absl::ToChronoNanoseconds(left));
+          continue;
+        }
+        due = waiting_.front().reactor;
+        waiting_.pop_front();
+      }
+      due->Finish(grpc::Status::OK);
+    }
+  }
+
+  const absl::Duration each_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<Call> waiting_ GUARDED_BY(mutex_);
+  absl::Duration last_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::jthread answerer_;
 };
 
 class ForwardService final : public inference::GRPCInferenceService::Service {
@@ -71,6 +140,11 @@ class ForwardService final : public inference::GRPCInferenceService::Service {
 
 int RunEmptyServer(const std::string& socket) {
   EmptyService service;
+  return Serve(socket, service);
+}
+
+int RunSlowServer(const std::string& socket, int micros) {
+  SlowService service(absl::Microseconds(micros));
   return Serve(socket, service);
 }
 

@@ -10,6 +10,10 @@ namespace slipway {
 /// likewise, always the same. Serves until SIGTERM.
 int RunEmptyServer(const std::string& socket);
 
+/// As the empty server, but for ModelInfer: calls are answered one after the other, in the order in
+/// which they came, each after another `micros`, which cost no CPU. So it has a capacity.
+int RunSlowServer(const std::string& socket, int micros);
+
 /// A server whose ModelReady(name = "mlp" or "cnn", version = a count) runs the bare forward so
 /// often before it answers: so the forward's cost is measured on the same core in the same run.
 int RunForwardServer(const std::string& socket);

@@ -51,13 +51,14 @@ controller::v1::RouteTable Routes(const std::string& worker,
 
 GatewayUnderTest::GatewayUnderTest(ProcessLauncher& launcher, const TestTrust& trust,
                                    const std::string& worker,
-                                   const std::vector<std::string>& deployments)
+                                   const std::vector<std::string>& deployments,
+                                   const std::vector<std::string>& settings)
     : platform_(trust, folder_ / "platform.sock", Routes(worker, deployments)),
       process_(launcher, trust,
                {.registry = platform_.address(),
                 .training = platform_.address(),
                 .controller = platform_.address(),
-                .settings = {},
+                .settings = settings,
                 .wrapper = {"/usr/bin/taskset", "-c", std::to_string(kServerCore)}}) {
   Post(port(), "/api/v1/tenants?tenantId=acme", process_.operator_key(), "{}");
   key_ = Post(port(), "/api/v1/tenants/acme/keys", process_.operator_key(),

@@ -18,9 +18,11 @@ namespace slipway {
 /// worker; registry, training and controller are played by this process.
 class GatewayUnderTest {
  public:
-  /// `worker` is where each of `deployments` answers. Both references outlive this.
+  /// `worker` is where each of `deployments` answers; `settings` are the gateway's, beside its
+  /// defaults. Both references outlive this.
   GatewayUnderTest(ProcessLauncher& launcher, const TestTrust& trust, const std::string& worker,
-                   const std::vector<std::string>& deployments);
+                   const std::vector<std::string>& deployments,
+                   const std::vector<std::string>& settings = {});
 
   int port() const { return process_.port(); }
   int64_t pid() const { return process_.pid(); }

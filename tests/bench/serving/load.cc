@@ -329,6 +329,71 @@ LoadResult RunHttpLoad(int port, const std::string& request, int callers, absl::
   return Summarize(latencies, failures, measured);
 }
 
+std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& flows, int count,
+                                         absl::Duration time) {
+  const int poll = ::epoll_create1(EPOLL_CLOEXEC);
+  std::vector<Connection> connections(static_cast<size_t>(count));
+  std::vector<size_t> flow_of(connections.size());
+  std::vector<size_t> idle;
+  for (size_t i = 0; i < connections.size(); ++i) {
+    connections[i].fd = Connect(port);
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
+    ::epoll_ctl(poll, EPOLL_CTL_ADD, connections[i].fd, &event);
+    idle.push_back(i);
+  }
+  std::vector<HttpFlowResult> results(flows.size());
+  std::mt19937_64 random(1);
+  const absl::Duration begin = clock_now.Monotonic();
+  const absl::Duration end = begin + time;
+  std::vector<absl::Duration> next(flows.size());
+  const auto pause = [&](size_t flow) {
+    return absl::Seconds(std::exponential_distribution<double>(flows[flow].rate)(random));
+  };
+  for (size_t i = 0; i < flows.size(); ++i) next[i] = begin + pause(i);
+  for (;;) {
+    const absl::Duration now = clock_now.Monotonic();
+    for (size_t flow = 0; flow < flows.size(); ++flow) {
+      for (; next[flow] <= now && next[flow] < end; next[flow] += pause(flow)) {
+        if (idle.empty()) Die("all connections are busy");
+        // The one that was used last: those that are not needed stay cold.
+        const size_t place = idle.back();
+        idle.pop_back();
+        flow_of[place] = flow;
+        ++results[flow].sent;
+        Send(connections[place], flows[flow].request, true);
+        // What waited to be sent waited for its answer.
+        connections[place].started = next[flow];
+      }
+    }
+    if (now >= end && idle.size() == connections.size()) break;
+    epoll_event events[64];
+    const int ready = ::epoll_wait(poll, events, 64, now < end ? 0 : 10);
+    for (int i = 0; i < ready; ++i) {
+      const size_t place = events[i].data.u64;
+      Connection& connection = connections[place];
+      char bytes[16384];
+      const ssize_t got = ::recv(connection.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+      if (got == 0) Die("the gateway hung up");
+      if (got > 0) connection.answer.append(bytes, static_cast<size_t>(got));
+      if (!IsWhole(connection.answer)) continue;
+      HttpFlowResult& result = results[flow_of[place]];
+      const absl::Duration at = clock_now.Monotonic();
+      const HttpFlowResult::Answer answer{at - begin, at - connection.started};
+      if (connection.answer.starts_with("HTTP/1.1 200")) {
+        result.answered.push_back(answer);
+      } else if (connection.answer.starts_with("HTTP/1.1 503")) {
+        result.refused.push_back(answer);
+      } else {
+        ++result.failed;
+      }
+      idle.push_back(place);
+    }
+  }
+  for (const Connection& connection : connections) ::close(connection.fd);
+  ::close(poll);
+  return results;
+}
+
 std::string HttpCallOnce(int port, const std::string& request) {
   Connection connection;
   connection.fd = Connect(port);

@@ -68,6 +68,27 @@ LoadResult RunHttpLoad(int port, const std::string& request, int callers, absl::
                        absl::Duration time, const std::function<void()>& on_start,
                        const std::function<void()>& on_end);
 
+/// A stream of one request at random times.
+struct HttpFlow {
+  std::string request;
+  double rate = 0;  ///< a second
+};
+/// What became of a flow, by answer: when it came (since the beginning) and what it took.
+struct HttpFlowResult {
+  struct Answer {
+    absl::Duration at;
+    absl::Duration took;
+  };
+  int64_t sent = 0;
+  std::vector<Answer> answered;  ///< 200
+  std::vector<Answer> refused;   ///< 503
+  int64_t failed = 0;            ///< anything else
+};
+/// An open loop: all flows to 127.0.0.1:`port` for so long, with exponential pauses, over so many
+/// kept-alive connections. Ends the program where all of them are busy: then it is no open loop.
+std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& flows,
+                                         int connections, absl::Duration time);
+
 /// Sends one request and returns the whole answer, head and body; "" where the peer hangs up.
 std::string HttpCallOnce(int port, const std::string& request);
 

@@ -68,10 +68,12 @@ GatewayProcess::~GatewayProcess() {
 
 std::string GatewayProcess::Log() const { return ReadFile(folder_ / "log.jsonl").value_or(""); }
 
+bool GatewayProcess::Ready() const {
+  return http::UnixGet(folder_ / "admin.sock", "/readyz", kPatience).has_value();
+}
+
 void GatewayProcess::WaitUntilReady() {
-  const auto ready = [&] {
-    return http::UnixGet(folder_ / "admin.sock", "/readyz", kPatience) && FindPort();
-  };
+  const auto ready = [&] { return Ready() && FindPort(); };
   const auto ended = [&] { return process_->Wait(absl::ZeroDuration()).ok(); };
   if (!Eventually([&] { return ready() || ended(); }, kPatience) || ended()) {
     std::fprintf(stderr, "slipway-gateway did not start:\n%s\n", Log().c_str());

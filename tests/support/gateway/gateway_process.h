@@ -41,6 +41,8 @@ class GatewayProcess {
   /// The first operator's key.
   const std::string& operator_key() const { return operator_key_; }
   Process& process() { return *process_; }
+  /// Whether a load balancer should send it anything.
+  bool Ready() const;
   int64_t pid() const { return process_->pid(); }
   std::string Log() const;
 
