@@ -356,6 +356,14 @@ TEST_F(OipTest, WithoutTracingNothingIsPassedOn) {
   EXPECT_THAT(worker_->traceparents().back(), IsEmpty());
 }
 
+TEST_F(GatewayTest, DoesNotStartWithAnEndpointThatIsNoUrl) {
+  config_.tracing.endpoint = "collector:4318";
+  Metrics metrics("gateway");
+  const auto gateway = Gateway::Start(config_, metrics, Clock::Real());
+  ASSERT_FALSE(gateway.ok());
+  EXPECT_THAT(std::string(gateway.status().message()), HasSubstr("tracing.endpoint"));
+}
+
 class DeadCollectorTest : public OipTest {
  protected:
   // Nobody listens on the discard port.
