@@ -5,16 +5,13 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "common/process/local_process_launcher.h"
-#include "common/sync/mutex.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "slipway/identity/v1/purge.pb.h"
 #include "tests/integration/http/raw_peer.h"
 #include "tests/support/eventually.h"
 #include "tests/support/gateway/fake_platform.h"
@@ -109,53 +106,6 @@ TEST_F(GatewayProcessTest, SigtermLetsCallsUnderWayEndAndTakesNoMore) {
   ASSERT_TRUE(exit.ok()) << exit.status();
   EXPECT_TRUE(exit->ok()) << exit->ToString() << gateway_.Log();
   EXPECT_THAT(gateway_.Log(), HasSubstr("\"requests_cut\":0"));
-}
-
-TEST_F(GatewayProcessTest, ADeletionOfATenantGoesOnAfterAKillAtEachOfItsCalls) {
-  std::atomic<int> held = 0;
-  std::atomic<int> kills = 0;
-  Mutex mutex;
-  std::set<std::string> seen;
-  for (const char* service : {"ControllerService", "TrainingService", "RegistryService"}) {
-    platform_.On(std::string(service) + "/PurgeTenant", [&, service](const auto& message) {
-      const auto& request = static_cast<const identity::v1::PurgeTenantRequest&>(message);
-      bool first = false;
-      {
-        MutexLock lock(mutex);
-        first = seen.insert(std::string(service) + (request.remove() ? " remove" : "")).second;
-      }
-      if (first) {
-        // The service has done it, and nobody will hear of it.
-        const int now = kills;
-        ++held;
-        kills.wait(now);
-      }
-      auto content = std::make_shared<identity::v1::PurgeTenantResponse>();
-      auto& kind = *content->add_kinds();
-      kind.set_kind("things");
-      kind.set_count(request.remove() ? 0 : 7);
-      content->set_done(request.remove());
-      return FakePlatform::Reply{.messages = {content}, .status = absl::OkStatus()};
-    });
-  }
-  const std::string operator_key = gateway_.operator_key();
-  ASSERT_EQ(Ask("DELETE", "/api/v1/tenants/acme", operator_key).status, 200);
-  for (int i = 1; i <= 6; ++i) {
-    ASSERT_TRUE(Eventually([&] { return held == i; })) << "call " << i;
-    gateway_.KillAndRestart();
-    ++kills;
-    kills.notify_all();
-    EXPECT_EQ(Ask("GET", "/api/v1/tenants/-", key_).status, 401) << "its keys stay dead";
-  }
-  nlohmann::json deletion;
-  ASSERT_TRUE(Eventually([&] {
-    deletion = nlohmann::json::parse(Ask("GET", "/api/v1/tenants/acme/deletion", operator_key).body,
-                                     nullptr, false);
-    return deletion.is_object() && deletion.value("state", "") == "DONE";
-  })) << deletion;
-  for (const char* service : {"controller", "training", "registry"}) {
-    EXPECT_THAT(deletion.value("report", ""), HasSubstr(std::string(service) + " things 7"));
-  }
 }
 
 }  // namespace

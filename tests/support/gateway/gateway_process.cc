@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <sstream>
 
 #include "common/files/files.h"
@@ -20,10 +19,9 @@ constexpr absl::Duration kPatience = absl::Minutes(2);
 }  // namespace
 
 GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust,
-                               const Options& options)
-    : launcher_(launcher), wrapper_(options.wrapper) {
+                               const Options& options) {
   if (!trust.key(ServiceId::kGateway).Save(folder_ / "identity.pem").ok()) std::abort();
-  settings_ = {
+  std::vector<std::string> settings = {
       "listen=127.0.0.1:0",
       "admin_listen=unix:" + (folder_ / "admin.sock"),
       "registry=" + options.registry,
@@ -37,22 +35,8 @@ GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust
       "admin_key_file=" + (folder_ / "admin-key"),
       "log.file=" + (folder_ / "log.jsonl"),
   };
-  settings_.insert(settings_.end(), options.settings.begin(), options.settings.end());
-  Launch();
-  operator_key_ = ReadFile(folder_ / "admin-key").value_or("");
-}
-
-void GatewayProcess::KillAndRestart() {
-  process_->Kill();
-  if (!process_->Wait(kPatience).ok()) std::abort();
-  // The port of the new one is looked for in its log.
-  std::filesystem::remove(folder_ / "log.jsonl");
-  port_ = 0;
-  Launch();
-}
-
-void GatewayProcess::Launch() {
-  auto process = LaunchProgram(launcher_, "slipway-gateway", settings_, wrapper_);
+  settings.insert(settings.end(), options.settings.begin(), options.settings.end());
+  auto process = LaunchProgram(launcher, "slipway-gateway", settings, options.wrapper);
   if (!process.ok()) {
     std::fprintf(stderr, "slipway-gateway: %s\n", process.status().ToString().c_str());
     std::abort();
@@ -79,6 +63,7 @@ void GatewayProcess::WaitUntilReady() {
     std::fprintf(stderr, "slipway-gateway did not start:\n%s\n", Log().c_str());
     std::abort();
   }
+  operator_key_ = ReadFile(folder_ / "admin-key").value_or("");
 }
 
 // Which port it got, it says in its log.
