@@ -18,6 +18,8 @@ void AddModelCommands(CLI::App& root, Session& session);
 void AddDeployCommands(CLI::App& root, Session& session);
 void AddPredictCommand(CLI::App& root, Session& session);
 void AddUsageCommand(CLI::App& root, Session& session);
+void AddLimitCommands(CLI::App& root, Session& session);
+void AddPriceCommands(CLI::App& root, Session& session);
 void AddContextCommands(CLI::App& root, Session& session);
 void AddCompletionCommand(CLI::App& root, Session& session);
 void AddVersionCommand(CLI::App& root, Session& session);

@@ -174,7 +174,7 @@ struct GatewayConfig {
     v.Field("keys_poll", keys_poll, "How often changes of keys and tenants are read",
             {.min = absl::Milliseconds(10), .max = absl::Seconds(10)});
     v.Field("keys_stale", keys_stale,
-            "How long known keys go on working while the database is away",
+            "How long known keys and limits go on working while the database is away",
             {.min = absl::Seconds(1)});
     v.Field("journal_bytes", journal_bytes,
             "Disk space that the usage journal takes at the start and keeps",

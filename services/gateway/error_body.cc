@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "common/http/grpc/protocol.h"
+#include "common/http/status_headers.h"
 #include "fmt/format.h"
+#include "services/gateway/limits/refusal.h"
 #include "services/gateway/oip/infer_json.h"
 
 namespace slipway::gateway {
@@ -28,12 +30,15 @@ std::string ApiJson(std::string_view code, std::string_view message, std::string
                      Quoted(message), Quoted(field), Quoted(request_id));
 }
 
-http::Response JsonResponse(int status, std::string body) {
+http::Response JsonResponse(int status, std::string body, http::Headers headers = {}) {
   http::Response response;
   response.status = status;
+  response.headers = std::move(headers);
   response.headers.Add("content-type", "application/json");
   // Ours to recover from, or the caller's to slow down.
-  if (status == 503 || status == 429) response.headers.Add("retry-after", "1");
+  if ((status == 503 || status == 429) && !response.headers.Has("retry-after")) {
+    response.headers.Add("retry-after", "1");
+  }
   if (status == 401) response.headers.Add("www-authenticate", "Bearer realm=\"slipway\"");
   response.body = std::move(body);
   return response;
@@ -50,6 +55,7 @@ std::string_view ErrorCode(const absl::Status& status) {
     default:
       break;
   }
+  if (IsOverBudget(status)) return "INSUFFICIENT_QUOTA";
   switch (status.code()) {
     case absl::StatusCode::kCancelled:
       return "CANCELLED";
@@ -92,12 +98,13 @@ std::string ApiErrorJson(const absl::Status& status, std::string_view request_id
 }
 
 http::Response ApiError(const absl::Status& status, std::string_view request_id) {
-  return JsonResponse(ToHttpCode(status), ApiErrorJson(status, request_id));
+  return JsonResponse(ToHttpCode(status), ApiErrorJson(status, request_id),
+                      http::HeadersOf(status));
 }
 
 int ProtocolCode(const absl::Status& status) {
   const int code = ToHttpCode(status);
-  if (status.code() == absl::StatusCode::kResourceExhausted && code == 429) return 503;
+  if (code == 429 && !IsOverLimit(status)) return 503;
   switch (code) {
     case 409:
       return 400;
@@ -112,7 +119,8 @@ http::Response ProtocolError(const absl::Status& status, std::string_view reques
   const int code = ProtocolCode(status);
   std::string message = CallersMessage(status);
   if (code == 500) message += fmt::format(" ({})", request_id);
-  return JsonResponse(code, fmt::format(R"({{"error":{}}})", Quoted(message)));
+  return JsonResponse(code, fmt::format(R"({{"error":{}}})", Quoted(message)),
+                      http::HeadersOf(status));
 }
 
 http::Response ErrorFor(std::string_view path, const absl::Status& status,

@@ -14,11 +14,12 @@ namespace slipway::gateway {
 
 /// The public API's one form:
 /// `{"error":{"code":"NOT_FOUND","message":"...","field":"","requestId":"..."}}`.
-/// Codes are the canonical ones, and STORAGE_FULL (507), TOO_LARGE (413), METHOD_NOT_ALLOWED (405).
+/// Codes are the canonical ones, and STORAGE_FULL (507), TOO_LARGE (413), METHOD_NOT_ALLOWED (405),
+/// INSUFFICIENT_QUOTA (429: the budget is used up).
 http::Response ApiError(const absl::Status& status, std::string_view request_id);
 
-/// The Open Inference Protocol's: `{"error":"..."}`, with its statuses: a full queue is 503, and
-/// what is not told apart is 400.
+/// The Open Inference Protocol's: `{"error":"..."}`, with its statuses: a full queue is 503 (the
+/// caller's own limit 429), and what is not told apart is 400.
 http::Response ProtocolError(const absl::Status& status, std::string_view request_id);
 int ProtocolCode(const absl::Status& status);
 

@@ -37,6 +37,10 @@
 #include "services/gateway/identity/sql_identity_store.h"
 #include "services/gateway/identity/tenant_deleter.h"
 #include "services/gateway/identity/tenant_purge_client.h"
+#include "services/gateway/limits/admission.h"
+#include "services/gateway/limits/lease_keeper.h"
+#include "services/gateway/limits/limit_service.h"
+#include "services/gateway/limits/sql_limit_store.h"
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/oip/shadows.h"
 #include "services/gateway/relay/api_handler.h"
@@ -120,6 +124,7 @@ class Gateway::Impl : public http::Handler {
     RETURN_IF_ERROR(OpenDoors());
     key_feed_->Start();
     oidc_->Start();
+    lease_keeper_->Start();
     ledger_feed_->Start();
     outbox_->Start();
     watcher_->Start();
@@ -211,6 +216,11 @@ class Gateway::Impl : public http::Handler {
     ledger_ = std::make_unique<Ledger>(*database_);
     ledger_feed_ =
         std::make_unique<LedgerFeed>(*journal_, *ledger_, config_.ledger_interval, clock_);
+    limits_ = std::make_unique<SqlLimitStore>(*database_, clock_);
+    admission_ = std::make_unique<Admission>(config_.keys_stale, metrics_.metrics(), clock_);
+    lease_keeper_ =
+        std::make_unique<LeaseKeeper>(*limits_, *admission_, metrics_.metrics(), clock_);
+    RETURN_IF_ERROR(lease_keeper_->Refresh());
     return absl::OkStatus();
   }
 
@@ -254,6 +264,8 @@ class Gateway::Impl : public http::Handler {
     deleter_->AddTo(local_);
     usage_ = std::make_unique<UsageService>(*ledger_, *ledger_feed_);
     usage_->AddTo(local_);
+    limit_service_ = std::make_unique<LimitService>(*limits_, *store_, *lease_keeper_);
+    limit_service_->AddTo(local_);
     local_.Add<v1::GetPlatformRequest, v1::Platform>(
         "slipway.gateway.v1.PlatformService/GetPlatform",
         [this](const Principal& who, const auto&) { return GetPlatform(who); });
@@ -273,8 +285,9 @@ class Gateway::Impl : public http::Handler {
     api.max_upload_bytes = static_cast<uint64_t>(config_.limits.max_upload_bytes);
     api.timeout = config_.timeouts.api;
     api.max_streams = config_.limits.max_streams;
-    api_ = std::make_unique<ApiHandler>(api, ApiParts{*methods_, local_, *backends_, *table_,
-                                                      *recorder_, *pool_, metrics_, clock_});
+    api_ = std::make_unique<ApiHandler>(
+        api, ApiParts{*methods_, local_, *backends_, *table_, *admission_, *recorder_, *pool_,
+                      metrics_, clock_});
     shadows_ =
         std::make_unique<Shadows>(Shadows::Options(), Shadows::Parts{routes_, *tokens_, clock_});
     repository_ = std::make_unique<Repository>(*api_, *methods_);
@@ -284,8 +297,8 @@ class Gateway::Impl : public http::Handler {
     oip.infer.max_body_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
     oip.timeout = config_.timeouts.infer;
     oip_ = std::make_unique<OipHandler>(
-        oip, OipHandler::Parts{routes_, *recorder_, *tokens_, *shadows_, *pool_, metrics_, clock_,
-                               *repository_, [this] { return ready(); }});
+        oip, OipHandler::Parts{routes_, *admission_, *recorder_, *tokens_, *shadows_, *pool_,
+                               metrics_, clock_, *repository_, [this] { return ready(); }});
     GrpcDoor::Options grpc;
     grpc.inference.server_name = config_.server_name;
     grpc.inference.version = Version();
@@ -294,18 +307,18 @@ class Gateway::Impl : public http::Handler {
     grpc.max_api_message_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     grpc.max_infer_message_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
     ASSIGN_OR_RETURN(
-        grpc_,
-        GrpcDoor::Create(
-            grpc,
-            GrpcDoor::Parts{*methods_, *api_,
-                            InferenceDoor::Parts{routes_, *recorder_, *tokens_, *shadows_, metrics_,
-                                                 clock_, *repository_, [this] { return ready(); }},
-                            [this](http::Exchange& exchange) {
-                              auto key = Authenticate(exchange.head());
-                              if (key.ok()) Note(exchange, **key);
-                              return key;
-                            }},
-            DescriptorSetWithComments()));
+        grpc_, GrpcDoor::Create(
+                   grpc,
+                   GrpcDoor::Parts{*methods_, *api_,
+                                   InferenceDoor::Parts{routes_, *admission_, *recorder_, *tokens_,
+                                                        *shadows_, metrics_, clock_, *repository_,
+                                                        [this] { return ready(); }},
+                                   [this](http::Exchange& exchange) {
+                                     auto key = Authenticate(exchange.head());
+                                     if (key.ok()) Note(exchange, **key);
+                                     return key;
+                                   }},
+                   DescriptorSetWithComments()));
     return absl::OkStatus();
   }
 
@@ -492,6 +505,9 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFeed> ledger_feed_;
+  std::unique_ptr<SqlLimitStore> limits_;
+  std::unique_ptr<Admission> admission_;
+  std::unique_ptr<LeaseKeeper> lease_keeper_;
   std::unique_ptr<TokenIssuer> tokens_;
   std::unique_ptr<Backends> backends_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
@@ -505,6 +521,7 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<TenantDeletions> deletions_;
   std::unique_ptr<TenantDeleter> deleter_;
   std::unique_ptr<UsageService> usage_;
+  std::unique_ptr<LimitService> limit_service_;
   LocalMethods local_;
   std::unique_ptr<MethodTable> methods_;
   std::string open_api_;

@@ -113,6 +113,48 @@ const std::vector<sql::Migration>& Schema() {
            done BIGINT NOT NULL,
            body BYTEA NOT NULL);
        )sql"},
+      {.number = 5, .name = "limits, prices and what is used of limits", .sql = R"sql(
+         -- subject: tenants/{t} or tenants/{t}/keys/{k}. 0 is no limit; budget is in millionths of
+         -- a unit; period: 0 a day, 1 a month. Replicas read what has a number above the last that
+         -- they have seen.
+         CREATE TABLE limits (
+           subject TEXT PRIMARY KEY,
+           sequence BIGINT NOT NULL,
+           requests BIGINT NOT NULL,
+           tokens BIGINT NOT NULL,
+           concurrency BIGINT NOT NULL,
+           budget BIGINT NOT NULL,
+           period BIGINT NOT NULL);
+         CREATE INDEX limits_by_sequence ON limits (sequence);
+         CREATE TABLE prices (
+           id TEXT PRIMARY KEY,
+           pattern TEXT NOT NULL,
+           request BIGINT NOT NULL,
+           compute_second BIGINT NOT NULL,
+           input_million BIGINT NOT NULL,
+           output_million BIGINT NOT NULL);
+         CREATE TABLE limits_head (
+           one BIGINT PRIMARY KEY,
+           sequence BIGINT NOT NULL,
+           prices_sequence BIGINT NOT NULL);
+         INSERT INTO limits_head (one, sequence, prices_sequence) VALUES (1, 0, 0);
+
+         -- How much of each limit is used and leased; state is a MeterState. These rows may be lost:
+         -- what was spent is read from usage_records again.
+         CREATE TABLE limit_meters (
+           subject TEXT NOT NULL,
+           quantity BIGINT NOT NULL,
+           state BYTEA NOT NULL,
+           left_for_all BIGINT NOT NULL,
+           free_time BIGINT,
+           change_time BIGINT NOT NULL,
+           PRIMARY KEY (subject, quantity));
+         CREATE INDEX limit_meters_by_change ON limit_meters (change_time);
+         -- The gateways that share them.
+         CREATE TABLE limit_replicas (id TEXT PRIMARY KEY, seen_time BIGINT NOT NULL);
+
+         ALTER TABLE usage_records ADD COLUMN units BIGINT NOT NULL DEFAULT 0;
+       )sql"},
   };
   return *schema;
 }

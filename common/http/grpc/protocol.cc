@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "common/http/status_headers.h"
 #include "common/text/text.h"
 #include "fmt/format.h"
 #include "slipway/status/v1/status.pb.h"
@@ -157,6 +158,7 @@ Headers Trailers(const absl::Status& status, std::string_view request_id, Detail
     absl::Base64Escape(bytes, &encoded);
     trailers.Add("grpc-status-details-bin", encoded);
   }
+  for (const Headers::Field field : HeadersOf(status)) trailers.Add(field.name, field.value);
   return trailers;
 }
 

@@ -44,8 +44,8 @@ using DetailsOf = std::string (*)(const absl::Status& status, std::string_view r
 /// google.rpc.RequestInfo.
 std::string PublicDetails(const absl::Status& status, std::string_view request_id);
 
-/// The trailers that end a call: grpc-status and, where it is not OK, grpc-message and
-/// grpc-status-details-bin.
+/// The trailers that end a call: grpc-status and, where it is not OK, grpc-message,
+/// grpc-status-details-bin and what http::HeadersOf says.
 Headers Trailers(const absl::Status& status, std::string_view request_id,
                  DetailsOf details = PublicDetails);
 

@@ -74,22 +74,34 @@ void ServerCall::ReadNext(NextCallback done) {
   });
 }
 
+void ServerCall::AddHeaders(const Headers& headers) {
+  for (const Headers::Field field : headers) headers_.Add(field.name, field.value);
+}
+
+Headers ServerCall::Head() const {
+  Headers head = AnswerHead();
+  for (const Headers::Field field : headers_) head.Add(field.name, field.value);
+  return head;
+}
+
 bool ServerCall::Answer(std::string frame, DoneCallback later) {
   Response response;
-  response.headers = AnswerHead();
+  response.headers = Head();
   response.body = std::move(frame);
   response.trailers = Trailers(absl::OkStatus(), request_id());
   return exchange_->Respond(std::move(response), std::move(later));
 }
 
 void ServerCall::Write(std::string frame, DoneCallback done) {
-  if (!started_.exchange(true)) exchange_->StartResponse(200, AnswerHead());
+  if (!started_.exchange(true)) exchange_->StartResponse(200, Head());
   exchange_->Write(std::move(frame), std::move(done));
 }
 
 void ServerCall::Finish(const absl::Status& status) {
   if (started_) return exchange_->Finish(Trailers(status, request_id(), details_));
-  exchange_->Respond(ErrorAnswer(status, request_id(), details_));
+  Response response = ErrorAnswer(status, request_id(), details_);
+  for (const Headers::Field field : headers_) response.headers.Add(field.name, field.value);
+  exchange_->Respond(std::move(response));
 }
 
 }  // namespace slipway::http::grpc

@@ -46,6 +46,10 @@ class ServerCall {
   absl::StatusOr<std::optional<Message>> Take();
   void ReadMore(absl::AnyInvocable<void(absl::StatusOr<bool>)> done);
 
+  /// What the answer's head says beside what the protocol wants. Before the answer; by the one who
+  /// gives it.
+  void AddHeaders(const Headers& headers);
+
   /// Ends the call with one message, in a frame that was ended, and OK. Tells when it is out as
   /// Exchange::Respond does.
   bool Answer(std::string frame, DoneCallback later);
@@ -55,12 +59,15 @@ class ServerCall {
   void Finish(const absl::Status& status);
 
  private:
+  Headers Head() const;
+
   const std::shared_ptr<Exchange> exchange_;
   const absl::Duration timeout_;
   const Coding coding_;
   const uint64_t max_message_bytes_;
   const DetailsOf details_;
   FrameReader frames_;
+  Headers headers_;
   std::atomic<bool> started_ = false;
 };
 

@@ -17,6 +17,8 @@ void AddAllCommands(CLI::App& root, Session& session) {
   AddDeployCommands(root, session);
   AddPredictCommand(root, session);
   AddUsageCommand(root, session);
+  AddLimitCommands(root, session);
+  AddPriceCommands(root, session);
   AddContextCommands(root, session);
   AddCompletionCommand(root, session);
   AddVersionCommand(root, session);

@@ -20,6 +20,7 @@ class GrpcTransport final : public ApiTransport {
   void Receive(DoneCallback done) override;
   absl::StatusOr<std::unique_ptr<Message>> ReadRequest() override;
   void ReceiveNext(Message& request, NextCallback done) override;
+  void AddHeaders(const http::Headers& headers) override { call_->AddHeaders(headers); }
   void Succeed(const Message& answer) override;
   int Fail(const absl::Status& status) override;
   void Write(const Message& answer, DoneCallback done) override;

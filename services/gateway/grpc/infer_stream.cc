@@ -96,8 +96,8 @@ void InferStream::Begin(http::grpc::Message message) {
   item->request = {.message = ToCord(std::move(message)),
                    .sequence = head->sequence,
                    .input_bytes = input_bytes,
+                   .rows = head->rows,
                    .sticky = StickyValue(prediction->endpoint(), call_->exchange().head().headers),
-
                    .span = SpanOf(call_->exchange())};
   {
     MutexLock lock(mutex_);

@@ -28,20 +28,14 @@ struct InferenceDoor::Incoming {
 InferenceDoor::InferenceDoor(Options options, Parts parts)
     : options_(std::move(options)),
       parts_(std::move(parts)),
-      predictions_{parts_.routes,
-                   parts_.recorder,
-                   parts_.tokens,
-                   parts_.clock,
-                   parts_.metrics.Method("GRPCInferenceService/ModelInfer"),
-                   parts_.shadows,
-                   options_.timeout},
-      streamed_{parts_.routes,
-                parts_.recorder,
-                parts_.tokens,
-                parts_.clock,
-                parts_.metrics.Method("GRPCInferenceService/ModelStreamInfer"),
-                parts_.shadows,
-                options_.timeout} {
+      predictions_{parts_.routes,   parts_.admission,
+                   parts_.recorder, parts_.tokens,
+                   parts_.clock,    parts_.metrics.Method("GRPCInferenceService/ModelInfer"),
+                   parts_.shadows,  options_.timeout},
+      streamed_{parts_.routes,   parts_.admission,
+                parts_.recorder, parts_.tokens,
+                parts_.clock,    parts_.metrics.Method("GRPCInferenceService/ModelStreamInfer"),
+                parts_.shadows,  options_.timeout} {
   for (const auto& [name, handler] : std::initializer_list<std::pair<const char*, Handler>>{
            {"ServerLive", &InferenceDoor::ServerLive},
            {"ServerReady", &InferenceDoor::ServerReady},
@@ -63,6 +57,12 @@ InferenceDoor::InferenceDoor(Options options, Parts parts)
   }
 }
 
+// Predictions, and what calls the public API.
+bool InferenceDoor::CountsByItself(std::string_view method) {
+  return method == "ModelInfer" || method == "ModelStreamInfer" ||
+         method == "RepositoryModelLoad" || method == "RepositoryModelUnload";
+}
+
 bool InferenceDoor::IsAnonymous(std::string_view method) {
   return method == "ServerLive" || method == "ServerReady";
 }
@@ -70,12 +70,20 @@ bool InferenceDoor::IsAnonymous(std::string_view method) {
 bool InferenceDoor::Handle(Call call, std::string_view method, Key key) {
   const auto known = methods_.find(method);
   if (known == methods_.end()) return false;
-  (this->*known->second.handler)(
-      Incoming{.call = std::move(call),
-               .key = std::move(key),
-               .metrics = known->second.metrics,
-               .start = parts_.clock.Monotonic(),
-               .in_flight = std::make_shared<InFlight::Guard>(in_flight_)});
+  const Incoming in{.call = std::move(call),
+                    .key = std::move(key),
+                    .metrics = known->second.metrics,
+                    .start = parts_.clock.Monotonic(),
+                    .in_flight = std::make_shared<InFlight::Guard>(in_flight_)};
+  if (in.key != nullptr && !CountsByItself(method)) {
+    absl::StatusOr<Permit> permit = parts_.admission.Admit(*in.key);
+    if (!permit.ok()) {
+      Fail(in, permit.status());
+      return true;
+    }
+    permit->KeepRequest();
+  }
+  (this->*known->second.handler)(in);
   return true;
 }
 
@@ -261,6 +269,7 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
         {.message = ToCord(*std::move(message)),
          .sequence = head->sequence,
          .input_bytes = input_bytes,
+         .rows = head->rows,
          .sticky = StickyValue(prediction->endpoint(), in.call->exchange().head().headers),
          .deadline = in.call->Deadline(parts_.clock.Now(), absl::InfiniteDuration()),
          .span = SpanOf(in.call->exchange())},
@@ -279,6 +288,9 @@ void InferenceDoor::EndInfer(const Incoming& in, const std::shared_ptr<Predictio
     // Before the first byte of the answer.
     status = prediction->Book(*answer, static_cast<int64_t>(frame.size()));
   }
+  http::Headers limits;
+  prediction->AddLimitHeaders(limits);
+  in.call->AddHeaders(limits);
   if (!status.ok()) {
     const int code = ToHttpCode(status);
     if (code == 500) {

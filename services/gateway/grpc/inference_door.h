@@ -45,6 +45,7 @@ class InferenceDoor {
   };
   struct Parts {
     const Routes& routes;
+    Admission& admission;
     Recorder& recorder;
     TokenIssuer& tokens;
     Shadows& shadows;
@@ -66,6 +67,8 @@ class InferenceDoor {
   bool Handle(Call call, std::string_view method, Key key);
 
  private:
+  static bool CountsByItself(std::string_view method);
+
   struct Incoming;
   using Handler = void (InferenceDoor::*)(const Incoming&);
   using ChangeOf = void (Repository::*)(http::Exchange&, Key, const DeploymentName&,

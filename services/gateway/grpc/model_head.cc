@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -12,13 +13,17 @@ namespace slipway::gateway {
 namespace {
 
 using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedInputStream;
 using Request = inference::ModelInferRequest;
+using Input = Request::InferInputTensor;
 
 constexpr uint32_t TextTag(int field) {
   return WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
 }
 
 constexpr uint32_t kParametersTag = TextTag(Request::kParametersFieldNumber);
+constexpr uint32_t kNumberTag =
+    WireFormatLite::MakeTag(Input::kShapeFieldNumber, WireFormatLite::WIRETYPE_VARINT);
 constexpr char kWantsFinal[] = "triton_enable_empty_final_response";
 
 // Does an entry of the request's parameters say anything that routing needs?
@@ -36,6 +41,34 @@ void AppendEntry(const std::string& entry, std::string& message) {
   out.WriteString(entry);
 }
 
+// Of an input: the first number of its shape, packed or not. False where it is none.
+bool ReadFirstDimension(CodedInputStream& in, int64_t& dimension) {
+  uint32_t size = 0;
+  if (!in.ReadVarint32(&size)) return false;
+  const CodedInputStream::Limit end = in.PushLimit(static_cast<int>(size));
+  bool found = false;
+  while (const uint32_t tag = in.ReadTag()) {
+    uint64_t number = 0;
+    if (!found && tag == TextTag(Input::kShapeFieldNumber)) {
+      uint32_t bytes = 0;
+      if (!in.ReadVarint32(&bytes)) return false;
+      const CodedInputStream::Limit shape_end = in.PushLimit(static_cast<int>(bytes));
+      found = bytes > 0;
+      if ((found && !in.ReadVarint64(&number)) || !in.Skip(in.BytesUntilLimit())) return false;
+      in.PopLimit(shape_end);
+    } else if (!found && tag == kNumberTag) {
+      found = true;
+      if (!in.ReadVarint64(&number)) return false;
+    } else if (!WireFormatLite::SkipField(&in, tag)) {
+      return false;
+    }
+    if (number != 0) dimension = static_cast<int64_t>(number);
+  }
+  const bool whole = in.ConsumedEntireMessage();
+  in.PopLimit(end);
+  return whole;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelHead> ReadModelHead(std::string_view request) {
@@ -43,15 +76,22 @@ absl::StatusOr<ModelHead> ReadModelHead(std::string_view request) {
     return absl::InvalidArgumentError("the request is no inference.ModelInferRequest");
   };
   if (request.size() > std::numeric_limits<int>::max()) return no_message();
-  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(request.data()),
-                                            static_cast<int>(request.size()));
+  CodedInputStream in(reinterpret_cast<const uint8_t*>(request.data()),
+                      static_cast<int>(request.size()));
   ModelHead head;
   std::string needed;
+  bool any_input = false;
   while (const uint32_t tag = in.ReadTag()) {
     if (tag == kParametersTag) {
       std::string entry;
       if (!WireFormatLite::ReadString(&in, &entry)) return no_message();
       if (IsNeeded(entry)) AppendEntry(entry, needed);
+      continue;
+    }
+    if (tag == TextTag(Request::kInputsFieldNumber) && !std::exchange(any_input, true)) {
+      int64_t dimension = 1;
+      if (!ReadFirstDimension(in, dimension)) return no_message();
+      head.rows = RowsOf(dimension);
       continue;
     }
     // The last value of a field holds, as everywhere in protobuf.

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_GATEWAY_GRPC_MODEL_HEAD_H_
 #define SLIPWAY_SERVICES_GATEWAY_GRPC_MODEL_HEAD_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,7 @@ struct ModelHead {
   /// Of a stream's request: its last response is to be marked (by kFinalResponse).
   bool wants_final = false;
   SequenceHead sequence;
+  int64_t rows = 1;  ///< see RowsOf
 };
 
 /// Response parameter: no more responses come of this request.

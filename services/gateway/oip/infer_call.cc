@@ -70,6 +70,7 @@ void InferCall::Read() {
   prediction_->Start({.message = Serialize(request),
                       .sequence = ReadSequenceHead(request.head.parameters()),
                       .input_bytes = input_bytes,
+                      .rows = RowsOf(request.head),
                       .sticky = StickyValue(prediction_->endpoint(), exchange_->head().headers),
                       .span = SpanOf(*exchange_)},
                      [self = shared_from_this()](absl::StatusOr<InferAnswer> answer) {
@@ -121,6 +122,7 @@ void InferCall::Write() {
       response.body = http::Encode(coding, body->bytes);
     }
   }
+  prediction_->AddLimitHeaders(response.headers);
   // Before the first byte of the answer.
   if (const absl::Status status =
           prediction_->Book(answer_, static_cast<int64_t>(response.body.size()));
@@ -143,6 +145,7 @@ void InferCall::Fail(const absl::Status& status) {
          {"request_id", prediction_->request_id()},
          {"error", status}});
   }
+  prediction_->AddLimitHeaders(response.headers);
   exchange_->Respond(std::move(response));
   prediction_->Fail(code);
 }

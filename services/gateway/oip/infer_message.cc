@@ -1,5 +1,6 @@
 #include "services/gateway/oip/infer_message.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -140,6 +141,16 @@ SequenceHead ReadSequenceHead(
   const auto start = parameters.find("sequence_start");
   sequence.start = start != parameters.end() && start->second.bool_param();
   return sequence;
+}
+
+int64_t RowsOf(int64_t first_dimension) {
+  // Far above what anybody can send, and far below what sums of them overflow.
+  return std::clamp<int64_t>(first_dimension, 1, 1'000'000'000'000);
+}
+
+int64_t RowsOf(const inference::ModelInferRequest& request) {
+  if (request.inputs_size() == 0 || request.inputs(0).shape_size() == 0) return 1;
+  return RowsOf(request.inputs(0).shape(0));
 }
 
 absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message) {

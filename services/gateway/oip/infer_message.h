@@ -46,6 +46,12 @@ struct SequenceHead {
 SequenceHead ReadSequenceHead(
     const google::protobuf::Map<std::string, inference::InferParameter>& parameters);
 
+/// How many rows a call's tensors have: the first dimension of its first input, and 1 where that
+/// has none.
+int64_t RowsOf(const inference::ModelInferRequest& request);
+/// From that dimension alone, which is the caller's word.
+int64_t RowsOf(int64_t first_dimension);
+
 /// Puts a worker's answer apart. kInternal where it is none, or has no contents for an output.
 absl::StatusOr<InferAnswer> ParseInferAnswer(const absl::Cord& message);
 

@@ -37,8 +37,8 @@ OipHandler::OipHandler(Options options, Parts parts)
       metadata_(parts_.metrics.Method("v2/metadata")),
       health_(parts_.metrics.Method("v2/health")),
       other_(parts_.metrics.Method("other")),
-      predictions_{parts_.routes, parts_.recorder, parts_.tokens,   parts_.clock,
-                   infer_,        parts_.shadows,  options_.timeout} {}
+      predictions_{parts_.routes, parts_.admission, parts_.recorder, parts_.tokens,
+                   parts_.clock,  infer_,           parts_.shadows,  options_.timeout} {}
 
 void OipHandler::Answer(http::Exchange& exchange, RequestMetrics& metrics, int status,
                         std::string body) {
@@ -60,6 +60,16 @@ bool OipHandler::Takes(http::Exchange& exchange, std::string_view method) {
   return false;
 }
 
+bool OipHandler::Admit(http::Exchange& exchange, const KnownKey& key) {
+  absl::StatusOr<Permit> permit = parts_.admission.Admit(key);
+  if (!permit.ok()) {
+    Refuse(exchange, metadata_, permit.status());
+    return false;
+  }
+  permit->KeepRequest();
+  return true;
+}
+
 bool OipHandler::HandleAnonymous(const std::shared_ptr<http::Exchange>& exchange) {
   const std::string_view path = exchange->head().path();
   const bool live = path == "/v2/health/live";
@@ -77,6 +87,10 @@ bool OipHandler::HandleAnonymous(const std::shared_ptr<http::Exchange>& exchange
 
 void OipHandler::Handle(Exchange exchange, Key key) {
   const std::string_view path = exchange->head().path();
+  const auto model = ModelPath::Parse(path);
+  // Those count by themselves.
+  const bool counts = (model && model->verb == "infer") || RepositoryPath::Parse(path);
+  if (!counts && !Admit(*exchange, *key)) return;
   if (path == "/v2" || path == "/v2/") {
     if (!Takes(*exchange, "GET")) return;
     return Answer(*exchange, metadata_, 200,
@@ -87,7 +101,6 @@ void OipHandler::Handle(Exchange exchange, Key key) {
     return SayStatistics(std::move(exchange), *key, nullptr, "");
   }
   if (path.starts_with("/v2/repository/")) return HandleRepository(exchange, std::move(key));
-  const auto model = ModelPath::Parse(path);
   if (!model) return Refuse(*exchange, other_, NothingHere());
   HandleModel(std::move(exchange), std::move(key), *model);
 }
@@ -173,9 +186,9 @@ void OipHandler::SayConfig(Exchange exchange, const KnownKey& key,
 
 void OipHandler::SayStatistics(Exchange exchange, const KnownKey& key, const Endpoint* endpoint,
                                const std::string& version) {
-  std::vector<WorkerQuery> queries =
-      endpoint != nullptr ? StatisticsQueries(*endpoint, version)
-                          : StatisticsQueries(*parts_.routes.Get(), key);
+  std::vector<WorkerQuery> queries = endpoint != nullptr
+                                         ? StatisticsQueries(*endpoint, version)
+                                         : StatisticsQueries(*parts_.routes.Get(), key);
   Ask(exchange, key, "ModelStatistics", std::move(queries),
       [this, exchange](const Outcomes& outcomes) {
         const auto answers = ParseAnswers<inference::ModelStatisticsResponse>(outcomes);

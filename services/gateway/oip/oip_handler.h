@@ -40,6 +40,7 @@ class OipHandler {
   };
   struct Parts {
     const Routes& routes;
+    Admission& admission;
     Recorder& recorder;
     TokenIssuer& tokens;
     Shadows& shadows;
@@ -83,6 +84,8 @@ class OipHandler {
            std::vector<WorkerQuery> queries, absl::AnyInvocable<void(Outcomes)> done);
   void Answer(http::Exchange& exchange, RequestMetrics& metrics, int status, std::string body);
   void Refuse(http::Exchange& exchange, RequestMetrics& metrics, const absl::Status& status);
+  /// Counts the request. False, and answered 429, where the key may make no more.
+  bool Admit(http::Exchange& exchange, const KnownKey& key);
   /// False, and answered 405, unless the request has this method.
   bool Takes(http::Exchange& exchange, std::string_view method);
 

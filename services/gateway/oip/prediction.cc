@@ -55,6 +55,13 @@ void Prediction::Start(Request request, Done done) {
     timeout_ = parts_.timeout;
     request_.deadline = parts_.clock.Now() + std::max(parts_.timeout, endpoint_->timeout);
   }
+  const Target* target = endpoint_->Choose(version_, hash_);
+  absl::StatusOr<Permit> permit = parts_.admission.Admit(
+      *key_, {.deployment = endpoint_->deployment,
+              .model_version = target == nullptr ? std::string_view() : target->model_version,
+              .tokens = request_.rows});
+  if (!permit.ok()) return End(permit.status());
+  permit_ = *std::move(permit);
   absl::StatusOr<Recorder::Ticket> ticket = parts_.recorder.Admit();
   if (!ticket.ok()) return End(ticket.status());
   ticket_ = *std::move(ticket);
@@ -261,11 +268,21 @@ absl::Status Prediction::Book(const InferAnswer& answer, int64_t output_bytes) {
   record.set_input_bytes(request_.input_bytes);
   record.set_output_bytes(output_bytes);
   record.set_compute_micros(answer.compute_micros);
+  record.set_units(
+      permit_.Charge({.input_tokens = request_.rows, .compute_micros = answer.compute_micros}));
   return parts_.recorder.Record(ticket_, record);
 }
 
 void Prediction::Settle(int http_code) {
   parts_.recorder.Settle(std::move(ticket_), http_code);
+  permit_.Release();
+  Observe(http_code);
+}
+
+void Prediction::Fail(int http_code) {
+  // Where it was not the caller's fault, it may come again.
+  if (http_code < 500) permit_.KeepRequest();
+  permit_.Release();
   Observe(http_code);
 }
 

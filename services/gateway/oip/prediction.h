@@ -16,6 +16,7 @@
 #include "common/tracing/tracer.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/limits/admission.h"
 #include "services/gateway/oip/attempt.h"
 #include "services/gateway/oip/infer_message.h"
 #include "services/gateway/oip/shadows.h"
@@ -26,12 +27,13 @@ namespace slipway::gateway {
 
 /// One prediction, whatever door it came through, from its request to its row in the journal:
 ///
-///   1. Start() chooses version and worker, and asks. Another worker is asked where nothing of the
-///      call has run (the first was not there, or does not know the sequence that it goes on with)
-///      and the endpoint's RetryBudget has room; another endpoint, the fallback, where this one
-///      fails and the caller still waits.
+///   1. Start() takes what the call may use of its key's limits, chooses version and worker, and
+///      asks. Another worker is asked where nothing of the call has run (the first was not there,
+///      or does not know the sequence that it goes on with) and the endpoint's RetryBudget has room;
+///      another endpoint, the fallback, where this one fails and the caller still waits.
 ///   2. `done` has the answer, and the door writes it down.
-///   3. Book() puts the row into the journal: before the answer's first byte.
+///   3. Book() puts the row into the journal, with what the call cost: before the answer's first
+///      byte.
 ///   4. Settle() once it is known whether the caller got it. Without an answer: Fail().
 ///
 /// Held by its shared_ptr. Start, Book, Settle and Fail come one after the other, Cancel from any
@@ -40,6 +42,7 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
  public:
   struct Parts {
     const Routes& routes;
+    Admission& admission;
     Recorder& recorder;
     TokenIssuer& tokens;
     const Clock& clock;
@@ -63,6 +66,8 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
     SequenceHead sequence;
     /// Of the request as the caller sent it.
     int64_t input_bytes = 0;
+    /// Of its tensors: see RowsOf.
+    int64_t rows = 1;
     /// Calls of the same text stay together (StickyValue); empty: any worker will do. Seen by Start
     /// alone.
     std::string_view sticky = {};
@@ -84,7 +89,10 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   void Settle(int http_code);
 
   /// There is no answer, and the caller was told so.
-  void Fail(int http_code) { Observe(http_code); }
+  void Fail(int http_code);
+
+  /// How much of its limits the key has left, for the answer's head.
+  void AddLimitHeaders(http::Headers& headers) const { permit_.AddHeaders(headers); }
 
   const KnownKey& key() const { return *key_; }
   const Endpoint& endpoint() const { return *endpoint_; }
@@ -139,6 +147,7 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   std::vector<std::pair<std::string, std::shared_ptr<RoutedWorker>>> asked_;
   std::pair<std::shared_ptr<const Endpoint>, const Target*> first_;
   Done done_;
+  Permit permit_;
   Recorder::Ticket ticket_;
 
   Mutex mutex_;

@@ -93,6 +93,13 @@ ApiCall::ApiCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& met
 const Principal& ApiCall::principal() const { return key_->principal; }
 
 void ApiCall::Start() {
+  absl::StatusOr<Permit> permit = core_.parts.admission.Admit(*key_);
+  if (!permit.ok()) return Fail(permit.status());
+  // It was made, whatever becomes of it.
+  permit->KeepRequest();
+  http::Headers headers;
+  permit->AddHeaders(headers);
+  transport_->AddHeaders(headers);
   transport_->Receive([self = shared_from_this()](const absl::Status& received) {
     if (!received.ok()) return self->End(ToHttpCode(received));
     self->Submit();

@@ -8,14 +8,15 @@
 
 #include "absl/time/time.h"
 #include "common/http/server/server.h"
+#include "common/sync/work_pool.h"
 #include "common/time/clock.h"
 #include "services/gateway/api/local_methods.h"
 #include "services/gateway/api/method_table.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/limits/admission.h"
 #include "services/gateway/relay/backends.h"
 #include "services/gateway/usage/recorder.h"
-#include "common/sync/work_pool.h"
 
 namespace slipway::gateway {
 
@@ -34,6 +35,7 @@ struct ApiParts {
   const LocalMethods& local;
   Backends& backends;
   const KeyTable& keys;
+  Admission& admission;
   Recorder& recorder;
   WorkPool& pool;
   GatewayMetrics& metrics;

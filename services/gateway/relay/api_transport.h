@@ -37,6 +37,9 @@ class ApiTransport {
   using NextCallback = absl::AnyInvocable<void(absl::StatusOr<bool>)>;
   virtual void ReceiveNext(Message& request, NextCallback done) = 0;
 
+  /// What the answer's head says beside its message, before the answer begins.
+  virtual void AddHeaders(const http::Headers&) {}
+
   /// Ends the call: with one message; with a failure. Returns the status as HTTP has it.
   virtual void Succeed(const Message& answer) = 0;
   virtual int Fail(const absl::Status& status) = 0;

@@ -59,6 +59,7 @@ void RestTransport::ReceiveNext(Message& request, NextCallback done) {
 void RestTransport::Succeed(const Message& answer) {
   http::Response response;
   response.headers.Add("content-type", "application/json");
+  AddTo(response.headers);
   response.body = ToJson(answer);
   exchange_->Respond(std::move(response));
 }
@@ -66,8 +67,13 @@ void RestTransport::Succeed(const Message& answer) {
 int RestTransport::Fail(const absl::Status& status) {
   http::Response response = ApiError(status, exchange_->head().request_id);
   const int code = response.status;
+  AddTo(response.headers);
   exchange_->Respond(std::move(response));
   return code;
+}
+
+void RestTransport::AddTo(http::Headers& headers) const {
+  for (const http::Headers::Field field : headers_) headers.Add(field.name, field.value);
 }
 
 void RestTransport::Start(const google::api::HttpBody* first) {
@@ -82,6 +88,7 @@ void RestTransport::Start(const google::api::HttpBody* first) {
   } else {
     headers = {{"content-type", "application/x-ndjson"}, {"cache-control", "no-store"}};
   }
+  AddTo(headers);
   exchange_->StartResponse(200, std::move(headers));
 }
 

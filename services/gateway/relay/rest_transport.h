@@ -24,6 +24,7 @@ class RestTransport final : public ApiTransport {
   void Receive(DoneCallback done) override;
   absl::StatusOr<std::unique_ptr<Message>> ReadRequest() override;
   void ReceiveNext(Message& request, NextCallback done) override;
+  void AddHeaders(const http::Headers& headers) override { headers_ = headers; }
   void Succeed(const Message& answer) override;
   int Fail(const absl::Status& status) override;
   void Write(const Message& answer, DoneCallback done) override;
@@ -32,11 +33,13 @@ class RestTransport final : public ApiTransport {
 
  private:
   google::api::HttpBody& Content(Message& request) const;
+  void AddTo(http::Headers& headers) const;
   void Start(const google::api::HttpBody* first);
 
   const ApiOptions& options_;
   const std::shared_ptr<http::Exchange> exchange_;
   const MethodTable::Match match_;
+  http::Headers headers_;
   std::string body_;
   bool any_received_ = false;
   bool received_all_ = false;

@@ -75,7 +75,7 @@ class Inserter {
 
 constexpr char kUsageColumns[] =
     "id, writer, time, tenant, key_id, kind, resource, model_version, quantity, request_id, "
-    "http_code, outcome, input_bytes, output_bytes, compute_micros";
+    "http_code, outcome, input_bytes, output_bytes, compute_micros, units";
 constexpr char kAuditColumns[] =
     "id, writer, time, tenant, key_id, method, resource, peer_address, request_id, http_code";
 
@@ -84,7 +84,8 @@ absl::Status InsertUsage(Inserter& usage, const std::string& writer, const v1::U
   return usage.Add({record.id(), writer, Micros(record.time()), record.tenant(), record.key_id(),
                     record.kind(), record.resource(), record.model_version(), record.quantity(),
                     record.request_id(), http_code, static_cast<int64_t>(outcome),
-                    record.input_bytes(), record.output_bytes(), record.compute_micros()});
+                    record.input_bytes(), record.output_bytes(), record.compute_micros(),
+                    record.units()});
 }
 
 // The tenant that a resource name starts with: "acme" of "tenants/acme/models/m". A change belongs
@@ -181,6 +182,7 @@ v1::UsageRecord ReadUsage(const sql::Row& row) {
   record.set_input_bytes(row.GetInt(11));
   record.set_output_bytes(row.GetInt(12));
   record.set_compute_micros(row.GetInt(13));
+  record.set_units(row.GetInt(14));
   return record;
 }
 
@@ -301,7 +303,7 @@ absl::StatusOr<std::vector<v1::UsageRecord>> Ledger::ListUsage(const std::string
   return ListNewestFirst(database_,
                          "SELECT id, time, tenant, key_id, kind, resource, model_version, "
                          "quantity, request_id, http_code, outcome, input_bytes, output_bytes, "
-                         "compute_micros FROM usage_records",
+                         "compute_micros, units FROM usage_records",
                          tenant, before, limit, ReadUsage);
 }
 

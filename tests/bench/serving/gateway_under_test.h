@@ -28,6 +28,7 @@ class GatewayUnderTest {
   int64_t pid() const { return process_.pid(); }
   /// Of role caller.
   const std::string& key() const { return key_; }
+  const std::string& operator_key() const { return process_.operator_key(); }
 
   /// A whole HTTP request: a prediction of `deployment` with a key of role caller.
   std::string InferRequest(const std::string& deployment, const std::string& body,

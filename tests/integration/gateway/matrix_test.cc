@@ -106,6 +106,8 @@ class MatrixTest : public GatewayTest {
     if (method.name() == "CreateTenant") request.target += "?tenantId=fresh";
     if (method.name() == "CreateApiKey") request.body = R"({"role":"ROLE_VIEWER"})";
     if (method.name() == "CreateProject") request.target += "?projectId=fresh";
+    if (method.name() == "SetPrice") request.body = R"({"match":"*"})";
+    if (method.name() == "SetPrice") request.target += "-new";
     return request;
   }
 
@@ -120,6 +122,8 @@ class MatrixTest : public GatewayTest {
     const bool keys = service == "ApiKeyService" || service == "AdminKeyService";
     const bool named = method.input_type()->FindFieldByName("name") != nullptr;
     if ((keys || service == "ProjectService") && named) return 404;
+    if (method.name() == "GetKeyLimits" || method.name() == "SetKeyLimits") return 404;
+    if (method.name() == "DeletePrice") return 404;
     return 200;
   }
 
@@ -268,6 +272,31 @@ TEST_F(MatrixTest, AnotherTenantsObjectAndAnAbsentOneAnswerTheSame) {
       EXPECT_EQ(without_id(foreign_answer), expected) << foreign.target;
     }
   }
+}
+
+TEST_F(MatrixTest, EachCallCountsAsOneRequestAndSaysHowManyAreLeft) {
+  StartGateway();
+  MakeTenant("acme");
+  const std::string owner = MakeKey("acme", "OWNER");
+  AskJson("PUT", "/api/v1/tenants/acme/limits", operator_key_, R"({"requestsPerMinute":100000})");
+  const auto remaining = [](const Answer& answer) {
+    return std::stoll("0" + std::string(answer.headers.Get("x-ratelimit-remaining-requests")));
+  };
+  int64_t last = remaining(Ask("GET", "/api/v1/platform", owner));
+  EXPECT_EQ(last, 99'999);
+  for (const auto* service : PublicServices()) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const auto& method = *service->method(i);
+      // Of other roles' methods nothing comes.
+      const auto role = method.options().GetExtension(options::v1::method).role();
+      if (role == options::v1::ROLE_OPERATOR) continue;
+      const Request request = RequestFor(method, "acme");
+      const Answer answer = Ask(request.http_method, request.target, owner, request.body);
+      EXPECT_EQ(remaining(answer), last - 1) << request.target << answer.body;
+      last = remaining(answer);
+    }
+  }
+  EXPECT_LT(last, 99'970);
 }
 
 TEST_F(MatrixTest, BothCarriersOfAKeyPassTheSameCheck) {
