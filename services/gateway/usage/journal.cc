@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "common/crypto/hash.h"
@@ -104,6 +105,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& opt
   }
   std::unique_ptr<Journal> journal(new Journal(options));
   RETURN_IF_ERROR(journal->OpenFiles());
+  RETURN_IF_ERROR(journal->Sync());
   journal->sync_thread_ = std::jthread([journal = journal.get()] { journal->SyncLoop(); });
   return journal;
 }
@@ -158,7 +160,9 @@ absl::Status Journal::OpenFiles() {
     last_sequence_ = std::max(last_sequence_, segments_.back().sequence);
   }
   first_segment_ = last_sequence_ + 1;
-  return grown ? SyncFolder(options_.folder) : absl::OkStatus();
+  if (!grown) return absl::OkStatus();
+  RETURN_IF_ERROR(SyncFolder(options_.folder));
+  return SyncFolder(std::filesystem::absolute(options_.folder).parent_path().string());
 }
 
 // Zeros, not fallocate: what is written again later needs no new block then.
@@ -231,6 +235,7 @@ absl::Status Journal::StartSegment() {
       WriteAt(free->fd, {reinterpret_cast<const char*>(&header), sizeof(header)}, 0, free->path));
   free->sequence = last_sequence_;
   free->end = kHeaderBytes;
+  free->synced = 0;
   current_ = static_cast<int>(free - segments_.begin());
   return absl::OkStatus();
 }
@@ -253,7 +258,6 @@ absl::Status Journal::Append(Room& room, std::string_view record) {
   RETURN_IF_ERROR(
       WriteAt(segment.fd, {frame.data(), static_cast<size_t>(size)}, segment.end, segment.path));
   segment.end += size;
-  segment.dirty = true;
   if (!dirty_) {
     dirty_ = true;
     appended_.SignalAll();
@@ -281,6 +285,7 @@ const Journal::Segment* Journal::SegmentAfter(int64_t sequence) const {
 absl::StatusOr<JournalPosition> Journal::Read(
     JournalPosition from, int64_t max_bytes,
     absl::FunctionRef<absl::Status(std::string_view)> visit) {
+  const JournalPosition asked = from;
   int fd = -1;
   int64_t end = 0;
   std::string path;
@@ -297,9 +302,10 @@ absl::StatusOr<JournalPosition> Journal::Read(
     from.offset = std::max(from.offset, kHeaderBytes);
     // Released by nobody but the reader, so that it can be read without the lock.
     fd = segment->fd;
-    end = segment->end;
+    end = segment->synced;
     path = segment->path;
   }
+  if (end < from.offset) return asked;
   const int64_t size = std::min({end - from.offset, std::max(max_bytes, kMaxFrame), kReadChunk});
   ASSIGN_OR_RETURN(const std::string bytes, ReadAt(fd, size, from.offset, path));
   absl::Status status;
@@ -343,18 +349,26 @@ int64_t Journal::free_bytes() const {
 }
 
 absl::Status Journal::Sync() {
-  std::vector<std::pair<int, std::string>> dirty;
+  std::vector<Segment> behind;
   {
     MutexLock lock(mutex_);
     dirty_ = false;
-    for (Segment& segment : segments_) {
-      if (std::exchange(segment.dirty, false)) dirty.emplace_back(segment.fd, segment.path);
+    for (const Segment& segment : segments_) {
+      if (segment.sequence != 0 && segment.synced < segment.end) behind.push_back(segment);
     }
   }
-  for (const auto& [fd, path] : dirty) {
-    if (::fdatasync(fd) != 0) return FromErrno(errno, "cannot sync", path);
+  absl::Status status;
+  for (const Segment& synced : behind) {
+    const bool done = ::fdatasync(synced.fd) == 0;
+    if (!done) status = FromErrno(errno, "cannot sync", synced.path);
+    MutexLock lock(mutex_);
+    if (!done) dirty_ = true;
+    for (Segment& segment : segments_) {
+      if (!done || segment.fd != synced.fd || segment.sequence != synced.sequence) continue;
+      segment.synced = std::max(segment.synced, synced.end);
+    }
   }
-  return absl::OkStatus();
+  return status;
 }
 
 void Journal::SyncLoop() {

@@ -35,8 +35,10 @@ struct JournalPosition {
 /// Records on disk in the order of their writing, in a ring of files whose space is taken at the
 /// start: a disk that fills up later stops no Append. A record is with the kernel when Append
 /// returns (a kill loses none) and on the disk within `sync_interval` and one sync (a power cut
-/// loses that much). Whoever moves the records on calls Release, and their space is used again;
-/// when all of it is in use, Reserve says StorageFull.
+/// loses that much). Only then Read hands it on: whoever stores how far it has read never stores a
+/// place that a power cut takes back, so that no later record can come to lie before it. Whoever
+/// moves the records on calls Release, and their space is used again; when all of it is in use,
+/// Reserve says StorageFull.
 ///
 /// A segment is a header (magic, sequence number, CRC) and records: 4 bytes of length, 4 bytes of
 /// CRC-32 over sequence number, length and payload, payload; little-endian. The first record that
@@ -85,9 +87,9 @@ class Journal {
   /// aborts). Errors: what the disk says; the room is used up all the same.
   absl::Status Append(Room& room, std::string_view record);
 
-  /// Hands the records from `from` on to `visit`, at most about `max_bytes` of them and of one
-  /// segment. Returns where to go on; `from` itself when there is nothing more. A position in a
-  /// segment that is gone starts at the oldest.
+  /// Hands the synced records from `from` on to `visit`, at most about `max_bytes` of them and of
+  /// one segment. Returns where to go on; `from` itself when there is nothing more. A position in
+  /// a segment that is gone starts at the oldest.
   absl::StatusOr<JournalPosition> Read(JournalPosition from, int64_t max_bytes,
                                        absl::FunctionRef<absl::Status(std::string_view)> visit);
 
@@ -116,7 +118,7 @@ class Journal {
     int64_t size = 0;
     int64_t sequence = 0;  // 0: holds nothing that is needed
     int64_t end = 0;
-    bool dirty = false;
+    int64_t synced = 0;  // of these, what is on the disk
   };
 
   explicit Journal(JournalOptions options) : options_(std::move(options)) {}

@@ -39,6 +39,8 @@ absl::Status LedgerFeed::Step(bool& moved) {
     journal_.Release(next_);
     have_position_ = true;
   }
+  // What is not synced cannot be read.
+  RETURN_IF_ERROR(journal_.Sync());
   std::vector<v1::JournalEntry> entries;
   const JournalPosition from = next_;
   ASSIGN_OR_RETURN(const JournalPosition next,
