@@ -17,9 +17,13 @@
 #include "services/registry/registry.h"
 #include "services/registry/registry_service.h"
 #include "services/registry/sql_registry_store.h"
+#include "services/registry/storage_meter.h"
 
 namespace slipway::registry {
 namespace {
+
+// An hour that is over is billed so long after it at the latest.
+constexpr absl::Duration kBillInterval = absl::Minutes(1);
 
 absl::Status Run(const RegistryConfig& config) {
   ShutdownSignal shutdown;
@@ -37,9 +41,11 @@ absl::Status Run(const RegistryConfig& config) {
                        .unused_ttl = config.unused_blob_ttl,
                        .request_ttl = config.request_id_ttl});
   GarbageCollector collector(catalog, config.garbage_interval);
+  StorageMeter meter(*store, clock);
+  meter.Start(kBillInterval);
 
-  ASSIGN_OR_RETURN(const auto edge, RegistryEdge::Create(registry, catalog, *verifier, metrics,
-                                                         clock, config.max_streams));
+  ASSIGN_OR_RETURN(const auto edge, RegistryEdge::Create(registry, catalog, meter, *verifier,
+                                                         metrics, clock, config.max_streams));
   std::atomic<bool> ready = false;
   ASSIGN_OR_RETURN(const auto admin,
                    AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));

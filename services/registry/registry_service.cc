@@ -35,15 +35,26 @@ PageRequest PageOf(const Request& request) {
 
 class RegistryEdge::Impl final : public v1::RegistryService::Service {
  public:
-  Impl(Registry& registry, BlobCatalog& blobs, std::unique_ptr<ServiceEdge> edge, Metrics& metrics,
-       int max_streams)
+  Impl(Registry& registry, BlobCatalog& blobs, StorageMeter& meter,
+       std::unique_ptr<ServiceEdge> edge, Metrics& metrics, int max_streams)
       : registry_(registry),
         blobs_(blobs),
+        meter_(meter),
         edge_(std::move(edge)),
         max_streams_(max_streams),
         uploaded_bytes_(metrics.Counter("uploaded_bytes_total", "Bytes of blobs that were stored")),
         downloaded_bytes_(
             metrics.Counter("downloaded_bytes_total", "Bytes of blobs that were read")) {}
+
+  grpc::Status ListUsageEvents(grpc::ServerContext* context,
+                               const v1::ListUsageEventsRequest* request,
+                               v1::ListUsageEventsResponse* response) override {
+    return edge_->Call(*context, "ListUsageEvents", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(*response, meter_.ListUsage(call.principal, request->after_cursor(),
+                                                   request->page_size()));
+      return absl::OkStatus();
+    });
+  }
 
   grpc::Status CreateModel(grpc::ServerContext* context, const v1::CreateModelRequest* request,
                            v1::Model* response) override {
@@ -251,6 +262,7 @@ class RegistryEdge::Impl final : public v1::RegistryService::Service {
 
   Registry& registry_;
   BlobCatalog& blobs_;
+  StorageMeter& meter_;
   const std::unique_ptr<ServiceEdge> edge_;
   const int max_streams_;
   prometheus::Counter& uploaded_bytes_;
@@ -259,13 +271,13 @@ class RegistryEdge::Impl final : public v1::RegistryService::Service {
 };
 
 absl::StatusOr<std::unique_ptr<RegistryEdge>> RegistryEdge::Create(
-    Registry& registry, BlobCatalog& blobs, const TokenVerifier& verifier, Metrics& metrics,
-    const Clock& clock, int max_streams) {
+    Registry& registry, BlobCatalog& blobs, StorageMeter& meter, const TokenVerifier& verifier,
+    Metrics& metrics, const Clock& clock, int max_streams) {
   ASSIGN_OR_RETURN(
       std::unique_ptr<ServiceEdge> edge,
       ServiceEdge::Create(v1::RegistryService::service_full_name(), verifier, metrics, clock));
   return std::unique_ptr<RegistryEdge>(new RegistryEdge(
-      std::make_unique<Impl>(registry, blobs, std::move(edge), metrics, max_streams)));
+      std::make_unique<Impl>(registry, blobs, meter, std::move(edge), metrics, max_streams)));
 }
 
 RegistryEdge::RegistryEdge(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

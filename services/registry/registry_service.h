@@ -9,6 +9,7 @@
 #include "common/time/clock.h"
 #include "services/registry/blob_catalog.h"
 #include "services/registry/registry.h"
+#include "services/registry/storage_meter.h"
 
 namespace grpc {
 class Service;
@@ -23,11 +24,9 @@ class RegistryEdge {
   /// At most `max_streams` uploads and downloads run at once; further ones get
   /// kResourceExhausted. The other arguments outlive the edge. Errors: those of
   /// ServiceEdge::Create.
-  static absl::StatusOr<std::unique_ptr<RegistryEdge>> Create(Registry& registry,
-                                                              BlobCatalog& blobs,
-                                                              const TokenVerifier& verifier,
-                                                              Metrics& metrics, const Clock& clock,
-                                                              int max_streams);
+  static absl::StatusOr<std::unique_ptr<RegistryEdge>> Create(
+      Registry& registry, BlobCatalog& blobs, StorageMeter& meter, const TokenVerifier& verifier,
+      Metrics& metrics, const Clock& clock, int max_streams);
   ~RegistryEdge();
 
   /// What a GrpcServer serves; owned by the edge.

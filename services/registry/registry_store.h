@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_REGISTRY_REGISTRY_STORE_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -109,6 +110,16 @@ class RegistryTransaction {
   virtual absl::StatusOr<TenantNames> ListNames(std::string_view tenant) = 0;
   /// Every row of it but that it is closed.
   virtual absl::Status RemoveTenant(std::string_view tenant) = 0;
+
+  /// Bytes of all blobs of each tenant that has any.
+  virtual absl::StatusOr<std::map<std::string, int64_t>> StoredBytes() = 0;
+  /// A number by its name; 0 at first.
+  virtual absl::StatusOr<int64_t> Counter(std::string_view name) = 0;
+  virtual absl::Status SetCounter(std::string_view name, int64_t value) = 0;
+  virtual absl::Status InsertUsage(const v1::UsageEvent& event) = 0;
+  /// Those after a cursor, oldest first.
+  virtual absl::StatusOr<std::vector<v1::UsageEvent>> ListUsage(int64_t after_cursor,
+                                                                int limit) = 0;
 };
 
 /// Where the registry's rows are kept. Any thread may call.

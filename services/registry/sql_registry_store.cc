@@ -62,6 +62,10 @@ const std::vector<sql::Migration>& Migrations() {
         CREATE INDEX requests_by_create_time ON requests (create_time);
       )sql"},
       {2, "closed tenants", "CREATE TABLE closed_tenants (tenant TEXT PRIMARY KEY)"},
+      {3, "what was billed of stored bytes", R"sql(
+        CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
+        CREATE TABLE usage (cursor_number BIGINT PRIMARY KEY, usage BYTEA NOT NULL);
+      )sql"},
   };
   return migrations;
 }
@@ -375,6 +379,47 @@ class SqlTransaction final : public RegistryTransaction {
       RETURN_IF_ERROR(Execute(fmt::format("DELETE FROM {} WHERE tenant = ?", table), {tenant}));
     }
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::map<std::string, int64_t>> StoredBytes() override {
+    std::map<std::string, int64_t> bytes;
+    RETURN_IF_ERROR(
+        tx_.ForEach("SELECT tenant, CAST(SUM(size_bytes) AS BIGINT) FROM blobs GROUP BY tenant", {},
+                    [&](const Row& row) {
+                      bytes[row.GetString(0)] = row.GetInt(1);
+                      return absl::OkStatus();
+                    }));
+    return bytes;
+  }
+
+  absl::StatusOr<int64_t> Counter(std::string_view name) override {
+    ASSIGN_OR_RETURN(const auto row,
+                     tx_.QueryOne("SELECT value FROM counters WHERE name = ?", {name}));
+    return row.has_value() ? row->GetInt(0) : 0;
+  }
+
+  absl::Status SetCounter(std::string_view name, int64_t value) override {
+    return Execute(
+        "INSERT INTO counters (name, value) VALUES (?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        {name, value});
+  }
+
+  absl::Status InsertUsage(const v1::UsageEvent& event) override {
+    return Execute("INSERT INTO usage (cursor_number, usage) VALUES (?, ?)",
+                   {event.cursor(), Blob{Serialize(event)}});
+  }
+
+  absl::StatusOr<std::vector<v1::UsageEvent>> ListUsage(int64_t after_cursor, int limit) override {
+    std::vector<v1::UsageEvent> events;
+    RETURN_IF_ERROR(tx_.ForEach(
+        "SELECT usage FROM usage WHERE cursor_number > ? ORDER BY cursor_number LIMIT ?",
+        {after_cursor, limit}, [&](const Row& row) -> absl::Status {
+          ASSIGN_OR_RETURN(auto event, Parse<v1::UsageEvent>(row.GetBlob(0), "a usage event"));
+          events.push_back(std::move(event));
+          return absl::OkStatus();
+        }));
+    return events;
   }
 
  private:

@@ -31,8 +31,9 @@ class RegistryServiceTest : public ::testing::Test {
     blobs_ = *FileBlobStore::Open(dir_ / "blobs", files_);
     registry_ = std::make_unique<Registry>(*store_, Clock::Real());
     catalog_ = std::make_unique<BlobCatalog>(*store_, *blobs_, Clock::Real(), BlobCatalogOptions{});
-    edge_ = *RegistryEdge::Create(*registry_, *catalog_, *verifier_, metrics_, Clock::Real(),
-                                  kMaxStreams);
+    meter_ = std::make_unique<StorageMeter>(*store_, Clock::Real());
+    edge_ = *RegistryEdge::Create(*registry_, *catalog_, *meter_, *verifier_, metrics_,
+                                  Clock::Real(), kMaxStreams);
     auto server =
         GrpcServer::Start({.address = "unix:" + (dir_ / "registry.sock")}, {edge_->service()});
     EXPECT_TRUE(server.ok()) << server.status();
@@ -62,6 +63,7 @@ class RegistryServiceTest : public ::testing::Test {
   std::unique_ptr<FileBlobStore> blobs_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<BlobCatalog> catalog_;
+  std::unique_ptr<StorageMeter> meter_;
   std::unique_ptr<RegistryEdge> edge_;
   std::unique_ptr<GrpcServer> server_;
 };
