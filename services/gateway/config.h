@@ -104,6 +104,7 @@ struct GatewayConfig {
   std::string pepper_file = "/var/lib/slipway/gateway/pepper";
   std::string admin_key_file;
   bool recover_admin_key = false;
+  bool verify_audit = false;
   std::string key_environment = "local";
   std::vector<OidcIssuerConfig> oidc;
   std::string server_name = "slipway";
@@ -149,7 +150,8 @@ struct GatewayConfig {
     v.Field("trust_dir", trust_dir,
             "The folder of the services' public keys; gateway.pub must be of identity_key");
     v.Field("database", database, "sqlite:/path or postgresql://user@host:port/name");
-    v.Field("data_dir", data_dir, "The usage journal; one gateway a folder");
+    v.Field("data_dir", data_dir,
+            "The usage journal, and the heads of the audit log's chains; one gateway a folder");
     v.Field(
         "pepper_file", pepper_file,
         "The secret under which keys are stored, outside the database; made at the first start");
@@ -159,6 +161,8 @@ struct GatewayConfig {
     v.Field(
         "recover_admin_key", recover_admin_key,
         "Makes another operator's key, writes it to admin_key_file or standard output, and ends");
+    v.Field("verify_audit", verify_audit,
+            "Checks the audit log against its chains, prints what it finds, and ends");
     v.Field("key_environment", key_environment, "The word in keys' text: slw_<word>_...");
     v.Field("oidc", oidc, "OpenID Connect issuers whose bearer tokens are taken beside keys");
     v.Field("server_name", server_name, "What /v2 says the server is called");

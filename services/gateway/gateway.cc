@@ -25,6 +25,7 @@
 #include "prometheus/gauge.h"
 #include "services/gateway/api/descriptor_set.h"
 #include "services/gateway/api/openapi.h"
+#include "services/gateway/audit/audit_log.h"
 #include "services/gateway/body_coding.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/error_body.h"
@@ -43,15 +44,18 @@
 #include "services/gateway/limits/sql_limit_store.h"
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/oip/shadows.h"
+#include "services/gateway/refusal_of.h"
 #include "services/gateway/relay/api_handler.h"
 #include "services/gateway/request_observer.h"
 #include "services/gateway/routing/route_watcher_client.h"
 #include "services/gateway/routing/traffic_reporter_client.h"
 #include "services/gateway/routing/worker_directory.h"
 #include "services/gateway/schema.h"
+#include "services/gateway/usage/audit_rounds.h"
 #include "services/gateway/usage/ledger_feed.h"
+#include "services/gateway/usage/outbox_client.h"
 #include "services/gateway/usage/outbox_feed.h"
-#include "services/gateway/usage/training_outbox_client.h"
+#include "services/gateway/usage/refusals.h"
 #include "services/gateway/usage/usage_service.h"
 
 namespace slipway::gateway {
@@ -85,6 +89,18 @@ absl::StatusOr<Peppers> OpenPeppers(const GatewayConfig& config, SqlIdentityStor
     RETURN_IF_ERROR(Peppers::Create(config.pepper_file));
   }
   return Peppers::Load(config.pepper_file);
+}
+
+// The chains of the audit log are signed with the peppers: these are kept outside of the database
+// already, and each has a version. An API key's text never begins as a signed entry does.
+AuditKey AuditKeyOf(const Peppers& peppers) {
+  return {.newest = peppers.newest(), .mac = [&peppers](int64_t version, std::string_view message) {
+            return peppers.Mac(version, message);
+          }};
+}
+
+std::string HeadsFile(const GatewayConfig& config) {
+  return config.data_dir + "/audit-heads.jsonl";
 }
 
 // Services that hold another public key would refuse every call, one by one and without saying
@@ -126,7 +142,9 @@ class Gateway::Impl : public http::Handler {
     oidc_->Start();
     lease_keeper_->Start();
     ledger_feed_->Start();
-    outbox_->Start();
+    audit_rounds_->Start();
+    training_outbox_->Start();
+    registry_outbox_->Start();
     watcher_->Start();
     reporter_->Start();
     deleter_->Start();
@@ -213,7 +231,11 @@ class Gateway::Impl : public http::Handler {
     journal.segment_bytes = std::min(kSegmentBytes, config_.journal_bytes / journal.segments);
     ASSIGN_OR_RETURN(journal_, Journal::Open(journal));
     recorder_ = std::make_unique<Recorder>(*journal_, clock_);
-    ledger_ = std::make_unique<Ledger>(*database_);
+    refusals_ = std::make_unique<Refusals>(*recorder_);
+    audit_ = std::make_unique<AuditLog>(*database_, AuditKeyOf(table_->peppers()));
+    audit_rounds_ =
+        std::make_unique<AuditRounds>(*audit_, *refusals_, HeadsFile(config_), absl::Minutes(1));
+    ledger_ = std::make_unique<Ledger>(*database_, *audit_);
     ledger_feed_ =
         std::make_unique<LedgerFeed>(*journal_, *ledger_, config_.ledger_interval, clock_);
     limits_ = std::make_unique<SqlLimitStore>(*database_, clock_);
@@ -250,8 +272,11 @@ class Gateway::Impl : public http::Handler {
         channels_["controller"],
         [this] { return tokens_->Issue(Principal(), ServiceId::kController); }, traffic_, clock_,
         TrafficReporter::Options());
-    outbox_ = std::make_unique<OutboxFeed>(
+    training_outbox_ = std::make_unique<OutboxFeed>(
         "training", TrainingOutbox(channels_["training"], *tokens_, *table_, clock_), *ledger_,
+        config_.usage_poll);
+    registry_outbox_ = std::make_unique<OutboxFeed>(
+        "registry", RegistryOutbox(channels_["registry"], *tokens_, *table_, clock_), *ledger_,
         config_.usage_poll);
     return absl::OkStatus();
   }
@@ -262,7 +287,7 @@ class Gateway::Impl : public http::Handler {
     identity_->AddTo(local_);
     OpenDeleter();
     deleter_->AddTo(local_);
-    usage_ = std::make_unique<UsageService>(*ledger_, *ledger_feed_);
+    usage_ = std::make_unique<UsageService>(*ledger_, *audit_, *ledger_feed_);
     usage_->AddTo(local_);
     limit_service_ = std::make_unique<LimitService>(*limits_, *store_, *lease_keeper_);
     limit_service_->AddTo(local_);
@@ -286,8 +311,8 @@ class Gateway::Impl : public http::Handler {
     api.timeout = config_.timeouts.api;
     api.max_streams = config_.limits.max_streams;
     api_ = std::make_unique<ApiHandler>(
-        api, ApiParts{*methods_, local_, *backends_, *table_, *admission_, *recorder_, *pool_,
-                      metrics_, clock_});
+        api, ApiParts{*methods_, local_, *backends_, *table_, *admission_, *recorder_, *refusals_,
+                      *pool_, metrics_, clock_});
     shadows_ =
         std::make_unique<Shadows>(Shadows::Options(), Shadows::Parts{routes_, *tokens_, clock_});
     repository_ = std::make_unique<Repository>(*api_, *methods_);
@@ -297,8 +322,8 @@ class Gateway::Impl : public http::Handler {
     oip.infer.max_body_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
     oip.timeout = config_.timeouts.infer;
     oip_ = std::make_unique<OipHandler>(
-        oip, OipHandler::Parts{routes_, *admission_, *recorder_, *tokens_, *shadows_, *pool_,
-                               metrics_, clock_, *repository_, [this] { return ready(); }});
+        oip, OipHandler::Parts{routes_, *admission_, *recorder_, *refusals_, *tokens_, *shadows_,
+                               *pool_, metrics_, clock_, *repository_, [this] { return ready(); }});
     GrpcDoor::Options grpc;
     grpc.inference.server_name = config_.server_name;
     grpc.inference.version = Version();
@@ -307,18 +332,18 @@ class Gateway::Impl : public http::Handler {
     grpc.max_api_message_bytes = static_cast<uint64_t>(config_.limits.max_api_body_bytes);
     grpc.max_infer_message_bytes = static_cast<uint64_t>(config_.limits.max_infer_body_bytes);
     ASSIGN_OR_RETURN(
-        grpc_, GrpcDoor::Create(
-                   grpc,
-                   GrpcDoor::Parts{*methods_, *api_,
-                                   InferenceDoor::Parts{routes_, *admission_, *recorder_, *tokens_,
-                                                        *shadows_, metrics_, clock_, *repository_,
-                                                        [this] { return ready(); }},
-                                   [this](http::Exchange& exchange) {
-                                     auto key = Authenticate(exchange.head());
-                                     if (key.ok()) Note(exchange, **key);
-                                     return key;
-                                   }},
-                   DescriptorSetWithComments()));
+        grpc_, GrpcDoor::Create(grpc,
+                                GrpcDoor::Parts{*methods_, *api_,
+                                                InferenceDoor::Parts{
+                                                    routes_, *admission_, *recorder_, *refusals_,
+                                                    *tokens_, *shadows_, metrics_, clock_,
+                                                    *repository_, [this] { return ready(); }},
+                                                [this](http::Exchange& exchange) {
+                                                  auto key = Authenticate(exchange.head());
+                                                  if (key.ok()) Note(exchange, **key);
+                                                  return key;
+                                                }},
+                                DescriptorSetWithComments()));
     return absl::OkStatus();
   }
 
@@ -396,15 +421,20 @@ class Gateway::Impl : public http::Handler {
     const auto text = RequestKey(head.headers);
     if (!text.ok()) {
       metrics_.CountRefusal("no_key");
+      refusals_->Count(RefusalOf("no_key", ToHttpCode(text.status()), head, nullptr));
       return text.status();
     }
     auto key = LooksLikeToken(*text) ? oidc_->Authenticate(*text)
                                      : table_->Authenticate(*text, head.peer_address);
-    if (!key.ok()) {
-      metrics_.CountRefusal(absl::IsUnavailable(key.status())        ? "keys_unavailable"
-                            : absl::IsPermissionDenied(key.status()) ? "key_not_allowed"
-                                                                     : "bad_key");
+    if (key.ok()) return key;
+    if (absl::IsUnavailable(key.status())) {
+      metrics_.CountRefusal("keys_unavailable");
+      return key;
     }
+    const char* const reason =
+        absl::IsPermissionDenied(key.status()) ? "key_not_allowed" : "bad_key";
+    metrics_.CountRefusal(reason);
+    refusals_->Count(RefusalOf(reason, ToHttpCode(key.status()), head, nullptr));
     return key;
   }
 
@@ -503,11 +533,14 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<OidcTokens> oidc_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<LedgerFeed> ledger_feed_;
   std::unique_ptr<SqlLimitStore> limits_;
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<LeaseKeeper> lease_keeper_;
+  std::unique_ptr<Refusals> refusals_;
+  std::unique_ptr<AuditRounds> audit_rounds_;
   std::unique_ptr<TokenIssuer> tokens_;
   std::unique_ptr<Backends> backends_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_;
@@ -516,7 +549,8 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<WorkerDirectory> workers_;
   std::unique_ptr<RouteWatcher> watcher_;
   std::unique_ptr<TrafficReporter> reporter_;
-  std::unique_ptr<OutboxFeed> outbox_;
+  std::unique_ptr<OutboxFeed> training_outbox_;
+  std::unique_ptr<OutboxFeed> registry_outbox_;
   std::unique_ptr<IdentityService> identity_;
   std::unique_ptr<TenantDeletions> deletions_;
   std::unique_ptr<TenantDeleter> deleter_;
@@ -552,6 +586,25 @@ std::string Gateway::address() const { return impl_->server().address(); }
 int Gateway::port() const { return impl_->server().port(); }
 bool Gateway::ready() const { return impl_->ready(); }
 int Gateway::Drain() { return impl_->Drain(); }
+
+absl::Status VerifyAudit(const GatewayConfig& config) {
+  ASSIGN_OR_RETURN(const auto database, sql::Database::Open(config.database));
+  ASSIGN_OR_RETURN(const Peppers peppers, Peppers::Load(config.pepper_file));
+  ASSIGN_OR_RETURN(const auto exported, ReadHeads(HeadsFile(config)));
+  AuditLog log(*database, AuditKeyOf(peppers));
+  ASSIGN_OR_RETURN(const AuditVerdict verdict, log.Verify(exported));
+  for (const AuditHead& head : verdict.heads) {
+    fmt::print("chain {}: {} entries, head {}\n", head.writer, head.number, head.mac);
+  }
+  for (const std::string& fault : verdict.faults) fmt::print("FAULT {}\n", fault);
+  if (exported.empty()) {
+    fmt::print("no head was exported to {}: an end that was cut off would not be seen\n",
+               HeadsFile(config));
+  }
+  if (!verdict.faults.empty()) return absl::DataLossError("the audit log has been tampered with");
+  fmt::print("{} audit records verified\n", verdict.rows);
+  return absl::OkStatus();
+}
 
 absl::Status RecoverAdminKey(const GatewayConfig& config, const Clock& clock) {
   ASSIGN_OR_RETURN(const auto database, OpenDatabase(config));

@@ -45,6 +45,11 @@ class Gateway {
 /// or on standard output where there is none.
 absl::Status RecoverAdminKey(const GatewayConfig& config, const Clock& clock);
 
+/// Compares the audit log in the config's database with its chains, their key and the heads that
+/// were exported, and prints what it finds on standard output. Changes nothing; a gateway may run
+/// meanwhile. Errors: kDataLoss (a row was altered, removed or put in, or a chain cut).
+absl::Status VerifyAudit(const GatewayConfig& config);
+
 }  // namespace slipway::gateway
 
 #endif  // SLIPWAY_SERVICES_GATEWAY_GATEWAY_H_

@@ -23,6 +23,7 @@ absl::Status Run(const GatewayConfig& config) {
   ShutdownSignal shutdown;
   const Clock& clock = Clock::Real();
   if (config.recover_admin_key) return RecoverAdminKey(config, clock);
+  if (config.verify_audit) return VerifyAudit(config);
 
   Metrics metrics("gateway");
   // Goes after the admin listener, which asks it.

@@ -155,6 +155,56 @@ const std::vector<sql::Migration>& Schema() {
 
          ALTER TABLE usage_records ADD COLUMN units BIGINT NOT NULL DEFAULT 0;
        )sql"},
+      {.number = 6, .name = "usage by the hour, and the audit log's chains", .sql = R"sql(
+         ALTER TABLE usage_records ADD COLUMN project TEXT NOT NULL DEFAULT '';
+         CREATE INDEX usage_records_by_request ON usage_records (request_id);
+
+         -- What usage_records add up to. Who writes an hour does so alone, so that replicas do not
+         -- wait for each other.
+         CREATE TABLE usage_hours (
+           tenant TEXT NOT NULL,
+           hour BIGINT NOT NULL,
+           writer TEXT NOT NULL,
+           project TEXT NOT NULL,
+           key_id TEXT NOT NULL,
+           kind TEXT NOT NULL,
+           resource TEXT NOT NULL,
+           model_version TEXT NOT NULL,
+           calls BIGINT NOT NULL,
+           quantity DOUBLE PRECISION NOT NULL,
+           input_bytes BIGINT NOT NULL,
+           output_bytes BIGINT NOT NULL,
+           compute_micros BIGINT NOT NULL,
+           units BIGINT NOT NULL,
+           PRIMARY KEY (tenant, hour, writer, project, key_id, kind, resource, model_version));
+         CREATE INDEX usage_hours_of_all ON usage_hours (hour);
+         INSERT INTO usage_hours
+           SELECT tenant, time - time % 3600000000, writer, project, key_id, kind, resource,
+                  model_version, COUNT(*), SUM(quantity), CAST(SUM(input_bytes) AS BIGINT),
+                  CAST(SUM(output_bytes) AS BIGINT), CAST(SUM(compute_micros) AS BIGINT), 0
+           FROM usage_records
+           GROUP BY tenant, time - time % 3600000000, writer, project, key_id, kind, resource,
+                    model_version;
+
+         -- Of a refusal: why, and how many times in its minute.
+         ALTER TABLE audit_records ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+         ALTER TABLE audit_records ADD COLUMN times BIGINT NOT NULL DEFAULT 0;
+         CREATE INDEX audit_records_of_all ON audit_records (time, id);
+         CREATE INDEX audit_records_by_request ON audit_records (request_id);
+
+         -- Each entry of a journal that is audit's, by the order of its writer. kind: 1 a record,
+         -- 2 its outcome. mac covers writer, number, entry and the mac before.
+         CREATE TABLE audit_chain (
+           writer TEXT NOT NULL,
+           number BIGINT NOT NULL,
+           record_id TEXT NOT NULL,
+           kind BIGINT NOT NULL,
+           entry BYTEA NOT NULL,
+           key_version BIGINT NOT NULL,
+           mac BYTEA NOT NULL,
+           PRIMARY KEY (writer, number));
+         CREATE UNIQUE INDEX audit_chain_by_record ON audit_chain (record_id, kind);
+       )sql"},
   };
   return *schema;
 }

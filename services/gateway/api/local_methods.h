@@ -33,9 +33,24 @@ class LocalMethods {
     };
   }
 
+  /// The next message of a stream of answers; false at its end. One thread at a time.
+  using Pieces = std::function<absl::StatusOr<bool>(google::protobuf::Message&)>;
+  using StreamHandler =
+      std::function<absl::StatusOr<Pieces>(const Principal&, const google::protobuf::Message&)>;
+
+  /// The same for a method that answers with a stream; `handle` returns StatusOr<Pieces>.
+  template <class Request, class Handle>
+  void AddStream(const std::string& name, Handle handle) {
+    streams_[name] = [handle = std::move(handle)](const Principal& principal,
+                                                  const google::protobuf::Message& request) {
+      return absl::StatusOr<Pieces>(handle(principal, dynamic_cast<const Request&>(request)));
+    };
+  }
+
   std::set<std::string> names() const {
     std::set<std::string> names;
     for (const auto& [name, handler] : handlers_) names.insert(name);
+    for (const auto& [name, handler] : streams_) names.insert(name);
     return names;
   }
 
@@ -44,9 +59,14 @@ class LocalMethods {
     const auto found = handlers_.find(name);
     return found == handlers_.end() ? nullptr : &found->second;
   }
+  const StreamHandler* FindStream(const std::string& name) const {
+    const auto found = streams_.find(name);
+    return found == streams_.end() ? nullptr : &found->second;
+  }
 
  private:
   std::map<std::string, Handler> handlers_;
+  std::map<std::string, StreamHandler> streams_;
 };
 
 }  // namespace slipway::gateway

@@ -88,9 +88,7 @@ class MethodReader {
   absl::Status ReadForward(const std::string& forward) {
     if (forward.empty()) {
       if (!has_handler_) return Wrong("has neither a forward nor a handler");
-      if (method_.client_streaming() || method_.server_streaming()) {
-        return Wrong("streams, which a handler cannot");
-      }
+      if (method_.client_streaming()) return Wrong("takes a stream, which a handler cannot");
       return absl::OkStatus();
     }
     if (has_handler_) return Wrong("has both a forward and a handler");

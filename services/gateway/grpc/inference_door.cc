@@ -207,7 +207,8 @@ void InferenceDoor::ModelStatistics(const Incoming& in) {
 
 void InferenceDoor::RepositoryIndex(const Incoming& in) {
   Receive<inference::RepositoryIndexRequest>(in, [this, in](const auto& request) {
-    const absl::Status may = CheckMayManage(*in.key, parts_.metrics);
+    const absl::Status may =
+        CheckMayManage(*in.key, in.call->exchange().head(), parts_.metrics, parts_.refusals);
     if (!may.ok()) return Fail(in, may);
     Reply(in, DescribeRepository(*parts_.routes.Get(), request.ready()));
   });
@@ -216,7 +217,8 @@ void InferenceDoor::RepositoryIndex(const Incoming& in) {
 template <class Request, class Answer>
 void InferenceDoor::ChangeRepository(const Incoming& in, ChangeOf change) {
   Receive<Request>(in, [this, in, change](const Request& request) {
-    const absl::Status may = CheckMayManage(*in.key, parts_.metrics);
+    const absl::Status may =
+        CheckMayManage(*in.key, in.call->exchange().head(), parts_.metrics, parts_.refusals);
     if (!may.ok()) return Fail(in, may);
     const auto name = DeploymentName::Parse("model_name", request.model_name());
     if (!name.ok()) return Fail(in, name.status());
@@ -248,7 +250,8 @@ void InferenceDoor::SharedMemory(const Incoming& in) {
 }
 
 void InferenceDoor::ModelInfer(const Incoming& in) {
-  const absl::Status may = CheckMayCall(*in.key, parts_.metrics);
+  const absl::Status may =
+      CheckMayCall(*in.key, in.call->exchange().head(), parts_.metrics, parts_.refusals);
   if (!may.ok()) return Fail(in, may);
   in.call->ReadOnly([this, in](absl::StatusOr<http::grpc::Message> message) {
     if (!message.ok()) {
@@ -310,7 +313,8 @@ void InferenceDoor::EndInfer(const Incoming& in, const std::shared_ptr<Predictio
 }
 
 void InferenceDoor::ModelStreamInfer(const Incoming& in) {
-  const absl::Status may = CheckMayCall(*in.key, parts_.metrics);
+  const absl::Status may =
+      CheckMayCall(*in.key, in.call->exchange().head(), parts_.metrics, parts_.refusals);
   if (!may.ok()) return Fail(in, may);
   if (streams_.count() >= options_.max_streams) {
     parts_.metrics.CountRefusal("busy");

@@ -22,6 +22,7 @@
 #include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
+#include "services/gateway/usage/refusals.h"
 
 namespace slipway::gateway {
 
@@ -47,6 +48,7 @@ class InferenceDoor {
     const Routes& routes;
     Admission& admission;
     Recorder& recorder;
+    Refusals& refusals;
     TokenIssuer& tokens;
     Shadows& shadows;
     GatewayMetrics& metrics;

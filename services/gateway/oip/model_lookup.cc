@@ -1,6 +1,7 @@
 #include "services/gateway/oip/model_lookup.h"
 
 #include "fmt/format.h"
+#include "services/gateway/refusal_of.h"
 
 namespace slipway::gateway {
 namespace {
@@ -15,10 +16,11 @@ absl::Status NoSuchModel(std::string_view model, std::string_view version) {
                                   : fmt::format("model {} version {}", model, version));
 }
 
-absl::Status CheckRole(const KnownKey& key, Role needed, GatewayMetrics& metrics,
-                       const char* otherwise) {
+absl::Status CheckRole(const KnownKey& key, Role needed, const http::RequestHead& head,
+                       GatewayMetrics& metrics, Refusals& refusals, const char* otherwise) {
   if (Includes(key.principal.role, needed)) return absl::OkStatus();
   metrics.CountRefusal("role");
+  refusals.Count(RefusalOf("role", 403, head, &key.principal));
   return absl::PermissionDeniedError(otherwise);
 }
 
@@ -43,12 +45,16 @@ std::string_view StickyValue(const Endpoint& endpoint, const http::Headers& head
   return endpoint.sticky_header.empty() ? "" : headers.Get(endpoint.sticky_header);
 }
 
-absl::Status CheckMayCall(const KnownKey& key, GatewayMetrics& metrics) {
-  return CheckRole(key, Role::kCaller, metrics, "this key's role does not call models");
+absl::Status CheckMayCall(const KnownKey& key, const http::RequestHead& head,
+                          GatewayMetrics& metrics, Refusals& refusals) {
+  return CheckRole(key, Role::kCaller, head, metrics, refusals,
+                   "this key's role does not call models");
 }
 
-absl::Status CheckMayManage(const KnownKey& key, GatewayMetrics& metrics) {
-  return CheckRole(key, Role::kOperator, metrics, "the repository is the operator's");
+absl::Status CheckMayManage(const KnownKey& key, const http::RequestHead& head,
+                            GatewayMetrics& metrics, Refusals& refusals) {
+  return CheckRole(key, Role::kOperator, head, metrics, refusals,
+                   "the repository is the operator's");
 }
 
 }  // namespace slipway::gateway

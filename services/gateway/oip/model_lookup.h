@@ -5,10 +5,12 @@
 #include <string_view>
 
 #include "common/http/message.h"
+#include "common/http/server/server.h"
 #include "common/status/status.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/routing/route_table.h"
+#include "services/gateway/usage/refusals.h"
 
 // Which model a caller means, and the refusals that both doors of the inference protocol, REST and
 // gRPC, put in the same words. Any thread.
@@ -27,10 +29,12 @@ absl::Status NoWorker();
 /// empty where it has none. Lives as long as the headers.
 std::string_view StickyValue(const Endpoint& endpoint, const http::Headers& headers);
 
-/// kPermissionDenied, which is counted, where the key's role does not call models, or is not the
-/// operator's, whose the repository is.
-absl::Status CheckMayCall(const KnownKey& key, GatewayMetrics& metrics);
-absl::Status CheckMayManage(const KnownKey& key, GatewayMetrics& metrics);
+/// kPermissionDenied, which is counted and audited, where the key's role does not call models, or
+/// is not the operator's, whose the repository is.
+absl::Status CheckMayCall(const KnownKey& key, const http::RequestHead& head,
+                          GatewayMetrics& metrics, Refusals& refusals);
+absl::Status CheckMayManage(const KnownKey& key, const http::RequestHead& head,
+                            GatewayMetrics& metrics, Refusals& refusals);
 
 }  // namespace slipway::gateway
 

@@ -114,7 +114,7 @@ void OipHandler::HandleModel(Exchange exchange, Key key, const ModelPath& path) 
   if (!Takes(*exchange, infer ? "POST" : "GET")) return;
   RequestMetrics& metrics = infer ? infer_ : metadata_;
   if (infer) {
-    const absl::Status may = CheckMayCall(*key, parts_.metrics);
+    const absl::Status may = CheckMayCall(*key, exchange->head(), parts_.metrics, parts_.refusals);
     if (!may.ok()) return Refuse(*exchange, metrics, may);
   }
   auto found = FindEndpoint(parts_.routes, *key, path.name, path.version);
@@ -205,7 +205,7 @@ void OipHandler::HandleRepository(const Exchange& exchange, Key key) {
     return Refuse(*exchange, other_, NothingHere());
   }
   if (!Takes(*exchange, "POST")) return;
-  const absl::Status may = CheckMayManage(*key, parts_.metrics);
+  const absl::Status may = CheckMayManage(*key, exchange->head(), parts_.metrics, parts_.refusals);
   if (!may.ok()) return Refuse(*exchange, metadata_, may);
   if (index) return SayIndex(exchange);
   ChangeRepository(exchange, std::move(key), *model);

@@ -21,6 +21,7 @@
 #include "services/gateway/oip/worker_queries.h"
 #include "services/gateway/routing/route_table.h"
 #include "services/gateway/usage/recorder.h"
+#include "services/gateway/usage/refusals.h"
 
 namespace slipway::gateway {
 
@@ -42,6 +43,7 @@ class OipHandler {
     const Routes& routes;
     Admission& admission;
     Recorder& recorder;
+    Refusals& refusals;
     TokenIssuer& tokens;
     Shadows& shadows;
     WorkPool& pool;

@@ -11,6 +11,7 @@
 #include "grpcpp/support/proto_buffer_writer.h"
 #include "services/gateway/api/transcoder.h"
 #include "services/gateway/observation.h"
+#include "services/gateway/refusal_of.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
@@ -128,7 +129,11 @@ absl::Status ApiCall::Check() {
         const KeyTable& keys = core_.parts.keys;
         return method().forward.empty() ? keys.TenantKnown(tenant) : keys.TenantExists(tenant);
       });
-  if (absl::IsNotFound(status)) core_.parts.metrics.CountRefusal("tenant");
+  if (absl::IsNotFound(status)) {
+    core_.parts.metrics.CountRefusal("tenant");
+    core_.parts.refusals.Count(
+        RefusalOf("tenant", 404, transport_->exchange().head(), &principal()));
+  }
   return status;
 }
 

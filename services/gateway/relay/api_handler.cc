@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "services/gateway/body_coding.h"
 #include "services/gateway/error_body.h"
+#include "services/gateway/refusal_of.h"
 #include "services/gateway/relay/api_call.h"
 #include "services/gateway/relay/rest_transport.h"
 
@@ -56,6 +57,8 @@ void ApiHandler::Start(const PublicMethod& method, std::shared_ptr<const KnownKe
     transport->Fail(status);
   };
   if (method.role && !Includes(key->principal.role, *method.role)) {
+    core_->parts.refusals.Count(
+        RefusalOf("role", 403, transport->exchange().head(), &key->principal));
     return refuse("role",
                   absl::PermissionDeniedError("this key's role does not include this method"));
   }

@@ -17,6 +17,7 @@
 #include "services/gateway/limits/admission.h"
 #include "services/gateway/relay/backends.h"
 #include "services/gateway/usage/recorder.h"
+#include "services/gateway/usage/refusals.h"
 
 namespace slipway::gateway {
 
@@ -37,6 +38,7 @@ struct ApiParts {
   const KeyTable& keys;
   Admission& admission;
   Recorder& recorder;
+  Refusals& refusals;
   WorkPool& pool;
   GatewayMetrics& metrics;
   const Clock& clock;

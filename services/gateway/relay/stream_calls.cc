@@ -220,12 +220,51 @@ class UploadCall final : public ApiCall, private Reactor {
   std::atomic<int> answered_ = 0;  // already
 };
 
+// A stream of answers that the gateway makes itself, in the pool: the next one when the kernel has
+// taken the last.
+class LocalStreamCall final : public ApiCall {
+ public:
+  LocalStreamCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& method,
+                  std::shared_ptr<const KnownKey> key, std::unique_ptr<ApiTransport> transport)
+      : ApiCall(core, metrics, method, std::move(key), std::move(transport)),
+        stream_(core.streams) {}
+
+ private:
+  void Begin() override {
+    const LocalMethods::StreamHandler* handler = core().parts.local.FindStream(method().name);
+    if (handler == nullptr) return Fail(absl::InternalError("a local method lost its handler"));
+    absl::StatusOr<LocalMethods::Pieces> pieces = (*handler)(principal(), request());
+    if (!pieces.ok()) return Fail(pieces.status());
+    pieces_ = *std::move(pieces);
+    Next();
+  }
+
+  void Next() {
+    message_.reset(method().response->New());
+    const absl::StatusOr<bool> more = pieces_(*message_);
+    if (!more.ok() || !*more) return End(transport().Finish(more.status()));
+    transport().Write(*message_, [this, self = shared_from_this()](const absl::Status& sent) {
+      if (!sent.ok()) return End(kCallerLeft);
+      if (core().parts.pool.Submit([this, self] { Next(); })) return;
+      End(transport().Finish(absl::UnavailableError("the gateway is busy; try again")));
+    });
+  }
+
+  const InFlight::Guard stream_;
+  LocalMethods::Pieces pieces_;
+  std::unique_ptr<google::protobuf::Message> message_;
+};
+
 }  // namespace
 
 std::shared_ptr<ApiCall> MakeStreamCall(ApiCore& core, RequestMetrics& metrics,
                                         const PublicMethod& method,
                                         std::shared_ptr<const KnownKey> key,
                                         std::unique_ptr<ApiTransport> transport) {
+  if (method.forward.empty()) {
+    return std::make_shared<LocalStreamCall>(core, metrics, method, std::move(key),
+                                             std::move(transport));
+  }
   if (method.client_streaming()) {
     return std::make_shared<UploadCall>(core, metrics, method, std::move(key),
                                         std::move(transport));

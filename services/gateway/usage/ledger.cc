@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
+#include <utility>
 
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
 #include "services/gateway/usage/recorder.h"
+#include "services/gateway/usage/usage_hours.h"
 #include "slipway/gateway/v1/journal.pb.h"
 
 namespace slipway::gateway {
@@ -26,143 +29,108 @@ int64_t Micros(const google::protobuf::Timestamp& time) {
   return TimeUtil::TimestampToMicroseconds(time);
 }
 
-// Inserts rows of `columns` (comma-separated) in statements of many rows, ignoring ids that are
-// there already.
-class Inserter {
- public:
-  Inserter(sql::Transaction& tx, std::string_view table, std::string_view columns)
-      : tx_(tx),
-        head_(fmt::format("INSERT INTO {} ({}) VALUES ", table, columns)),
-        width_(1 + std::count(columns.begin(), columns.end(), ',')),
-        full_(RowsPerInsert(tx.dialect()) * width_) {}
+constexpr char kUsageColumns[] =
+    "id, writer, time, tenant, project, key_id, kind, resource, model_version, quantity, "
+    "request_id, http_code, outcome, input_bytes, output_bytes, compute_micros, units";
+constexpr size_t kUsageWidth = 17;
 
-  absl::Status Add(std::initializer_list<sql::Value> row) {
-    params_.insert(params_.end(), row.begin(), row.end());
-    if (params_.size() == full_) return Flush();
-    return absl::OkStatus();
+// Inserts usage rows in statements of many rows, ignoring ids that are there already, and adds
+// those that are new to their hours.
+class UsageInserter {
+ public:
+  UsageInserter(sql::Transaction& tx, const std::string& writer)
+      : tx_(tx), writer_(writer), full_(RowsPerInsert(tx.dialect())) {}
+
+  absl::Status Add(const v1::UsageRecord& record, int http_code, OutcomeColumn outcome) {
+    params_.insert(
+        params_.end(),
+        {record.id(), writer_, Micros(record.time()), record.tenant(), record.project(),
+         record.key_id(), record.kind(), record.resource(), record.model_version(),
+         record.quantity(), record.request_id(), http_code, static_cast<int64_t>(outcome),
+         record.input_bytes(), record.output_bytes(), record.compute_micros(), record.units()});
+    records_.push_back(&record);
+    return records_.size() == full_ ? Insert() : absl::OkStatus();
   }
 
   absl::Status Flush() {
-    if (params_.empty()) return absl::OkStatus();
-    // Most hold as many rows as the one before.
-    if (sql_places_ != params_.size()) {
-      sql_ = Sql(params_.size() / width_);
-      sql_places_ = params_.size();
-    }
-    const absl::Status status = tx_.Execute(sql_, params_).status();
-    params_.clear();
-    return status;
+    if (!records_.empty()) RETURN_IF_ERROR(Insert());
+    return hours_.Write(tx_, writer_);
   }
 
  private:
-  std::string Sql(size_t rows) const {
+  absl::Status Insert() {
+    // Most hold as many rows as the one before.
+    if (sql_rows_ != records_.size()) {
+      sql_ = Sql(records_.size());
+      sql_rows_ = records_.size();
+    }
+    std::set<std::string> fresh;
+    RETURN_IF_ERROR(tx_.ForEach(sql_, params_, [&](const sql::Row& row) {
+      fresh.insert(row.GetString(0));
+      return absl::OkStatus();
+    }));
+    for (const v1::UsageRecord* record : records_) {
+      if (fresh.erase(record->id()) > 0) hours_.Add(*record);
+    }
+    records_.clear();
+    params_.clear();
+    return absl::OkStatus();
+  }
+
+  static std::string Sql(size_t rows) {
     std::string row = "(";
-    for (size_t i = 0; i < width_; ++i) row += i == 0 ? "?" : ",?";
+    for (size_t i = 0; i < kUsageWidth; ++i) row += i == 0 ? "?" : ",?";
     row += ")";
-    std::string sql = head_;
+    std::string sql = fmt::format("INSERT INTO usage_records ({}) VALUES ", kUsageColumns);
     for (size_t i = 0; i < rows; ++i) sql += i == 0 ? row : "," + row;
-    return sql + " ON CONFLICT (id) DO NOTHING";
+    return sql + " ON CONFLICT (id) DO NOTHING RETURNING id";
   }
 
   sql::Transaction& tx_;
-  const std::string head_;
-  const size_t width_;
+  const std::string& writer_;
   const size_t full_;
   std::string sql_;
-  size_t sql_places_ = 0;
+  size_t sql_rows_ = 0;
   sql::Params params_;
+  std::vector<const v1::UsageRecord*> records_;
+  UsageHours hours_;
 };
-
-constexpr char kUsageColumns[] =
-    "id, writer, time, tenant, key_id, kind, resource, model_version, quantity, request_id, "
-    "http_code, outcome, input_bytes, output_bytes, compute_micros, units";
-constexpr char kAuditColumns[] =
-    "id, writer, time, tenant, key_id, method, resource, peer_address, request_id, http_code";
-
-absl::Status InsertUsage(Inserter& usage, const std::string& writer, const v1::UsageRecord& record,
-                         int http_code, OutcomeColumn outcome) {
-  return usage.Add({record.id(), writer, Micros(record.time()), record.tenant(), record.key_id(),
-                    record.kind(), record.resource(), record.model_version(), record.quantity(),
-                    record.request_id(), http_code, static_cast<int64_t>(outcome),
-                    record.input_bytes(), record.output_bytes(), record.compute_micros(),
-                    record.units()});
-}
-
-// The tenant that a resource name starts with: "acme" of "tenants/acme/models/m". A change belongs
-// into the log of the tenant that it concerns, also where the operator made it.
-std::string TenantOf(std::string_view resource) {
-  constexpr std::string_view kPrefix = "tenants/";
-  if (!resource.starts_with(kPrefix)) return "";
-  resource.remove_prefix(kPrefix.size());
-  return std::string(resource.substr(0, resource.find('/')));
-}
 
 OutcomeColumn UsageOutcome(int http_code) {
   return http_code == kCallerLeft ? kAbandoned : kAnswered;
 }
 
-absl::Status SettleLater(sql::Transaction& tx, const v1::Outcome& outcome) {
-  if (outcome.kind() == v1::Outcome::USAGE) {
-    return tx
-        .Execute("UPDATE usage_records SET http_code = ?, outcome = ? WHERE id = ? AND outcome = 0",
-                 {outcome.http_code(), static_cast<int64_t>(UsageOutcome(outcome.http_code())),
-                  outcome.id()})
-        .status();
-  }
-  if (outcome.resource().empty()) {
-    return tx
-        .Execute("UPDATE audit_records SET http_code = ? WHERE id = ?",
-                 {outcome.http_code(), outcome.id()})
-        .status();
-  }
-  return tx
-      .Execute(
-          "UPDATE audit_records SET http_code = ?, resource = ?, "
-          "tenant = CASE WHEN tenant = '' THEN ? ELSE tenant END WHERE id = ?",
-          {outcome.http_code(), outcome.resource(), TenantOf(outcome.resource()), outcome.id()})
-      .status();
-}
-
-absl::Status AddEntries(sql::Transaction& tx, const std::string& writer,
-                        const std::vector<v1::JournalEntry>& entries) {
+absl::Status AddUsage(sql::Transaction& tx, const std::string& writer,
+                      const std::vector<v1::JournalEntry>& entries) {
   // Most outcomes come in one batch with their record, and then the row is written once.
   std::map<std::string_view, const v1::Outcome*> outcomes;
   for (const v1::JournalEntry& entry : entries) {
-    if (entry.has_outcome()) outcomes[entry.outcome().id()] = &entry.outcome();
+    if (entry.has_outcome() && entry.outcome().kind() == v1::Outcome::USAGE) {
+      outcomes[entry.outcome().id()] = &entry.outcome();
+    }
   }
-  const auto take = [&](const std::string& id) -> const v1::Outcome* {
-    const auto found = outcomes.find(id);
-    if (found == outcomes.end()) return nullptr;
-    const v1::Outcome* outcome = found->second;
-    outcomes.erase(found);
-    return outcome;
-  };
-  Inserter usage(tx, "usage_records", kUsageColumns);
-  Inserter audit(tx, "audit_records", kAuditColumns);
+  UsageInserter usage(tx, writer);
   for (const v1::JournalEntry& entry : entries) {
-    if (entry.has_usage()) {
-      const v1::UsageRecord& record = entry.usage();
-      const v1::Outcome* outcome = take(record.id());
-      RETURN_IF_ERROR(outcome == nullptr
-                          ? InsertUsage(usage, writer, record, record.http_code(), kPending)
-                          : InsertUsage(usage, writer, record, outcome->http_code(),
-                                        UsageOutcome(outcome->http_code())));
-    } else if (entry.has_audit()) {
-      const v1::AuditRecord& record = entry.audit();
-      const v1::Outcome* outcome = take(record.id());
-      const std::string& resource = outcome == nullptr || outcome->resource().empty()
-                                        ? record.resource()
-                                        : outcome->resource();
-      RETURN_IF_ERROR(
-          audit.Add({record.id(), writer, Micros(record.time()),
-                     record.tenant().empty() ? TenantOf(resource) : record.tenant(),
-                     record.key_id(), record.method(), resource, record.peer_address(),
-                     record.request_id(), outcome == nullptr ? 0 : outcome->http_code()}));
+    if (!entry.has_usage()) continue;
+    const v1::UsageRecord& record = entry.usage();
+    const auto found = outcomes.find(record.id());
+    if (found == outcomes.end()) {
+      RETURN_IF_ERROR(usage.Add(record, record.http_code(), kPending));
+    } else {
+      const int http_code = found->second->http_code();
+      RETURN_IF_ERROR(usage.Add(record, http_code, UsageOutcome(http_code)));
+      outcomes.erase(found);
     }
   }
   RETURN_IF_ERROR(usage.Flush());
-  RETURN_IF_ERROR(audit.Flush());
-  for (const auto& [id, outcome] : outcomes) RETURN_IF_ERROR(SettleLater(tx, *outcome));
+  for (const auto& [id, outcome] : outcomes) {
+    RETURN_IF_ERROR(
+        tx.Execute(
+              "UPDATE usage_records SET http_code = ?, outcome = ? WHERE id = ? AND outcome = 0",
+              {outcome->http_code(), static_cast<int64_t>(UsageOutcome(outcome->http_code())),
+               outcome->id()})
+            .status());
+  }
   return absl::OkStatus();
 }
 
@@ -182,47 +150,9 @@ v1::UsageRecord ReadUsage(const sql::Row& row) {
   record.set_input_bytes(row.GetInt(11));
   record.set_output_bytes(row.GetInt(12));
   record.set_compute_micros(row.GetInt(13));
-  record.set_units(row.GetInt(14));
+  record.set_project(row.GetString(14));
+  record.set_units(row.GetInt(15));
   return record;
-}
-
-v1::AuditRecord ReadAudit(const sql::Row& row) {
-  v1::AuditRecord record;
-  record.set_id(row.GetString(0));
-  *record.mutable_time() = TimeUtil::MicrosecondsToTimestamp(row.GetInt(1));
-  record.set_tenant(row.GetString(2));
-  record.set_key_id(row.GetString(3));
-  record.set_method(row.GetString(4));
-  record.set_resource(row.GetString(5));
-  record.set_peer_address(row.GetString(6));
-  record.set_request_id(row.GetString(7));
-  record.set_http_code(static_cast<int32_t>(row.GetInt(8)));
-  return record;
-}
-
-constexpr char kBefore[] = " AND (time < ? OR (time = ? AND id < ?))";
-
-// A page of a tenant's rows: `select` says columns and table, `read` makes a record of a row.
-template <class Record>
-absl::StatusOr<std::vector<Record>> ListNewestFirst(sql::Database& database,
-                                                    std::string_view select,
-                                                    const std::string& tenant,
-                                                    const std::optional<Ledger::Mark>& before,
-                                                    int limit, Record (*read)(const sql::Row&)) {
-  std::vector<Record> records;
-  RETURN_IF_ERROR(database.Read([&](sql::Transaction& tx) -> absl::Status {
-    records.clear();
-    sql::Params params = {tenant};
-    if (before) params.insert(params.end(), {before->time_micros, before->time_micros, before->id});
-    params.emplace_back(limit);
-    return tx.ForEach(fmt::format("{} WHERE tenant = ?{} ORDER BY time DESC, id DESC LIMIT ?",
-                                  select, before ? kBefore : ""),
-                      params, [&](const sql::Row& row) {
-                        records.push_back(read(row));
-                        return absl::OkStatus();
-                      });
-  }));
-  return records;
 }
 
 }  // namespace
@@ -243,7 +173,8 @@ absl::StatusOr<JournalPosition> Ledger::Position(const std::string& writer) {
 absl::Status Ledger::Add(const std::string& writer, const std::vector<v1::JournalEntry>& entries,
                          JournalPosition position) {
   return database_.Write([&](sql::Transaction& tx) -> absl::Status {
-    RETURN_IF_ERROR(AddEntries(tx, writer, entries));
+    RETURN_IF_ERROR(AddUsage(tx, writer, entries));
+    RETURN_IF_ERROR(audit_.Add(tx, writer, entries));
     return tx
         .Execute(
             "INSERT INTO journal_positions (writer, segment, segment_offset) VALUES (?, ?, ?) "
@@ -288,60 +219,51 @@ absl::StatusOr<bool> Ledger::AddFromOutbox(const std::string& source, int64_t fr
                    {to, source, from}));
     if (moved == 0) return absl::OkStatus();
     taken = true;
-    Inserter usage(tx, "usage_records", kUsageColumns);
+    UsageInserter usage(tx, source);
     for (const v1::UsageRecord& record : records) {
-      RETURN_IF_ERROR(InsertUsage(usage, source, record, record.http_code(), kAnswered));
+      RETURN_IF_ERROR(usage.Add(record, record.http_code(), kAnswered));
     }
     return usage.Flush();
   }));
   return taken;
 }
 
-absl::StatusOr<std::vector<v1::UsageRecord>> Ledger::ListUsage(const std::string& tenant,
-                                                               const std::optional<Mark>& before,
-                                                               int limit) {
-  return ListNewestFirst(database_,
-                         "SELECT id, time, tenant, key_id, kind, resource, model_version, "
-                         "quantity, request_id, http_code, outcome, input_bytes, output_bytes, "
-                         "compute_micros, units FROM usage_records",
-                         tenant, before, limit, ReadUsage);
-}
-
-absl::StatusOr<std::vector<v1::AuditRecord>> Ledger::ListAudit(const std::string& tenant,
-                                                               const std::optional<Mark>& before,
-                                                               int limit) {
-  return ListNewestFirst(database_,
-                         "SELECT id, time, tenant, key_id, method, resource, peer_address, "
-                         "request_id, http_code FROM audit_records",
-                         tenant, before, limit, ReadAudit);
-}
-
-absl::StatusOr<std::vector<v1::UsageTotal>> Ledger::Totals(const std::string& tenant,
-                                                           absl::Time start, absl::Time end) {
-  std::vector<v1::UsageTotal> totals;
-  RETURN_IF_ERROR(database_.Read([&](sql::Transaction& tx) -> absl::Status {
-    totals.clear();
-    return tx.ForEach(
-        "SELECT kind, resource, key_id, COUNT(*), SUM(quantity), "
-        "CAST(SUM(input_bytes) AS BIGINT), CAST(SUM(output_bytes) AS BIGINT), "
-        "CAST(SUM(compute_micros) AS BIGINT) FROM usage_records "
-        "WHERE tenant = ? AND time >= ? AND time < ? "
-        "GROUP BY kind, resource, key_id ORDER BY kind, resource, key_id",
-        {tenant, absl::ToUnixMicros(start), absl::ToUnixMicros(end)}, [&](const sql::Row& row) {
-          v1::UsageTotal total;
-          total.set_kind(row.GetString(0));
-          total.set_resource(row.GetString(1));
-          total.set_key_id(row.GetString(2));
-          total.set_count(row.GetInt(3));
-          total.set_quantity(row.GetDouble(4));
-          total.set_input_bytes(row.GetInt(5));
-          total.set_output_bytes(row.GetInt(6));
-          total.set_compute_micros(row.GetInt(7));
-          totals.push_back(std::move(total));
-          return absl::OkStatus();
-        });
+absl::StatusOr<std::vector<v1::UsageRecord>> Ledger::ListUsage(const UsageList& list) {
+  std::string sql =
+      "SELECT id, time, tenant, key_id, kind, resource, model_version, quantity, request_id, "
+      "http_code, outcome, input_bytes, output_bytes, compute_micros, project, units "
+      "FROM usage_records "
+      "WHERE time >= ? AND time < ?";
+  sql::Params params = {absl::ToUnixMicros(list.start), absl::ToUnixMicros(list.end)};
+  for (const auto& [column, value] :
+       {std::pair("tenant", &list.tenant), std::pair("request_id", &list.request_id)}) {
+    if (value->empty()) continue;
+    sql += fmt::format(" AND {} = ?", column);
+    params.emplace_back(*value);
+  }
+  if (list.after && list.newest_first) {
+    sql += " AND (time, id) < (?, ?)";
+    params.insert(params.end(), {list.after->time_micros, list.after->id});
+  } else if (list.after) {
+    sql += " AND (tenant, time, id) > (?, ?, ?)";
+    params.insert(params.end(), {list.after->tenant, list.after->time_micros, list.after->id});
+  }
+  sql += list.newest_first ? " ORDER BY time DESC, id DESC" : " ORDER BY tenant, time, id";
+  sql += " LIMIT ?";
+  params.emplace_back(list.limit);
+  std::vector<v1::UsageRecord> records;
+  RETURN_IF_ERROR(database_.Read([&](sql::Transaction& tx) {
+    records.clear();
+    return tx.ForEach(sql, params, [&](const sql::Row& row) {
+      records.push_back(ReadUsage(row));
+      return absl::OkStatus();
+    });
   }));
-  return totals;
+  return records;
+}
+
+absl::StatusOr<std::vector<v1::UsageTotal>> Ledger::Totals(const UsageQuery& query) {
+  return ReadUsageTotals(database_, query);
 }
 
 }  // namespace slipway::gateway

@@ -3,29 +3,48 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/sql/database.h"
 #include "common/status/status.h"
+#include "services/gateway/audit/audit_log.h"
 #include "services/gateway/usage/journal.h"
+#include "services/gateway/usage/usage_hours.h"
 
 namespace slipway::gateway {
 
 namespace v1 {
-class AuditRecord;
 class JournalEntry;
 class UsageRecord;
 class UsageTotal;
 }  // namespace v1
 
-/// Usage and audit rows in the gateway's database. Any thread.
+/// Which usage rows. Empty texts: all.
+struct UsageList {
+  std::string tenant = "";
+  absl::Time start = absl::UnixEpoch();
+  absl::Time end = absl::InfiniteFuture();
+  std::string request_id = "";
+  /// Else by tenant, and then oldest first.
+  bool newest_first = true;
+  struct Mark {
+    std::string tenant;
+    int64_t time_micros = 0;
+    std::string id;
+  };
+  /// Behind this row.
+  std::optional<Mark> after = std::nullopt;
+  int limit = 100;
+};
+
+/// What the gateways' journals and other services' outboxes bring into the gateway's database:
+/// usage rows, their sums by the hour, and the audit log. Any thread.
 /// Errors of each call: kUnavailable, StorageFull.
 class Ledger {
  public:
-  /// `database` has the gateway's Schema() and outlives this.
-  explicit Ledger(sql::Database& database) : database_(database) {}
+  /// `database` has the gateway's Schema(). Both outlive this.
+  Ledger(sql::Database& database, AuditLog& audit) : database_(database), audit_(audit) {}
 
   /// How far the journal `writer` has come; from its beginning where it is new.
   absl::StatusOr<JournalPosition> Position(const std::string& writer);
@@ -46,26 +65,14 @@ class Ledger {
   absl::StatusOr<bool> AddFromOutbox(const std::string& source, int64_t from, int64_t to,
                                      const std::vector<v1::UsageRecord>& records);
 
-  /// Where a list stands: rows before this one, by time and id.
-  struct Mark {
-    int64_t time_micros = 0;
-    std::string id;
-  };
-  /// Newest first, `before` the mark. Of one tenant.
-  absl::StatusOr<std::vector<v1::UsageRecord>> ListUsage(const std::string& tenant,
-                                                         const std::optional<Mark>& before,
-                                                         int limit);
-  absl::StatusOr<std::vector<v1::AuditRecord>> ListAudit(const std::string& tenant,
-                                                         const std::optional<Mark>& before,
-                                                         int limit);
+  absl::StatusOr<std::vector<v1::UsageRecord>> ListUsage(const UsageList& list);
 
-  /// By kind, resource and key, from `start` to before `end`. Rows that a kill broke count: their
-  /// work was done.
-  absl::StatusOr<std::vector<v1::UsageTotal>> Totals(const std::string& tenant, absl::Time start,
-                                                     absl::Time end);
+  /// See ReadUsageTotals.
+  absl::StatusOr<std::vector<v1::UsageTotal>> Totals(const UsageQuery& query);
 
  private:
   sql::Database& database_;
+  AuditLog& audit_;
 };
 
 }  // namespace slipway::gateway

@@ -63,6 +63,7 @@ absl::Status Recorder::Record(Ticket& ticket, v1::UsageRecord& record) {
   Cut(*record.mutable_resource(), kMaxName);
   Cut(*record.mutable_model_version(), kMaxName);
   Cut(*record.mutable_request_id(), kMaxWord);
+  Cut(*record.mutable_project(), kMaxWord);
   v1::JournalEntry entry;
   entry.unsafe_arena_set_allocated_usage(&record);
   const absl::Status status = Append(journal_, ticket.room_, entry);

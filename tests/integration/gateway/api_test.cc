@@ -10,6 +10,7 @@
 
 #include "common/crypto/hash.h"
 #include "common/http/coding.h"
+#include "common/sql/database.h"
 #include "google/api/httpbody.pb.h"
 #include "services/gateway/identity/api_key.h"
 #include "slipway/identity/v1/purge.pb.h"
@@ -204,7 +205,7 @@ TEST_F(ApiTest, AnonymousCallersGetTheNamedListOnly) {
 TEST_F(ApiTest, TheOpenApiDocumentNamesEveryMethodWithItsWords) {
   const json document = json::parse(Ask("GET", "/openapi.json", "").body);
   EXPECT_EQ(document["openapi"], "3.0.3");
-  EXPECT_EQ(document["paths"].size(), 45u) << "a path more or less: look at it, then count again";
+  EXPECT_EQ(document["paths"].size(), 50u) << "a path more or less: look at it, then count again";
   const json& upload = document["paths"]["/api/v1/tenants/{tenant}/blobs"]["post"];
   EXPECT_EQ(upload["x-slipway-role"], "developer");
   EXPECT_THAT(upload["description"].get<std::string>(), StartsWith("The body is the content"));
@@ -405,6 +406,64 @@ TEST_F(ApiTest, AuditsEachChangeWithItsResult) {
   EXPECT_THAT(records[2]["resource"].get<std::string>(), StartsWith("tenants/acme/keys/k"));
   EXPECT_EQ(records[3]["resource"], "tenants/acme");
   EXPECT_EQ(records[3]["keyId"], std::string(*KeyIdOf(operator_key_)));
+}
+
+TEST_F(ApiTest, RefusalsAreAuditedByKeyOrAddressAndExplained) {
+  MakeTenant("globex");
+  const std::string viewer = MakeKey("acme", "VIEWER");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Ask("GET", "/api/v1/tenants/-/models", "").status, 401);
+    EXPECT_EQ(Ask("POST", "/api/v1/tenants/-/models?modelId=m", viewer, "{}").status, 403);
+  }
+  const Answer foreign = Ask("GET", "/api/v1/tenants/globex/models", key_);
+  EXPECT_EQ(foreign.status, 404);
+  const json all = AskJson("GET", "/api/v1/audit?kind=REFUSALS", operator_key_)["auditRecords"];
+  ASSERT_EQ(all.size(), 3u) << all.dump(1);
+  EXPECT_EQ(all[0]["reason"], "tenant");
+  EXPECT_EQ(all[0]["tenant"], "acme");
+  EXPECT_EQ(all[0]["method"], "GET /api/v1/tenants/globex/models");
+  EXPECT_EQ(all[1]["reason"], "role");
+  EXPECT_EQ(all[1]["keyId"], std::string(*KeyIdOf(viewer)));
+  EXPECT_EQ(all[2]["reason"], "no_key");
+  EXPECT_EQ(all[2]["httpCode"], 401);
+  EXPECT_EQ(all[2]["peerAddress"], "127.0.0.1");
+  EXPECT_EQ(AskJson("GET", "/api/v1/audit?kind=REFUSALS", key_)["auditRecords"].size(), 2u);
+  const std::string id(foreign.headers.Get("x-request-id"));
+  EXPECT_EQ(AskJson("GET", "/api/v1/usage:explain?requestId=" + id, key_)["summary"],
+            "refused with 404, not charged: tenant; 1 such in its minute");
+}
+
+TEST_F(ApiTest, ExportsTheAuditLogLineByLineAndUsageAsCsv) {
+  for (int i = 0; i < 5; ++i) AskJson("POST", "/api/v1/tenants/-/models?modelId=m", key_, "{}");
+  const Answer lines = Ask("GET", "/api/v1/audit:export?kind=CHANGES", key_);
+  EXPECT_EQ(lines.status, 200);
+  EXPECT_TRUE(lines.complete);
+  EXPECT_EQ(lines.headers.Get("content-type"), "application/x-ndjson");
+  std::istringstream text(lines.body);
+  int count = 0;
+  for (std::string line; std::getline(text, line); ++count) {
+    EXPECT_EQ(json::parse(line)["tenant"], "acme") << line;
+  }
+  EXPECT_EQ(count, 7) << "and the operator made the tenant and the key";
+  const Answer csv = Ask("GET", "/api/v1/usage:export", key_);
+  EXPECT_EQ(csv.status, 200);
+  EXPECT_EQ(csv.headers.Get("content-type"), "text/csv; charset=utf-8");
+  EXPECT_THAT(csv.body, StartsWith("id,time,tenant,project,"));
+  EXPECT_EQ(Ask("GET", "/api/v1/usage:export?tenant=tenants/globex", key_).status, 404);
+  EXPECT_EQ(Ask("GET", "/api/v1/usage:export?startTime=soon", key_).status, 400);
+}
+
+TEST_F(ApiTest, TheAuditLogOfAGatewayIsVerifiedAndWhatWasChangedInItIsFound) {
+  for (int i = 0; i < 3; ++i) AskJson("POST", "/api/v1/tenants/-/models?modelId=m", key_, "{}");
+  AskJson("GET", "/api/v1/audit", key_);  // all is in the database then
+  EXPECT_TRUE(VerifyAudit(config_).ok());
+  const auto database = sql::Database::Open(config_.database).value();
+  ASSERT_TRUE(database
+                  ->Write([](sql::Transaction& tx) {
+                    return tx.Execute("UPDATE audit_records SET key_id = 'somebody else'").status();
+                  })
+                  .ok());
+  EXPECT_TRUE(absl::IsDataLoss(VerifyAudit(config_)));
 }
 
 TEST_F(ApiTest, NoSecretIsInAnyFileMetricOrLaterAnswer) {

@@ -13,6 +13,7 @@
 #include "google/protobuf/empty.pb.h"
 #include "services/gateway/identity/api_key.h"
 #include "slipway/controller/v1/controller.pb.h"
+#include "slipway/registry/v1/registry.pb.h"
 #include "slipway/training/v1/training.pb.h"
 #include "tests/integration/gateway/oip_fixture.h"
 
@@ -57,6 +58,14 @@ TEST_F(OipTest, EachAnsweredCallHasOneRowAndARefusedOneNone) {
   const json totals = AskJson("GET", "/api/v1/tenants/-/usage", key_)["totals"];
   ASSERT_EQ(totals.size(), 1u);
   EXPECT_EQ(totals[0]["count"], "3");
+  const json by_model =
+      AskJson("GET", "/api/v1/usage?groupBy=model&groupBy=day", operator_key_)["totals"];
+  ASSERT_EQ(by_model.size(), 1u) << by_model.dump(1);
+  EXPECT_EQ(by_model[0]["model"], "tenants/acme/models/m");
+  EXPECT_EQ(by_model[0]["count"], "3");
+  const std::string id = row["requestId"];
+  EXPECT_EQ(AskJson("GET", "/api/v1/usage:explain?requestId=" + id, key_)["summary"],
+            "charged: 1 of inference on tenants/acme/deployments/digits");
 }
 
 // A kill between the two leaves a row without an answer, never an answer without its row.
@@ -397,6 +406,28 @@ TEST_F(OipTest, TrainingsUsageComesIntoTheSameLedger) {
   WaitFor([&] { return Records().size() == 1; }, "training's usage");
   EXPECT_EQ(Records()[0]["kind"], "training_seconds");
   EXPECT_EQ(Records()[0]["quantity"], 12.5);
+}
+
+TEST_F(OipTest, StoredBytesComeIntoTheSameLedger) {
+  platform_->On("RegistryService/ListUsageEvents", [](const google::protobuf::Message& message) {
+    const auto& request = static_cast<const registry::v1::ListUsageEventsRequest&>(message);
+    auto response = std::make_shared<registry::v1::ListUsageEventsResponse>();
+    if (request.after_cursor() < 1) {
+      auto& event = *response->add_events();
+      event.set_cursor(1);
+      event.set_tenant("acme");
+      event.set_kind("stored_byte_hours");
+      event.set_quantity(4e9);
+      event.set_resource("tenants/acme");
+      event.mutable_time()->set_seconds(1'800'000'000);
+    }
+    return FakePlatform::Reply{.messages = {response}, .status = absl::OkStatus()};
+  });
+  WaitFor([&] { return Records().size() == 1; }, "the registry's usage");
+  const json totals = AskJson("GET", "/api/v1/usage", key_)["totals"];
+  ASSERT_EQ(totals.size(), 1u);
+  EXPECT_EQ(totals[0]["kind"], "stored_byte_hours");
+  EXPECT_EQ(totals[0]["quantity"], 4e9);
 }
 
 TEST_F(OipTest, CountsByEndpointAndNeverByKey) {

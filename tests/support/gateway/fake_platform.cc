@@ -208,7 +208,7 @@ class FakePlatform::Reactor : public grpc::ServerGenericBidiReactor {
     FakePlatform::Handler handler;
     {
       MutexLock lock(service_.mutex);
-      const bool by_clock = name_ == "TrainingService/ListUsageEvents" ||
+      const bool by_clock = method_->name() == "ListUsageEvents" ||
                             name_ == "ControllerService/ReportTraffic" ||
                             name_.ends_with("/PurgeTenant");
       if (!by_clock) service_.calls.push_back(call_);
@@ -362,9 +362,11 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
     FakeWorker::Handler handler;
     {
       MutexLock lock(mutex);
-      requests.push_back(*request);
-      request_ids.push_back(Metadata(*context, kRequestIdMetadata));
-      traceparents.push_back(Metadata(*context, "traceparent"));
+      if (keep_requests) {
+        requests.push_back(*request);
+        request_ids.push_back(Metadata(*context, kRequestIdMetadata));
+        traceparents.push_back(Metadata(*context, "traceparent"));
+      }
       handler = infer;
     }
     // Before DefaultReactor(): a call has one reactor.
@@ -415,6 +417,7 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
   std::vector<std::string> request_ids;
   std::vector<std::string> traceparents;
   Handler infer;
+  bool keep_requests = true;
   std::atomic<bool> hold_until_cancelled = false;
   std::atomic<int> cancelled = 0;
 
@@ -460,6 +463,11 @@ std::string FakeWorker::address() const { return server_->address(); }
 void FakeWorker::OnInfer(Handler handler) {
   MutexLock lock(service_->mutex);
   service_->infer = std::move(handler);
+}
+
+void FakeWorker::KeepNoRequests() {
+  MutexLock lock(service_->mutex);
+  service_->keep_requests = false;
 }
 
 void FakeWorker::HoldInferUntilCancelled() { service_->hold_until_cancelled = true; }

@@ -89,6 +89,8 @@ class FakeWorker {
   /// From now on a call is answered only when it has been cancelled.
   void HoldInferUntilCancelled();
   std::vector<inference::ModelInferRequest> requests() const;
+  /// For long runs: requests() stays empty.
+  void KeepNoRequests();
   /// The request ids that came with them.
   std::vector<std::string> request_ids() const;
   std::vector<std::string> traceparents() const;

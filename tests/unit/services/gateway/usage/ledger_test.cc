@@ -12,7 +12,10 @@
 #include "common/sql/database.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
+#include "google/api/httpbody.pb.h"
 #include "gtest/gtest.h"
+#include "services/gateway/api/pages.h"
+#include "services/gateway/audit/audit_log.h"
 #include "services/gateway/schema.h"
 #include "services/gateway/usage/journal.h"
 #include "services/gateway/usage/ledger_feed.h"
@@ -21,7 +24,7 @@
 #include "services/gateway/usage/usage_service.h"
 #include "slipway/gateway/v1/journal.pb.h"
 #include "tests/support/fake_clock.h"
-#include "tests/support/temp_dir.h"
+#include "tests/unit/services/gateway/usage/gateway_database.h"
 
 namespace slipway::gateway {
 namespace {
@@ -51,9 +54,10 @@ struct Process {
       : journal(
             Journal::Open({.folder = folder, .segment_bytes = 16 << 10, .segments = 8}).value()),
         recorder(*journal, Clock::Real()),
-        ledger(database),
+        audit(database, TestAuditKey()),
+        ledger(database, audit),
         feed(*journal, ledger, absl::Milliseconds(1), Clock::Real()),
-        service(ledger, feed) {}
+        service(ledger, audit, feed) {}
 
   Recorder::Ticket Record(v1::UsageRecord record) {
     auto ticket = recorder.Admit().value();
@@ -64,18 +68,14 @@ struct Process {
 
   std::unique_ptr<Journal> journal;
   Recorder recorder;
+  AuditLog audit;
   Ledger ledger;
   LedgerFeed feed;
   UsageService service;
 };
 
-class LedgerTest : public ::testing::Test {
+class LedgerTest : public GatewayDatabase {
  protected:
-  LedgerTest() {
-    database_ = sql::Database::Open("sqlite:" + (folder_ / "g.db")).value();
-    EXPECT_TRUE(database_->Migrate(Schema()).ok());
-  }
-
   std::unique_ptr<Process> Start(const std::string& name = "journal", bool feed = true) {
     auto process = std::make_unique<Process>(*database_, folder_ / name);
     if (feed) process->feed.Start();
@@ -83,11 +83,16 @@ class LedgerTest : public ::testing::Test {
   }
 
   std::vector<v1::UsageRecord> Rows(const std::string& tenant = "acme") {
-    return Ledger(*database_).ListUsage(tenant, std::nullopt, 10'000).value();
+    return ledger_.ListUsage({.tenant = tenant, .limit = 10'000}).value();
   }
 
-  TempDir folder_;
-  std::unique_ptr<sql::Database> database_;
+  std::vector<v1::UsageTotal> Totals(const std::vector<std::string>& group_by,
+                                     const std::string& tenant = "acme") {
+    return ledger_.Totals({.tenant = tenant, .group_by = group_by}).value();
+  }
+
+  AuditLog audit_{*database_, TestAuditKey()};
+  Ledger ledger_{*database_, audit_};
 };
 
 TEST_F(LedgerTest, EachCallBecomesOneRow) {
@@ -178,7 +183,7 @@ TEST_F(LedgerTest, AKillAtAnyPlaceLeavesOneRowForEachAnsweredCall) {
       Process process(*database, folder);
       process.feed.Start();
       ASSERT_TRUE(process.feed.Flush(kPatience).ok());
-      const auto rows = process.ledger.ListUsage("acme", std::nullopt, 100).value();
+      const auto rows = process.ledger.ListUsage({.tenant = "acme"}).value();
       ASSERT_THAT(rows, SizeIs(at(recorded, cut))) << cut;
       const auto broken =
           std::count_if(rows.begin(), rows.end(), [](const auto& row) { return row.broken(); });
@@ -208,14 +213,15 @@ TEST_F(LedgerTest, ACallerThatLeftIsBilledAndSaidToHaveLeft) {
 }
 
 TEST_F(LedgerTest, EntriesThatComeAgainChangeNothing) {
-  Ledger ledger(*database_);
   v1::JournalEntry entry;
   *entry.mutable_usage() = Call();
   entry.mutable_usage()->set_id("one");
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(ledger.Add("w", {entry}, {1, 64}).ok());
+  // Twice in one batch, and in later ones.
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(ledger_.Add("w", {entry, entry}, {1, 64}).ok());
   EXPECT_THAT(Rows(), SizeIs(1));
-  EXPECT_EQ(*ledger.Position("w"), (JournalPosition{1, 64}));
-  EXPECT_EQ(*ledger.Position("other"), JournalPosition());
+  EXPECT_EQ(Totals({"kind"}).at(0).count(), 1);
+  EXPECT_EQ(*ledger_.Position("w"), (JournalPosition{1, 64}));
+  EXPECT_EQ(*ledger_.Position("other"), JournalPosition());
 }
 
 TEST_F(LedgerTest, AddsUpByKindResourceAndKeyWithinATime) {
@@ -234,6 +240,149 @@ TEST_F(LedgerTest, AddsUpByKindResourceAndKeyWithinATime) {
   EXPECT_EQ(process->service.GetUsage(request)->totals_size(), 0);
   request.mutable_end_time()->set_seconds(1);
   EXPECT_EQ(FieldOf(process->service.GetUsage(request).status()), "endTime");
+}
+
+TEST_F(LedgerTest, SumsOfHoursAreThoseOfTheRowsThroughKillsAndReplicas) {
+  for (int life = 0; life < 3; ++life) {
+    const auto mine = Start("mine");
+    const auto other = Start("other");
+    for (int i = 0; i < 10; ++i) {
+      v1::UsageRecord record = Call();
+      record.set_project(i % 2 == 0 ? "web" : "app");
+      record.set_model_version(fmt::format("tenants/acme/models/m{}/versions/{}", i % 2, life));
+      record.set_output_bytes(i);
+      mine->Answer(record);
+      auto broken = other->Record(record);
+    }
+    // What is not flushed stays for the next life.
+    if (life == 1) {
+      ASSERT_TRUE(mine->feed.Flush(kPatience).ok());
+    }
+  }
+  for (const char* journal : {"mine", "other"}) {
+    ASSERT_TRUE(Start(journal)->feed.Flush(kPatience).ok());
+  }
+  EXPECT_THAT(Rows(), SizeIs(60));
+  const auto by_model = Totals({"project", "model"});
+  ASSERT_THAT(by_model, SizeIs(2));
+  EXPECT_EQ(by_model[0].project(), "app");
+  EXPECT_EQ(by_model[0].model(), "tenants/acme/models/m1");
+  EXPECT_EQ(by_model[0].count(), 30);
+  EXPECT_EQ(by_model[1].model(), "tenants/acme/models/m0");
+  EXPECT_EQ(by_model[1].output_bytes(), 3 * 2 * (0 + 2 + 4 + 6 + 8));
+  EXPECT_THAT(Totals({"version"}), SizeIs(6));
+  EXPECT_THAT(Totals({"tenant"}, ""), SizeIs(1));
+}
+
+v1::QueryUsageRequest By(const std::vector<std::string>& groups) {
+  v1::QueryUsageRequest request;
+  for (const std::string& group : groups) request.add_group_by(group);
+  return request;
+}
+
+Principal Owner(const std::string& tenant) {
+  Principal who;
+  who.tenant = tenant;
+  who.role = tenant.empty() ? Role::kOperator : Role::kOwner;
+  return who;
+}
+
+TEST_F(LedgerTest, AnswersWhatWasUsedByDayAndModelInPages) {
+  // Two days, at hours of which some are asked for.
+  std::vector<v1::JournalEntry> entries;
+  for (int i = 0; i < 48; ++i) {
+    v1::UsageRecord& record = *entries.emplace_back().mutable_usage();
+    record = Call(i % 2 == 0 ? "acme" : "globex");
+    record.set_id(fmt::format("row-{:02}", i));
+    record.mutable_time()->set_seconds(1'700'006'400 + 3600 * i + 59);  // a midnight
+    record.set_model_version("tenants/acme/models/m/versions/12");
+  }
+  ASSERT_TRUE(ledger_.Add("w", entries, {1, 64}).ok());
+  const auto process = Start();
+  const auto ask = [&](const std::string& tenant, const v1::QueryUsageRequest& request) {
+    const auto answer = process->service.QueryUsage(Owner(tenant), request);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return *answer;
+  };
+  // The operator sees all, and in pages what it sees in one.
+  v1::QueryUsageRequest request = By({"day", "tenant", "model"});
+  const auto all = ask("", request);
+  ASSERT_EQ(all.totals_size(), 4);
+  EXPECT_EQ(all.totals(0).time().seconds(), 1'700'006'400);
+  EXPECT_EQ(all.totals(1).tenant(), "globex");
+  EXPECT_EQ(all.totals(2).model(), "tenants/acme/models/m");
+  EXPECT_EQ(all.totals(3).count(), 12);
+  request.set_page_size(1);
+  for (int i = 0; i < 4; ++i) {
+    const auto page = ask("", request);
+    ASSERT_EQ(page.totals_size(), 1);
+    EXPECT_EQ(page.totals(0).SerializeAsString(), all.totals(i).SerializeAsString());
+    EXPECT_EQ(page.next_page_token().empty(), i == 3);
+    request.set_page_token(page.next_page_token());
+  }
+  // A value that is empty has a page behind it, too.
+  request = By({"project", "tenant"});
+  request.set_page_size(1);
+  request.set_page_token(ask("", request).next_page_token());
+  EXPECT_EQ(ask("", request).totals(0).tenant(), "globex");
+  request = By({"project"});
+  request.set_page_token(Page::Token("\n"));
+  EXPECT_EQ(ask("", request).totals_size(), 0);
+  // A tenant sees its own, and another's is not there.
+  EXPECT_EQ(ask("acme", By({"tenant"})).totals_size(), 1);
+  request = By({});
+  request.set_tenant("tenants/globex");
+  EXPECT_TRUE(absl::IsNotFound(process->service.QueryUsage(Owner("acme"), request).status()));
+  EXPECT_EQ(ask("", request).totals(0).count(), 24);
+  // Parts of an hour are the hour.
+  request = By({"hour"});
+  request.mutable_start_time()->set_seconds(1'700'006'400 + 3600 + 1);
+  request.mutable_end_time()->set_seconds(1'700'006'400 + 3 * 3600 + 1);
+  EXPECT_EQ(ask("", request).totals_size(), 3);
+  request = By({"kind"});
+  request.set_model("tenants/acme/models/n");
+  EXPECT_EQ(ask("", request).totals_size(), 0);
+  for (const auto& wrong : {By({"colour"}), By({"day", "day"})}) {
+    EXPECT_EQ(FieldOf(process->service.QueryUsage(Owner(""), wrong).status()), "groupBy");
+  }
+  request = By({"day"});
+  request.set_page_token("bm90IG91cnM");
+  EXPECT_EQ(FieldOf(process->service.QueryUsage(Owner(""), request).status()), "pageToken");
+}
+
+TEST_F(LedgerTest, ExportsEachRowOnceAsCsv) {
+  std::vector<v1::JournalEntry> entries;
+  for (int i = 0; i < 2500; ++i) {
+    v1::UsageRecord& record = *entries.emplace_back().mutable_usage();
+    record = Call(i % 2 == 0 ? "acme" : "globex");
+    record.set_id(fmt::format("row-{:04}", i));
+    record.mutable_time()->set_seconds(1'700'000'000 + i / 10);
+    record.set_resource(i == 0 ? "=1+1, \"quoted\"" : "plain");
+  }
+  ASSERT_TRUE(ledger_.Add("w", entries, {1, 64}).ok());
+  const auto process = Start();
+  const auto read = [&](const Principal& who, const v1::ExportUsageRequest& request) {
+    auto pieces = process->service.ExportUsage(who, request);
+    EXPECT_TRUE(pieces.ok()) << pieces.status();
+    std::string all;
+    google::api::HttpBody body;
+    while ((*pieces)(body).value()) all += body.data();
+    return all;
+  };
+  const auto lines = [](const std::string& csv) {
+    return std::count(csv.begin(), csv.end(), '\n');
+  };
+  const std::string all = read(Owner(""), {});
+  EXPECT_EQ(lines(all), 2501);
+  EXPECT_THAT(all, HasSubstr("row-0000,2023-11-14T22:13:20Z,acme,,k1,inference,"
+                             "\"'=1+1, \"\"quoted\"\"\",,1,,200,false,10,0,0,0\r\n"));
+  for (int i = 0; i < 2500; ++i) {
+    EXPECT_THAT(all, HasSubstr(fmt::format("row-{:04},", i)));
+  }
+  EXPECT_EQ(lines(read(Owner("globex"), {})), 1251);
+  v1::ExportUsageRequest request;
+  request.mutable_end_time()->set_seconds(1'700'000'001);
+  EXPECT_EQ(lines(read(Owner(""), request)), 11);
 }
 
 TEST_F(LedgerTest, ListsNewestFirstInPages) {
@@ -300,7 +449,6 @@ TEST_F(LedgerTest, LongTextsAreCutAndTheRecordStays) {
 }
 
 TEST_F(LedgerTest, TakesEachEventOfAnOutboxOnce) {
-  Ledger ledger(*database_);
   int64_t produced = 5;
   int asked = 0;
   const auto source = [&](int64_t after) -> absl::StatusOr<OutboxFeed::Batch> {
@@ -315,17 +463,17 @@ TEST_F(LedgerTest, TakesEachEventOfAnOutboxOnce) {
     }
     return batch;
   };
-  OutboxFeed feed("training", source, ledger, absl::Hours(1));
+  OutboxFeed feed("training", source, ledger_, absl::Hours(1));
   ASSERT_TRUE(feed.Pull().ok());
   EXPECT_EQ(asked, 4);
   EXPECT_THAT(Rows(), SizeIs(5));
   // A replica that read the same cursor before comes too late.
-  EXPECT_EQ(*ledger.AddFromOutbox("training", 0, 5, {}), false);
+  EXPECT_EQ(*ledger_.AddFromOutbox("training", 0, 5, {}), false);
   produced = 6;
-  OutboxFeed restarted("training", source, ledger, absl::Hours(1));
+  OutboxFeed restarted("training", source, ledger_, absl::Hours(1));
   ASSERT_TRUE(restarted.Pull().ok());
   EXPECT_THAT(Rows(), SizeIs(6));
-  EXPECT_EQ(ledger.Totals("acme", absl::UnixEpoch(), absl::InfiniteFuture())->at(0).quantity(), 9);
+  EXPECT_EQ(Totals({"kind"}).at(0).quantity(), 9);
 }
 
 TEST_F(LedgerTest, WhileTheDatabaseIsAwayTheJournalKeepsTheRows) {
