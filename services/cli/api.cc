@@ -115,14 +115,15 @@ absl::StatusOr<json> Api::Call(const std::string& method, const std::string& pat
   return ParseAnswer(response);
 }
 
-absl::StatusOr<json> Api::List(const std::string& path, const std::string& key,
-                               int64_t limit) const {
+absl::StatusOr<json> Api::List(const std::string& path, const std::string& key, int64_t limit,
+                               const Query& query) const {
   json items = json::array();
   std::string token;
   do {
-    Query query = {{"pageSize", std::to_string(std::min<int64_t>(limit, kPageSize))}};
-    if (!token.empty()) query.emplace_back("pageToken", token);
-    ASSIGN_OR_RETURN(json page, Get(path, query));
+    Query of_page = query;
+    of_page.emplace_back("pageSize", std::to_string(std::min<int64_t>(limit, kPageSize)));
+    if (!token.empty()) of_page.emplace_back("pageToken", token);
+    ASSIGN_OR_RETURN(json page, Get(path, of_page));
     for (json& item : page[key]) {
       if (static_cast<int64_t>(items.size()) < limit) items.push_back(std::move(item));
     }

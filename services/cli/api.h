@@ -34,13 +34,13 @@ class Api {
                                       const nlohmann::json& body, const Query& query = {}) const;
   /// Every page of a list: the items under `key`.
   absl::StatusOr<nlohmann::json> List(const std::string& path, const std::string& key,
-                                      int64_t limit = INT64_MAX) const;
+                                      int64_t limit = INT64_MAX, const Query& query = {}) const;
 
   /// Sends `length` bytes of `body`; memory stays flat.
   absl::StatusOr<nlohmann::json> Upload(const std::string& path, const Query& query,
                                         std::istream& body, uint64_t length,
                                         const http::Client::Progress& progress) const;
-  /// Hands the body to `sink` piece by piece.
+  /// Hands the body to `sink` piece by piece. `path` may have a query.
   absl::Status Download(const std::string& path, const http::Client::Sink& sink) const;
   /// Calls `each` for every JSON line until the stream ends, `each` fails or `stop` is asked.
   absl::Status Watch(const std::string& path, const Query& query, std::stop_token stop,

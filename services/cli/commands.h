@@ -20,6 +20,7 @@ void AddPredictCommand(CLI::App& root, Session& session);
 void AddUsageCommand(CLI::App& root, Session& session);
 void AddLimitCommands(CLI::App& root, Session& session);
 void AddPriceCommands(CLI::App& root, Session& session);
+void AddAuditCommands(CLI::App& root, Session& session);  // audit, explain
 void AddContextCommands(CLI::App& root, Session& session);
 void AddCompletionCommand(CLI::App& root, Session& session);
 void AddVersionCommand(CLI::App& root, Session& session);

@@ -64,6 +64,17 @@ bool Session::PrintJson(const nlohmann::json& json) const {
   return true;
 }
 
+Query Session::TenantQuery() const {
+  return tenant_.empty() ? Query() : Query{{"tenant", Tenant()}};
+}
+
+absl::Status Session::PrintDownload(const Api& api, const std::string& target) const {
+  return api.Download(target, [this](std::string_view piece) -> absl::Status {
+    out_ << piece << std::flush;
+    return out_ ? absl::OkStatus() : absl::UnavailableError("standard output is closed");
+  });
+}
+
 int ExitCode(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:

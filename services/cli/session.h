@@ -37,6 +37,8 @@ class Session {
 
   /// "tenants/x" by --tenant, else "tenants/-", the key's own.
   std::string Tenant() const;
+  /// tenant=tenants/x where --tenant was given; else nothing: the key's own, all for the operator.
+  Query TenantQuery() const;
   /// Tenant() and a collection: "/api/v1/tenants/-/models".
   std::string Path(std::string_view below) const;
 
@@ -46,6 +48,8 @@ class Session {
 
   /// Prints `json` where -o json was asked for, and says whether it did.
   bool PrintJson(const nlohmann::json& json) const;
+  /// Prints what the platform sends, as it comes.
+  absl::Status PrintDownload(const Api& api, const std::string& target) const;
 
  private:
   std::ostream& out_;

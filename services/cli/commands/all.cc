@@ -19,6 +19,7 @@ void AddAllCommands(CLI::App& root, Session& session) {
   AddUsageCommand(root, session);
   AddLimitCommands(root, session);
   AddPriceCommands(root, session);
+  AddAuditCommands(root, session);
   AddContextCommands(root, session);
   AddCompletionCommand(root, session);
   AddVersionCommand(root, session);

@@ -297,4 +297,17 @@ absl::StatusOr<std::string> RecoverAdminKey(const std::string& data_dir) {
   return key;
 }
 
+absl::Status VerifyAudit(const std::string& data_dir) {
+  const DataDirectory directory(data_dir);
+  if (!fs::exists(directory.Folder("gateway"))) {
+    return NotFound(fmt::format("a platform's data in {}", directory.path()));
+  }
+  ASSIGN_OR_RETURN(const ProcessSpec spec, VerificationSpec(directory));
+  LocalProcessLauncher launcher;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Process> process, launcher.Launch(spec));
+  ASSIGN_OR_RETURN(const ProcessExit exit, process->Wait());
+  if (!exit.ok()) return absl::DataLossError("the audit log was not verified");
+  return absl::OkStatus();
+}
+
 }  // namespace slipway::cli

@@ -53,6 +53,11 @@ absl::Status StopPlatform(const std::string& data_dir, absl::Duration limit);
 /// Errors: kFailedPrecondition while it runs, kNotFound where there is no platform.
 absl::StatusOr<std::string> RecoverAdminKey(const std::string& data_dir);
 
+/// Checks the audit log of the platform on the data directory, which may run, and prints what it
+/// finds on standard output. Errors: kNotFound where there is no platform; kDataLoss where the log
+/// was tampered with or cannot be read.
+absl::Status VerifyAudit(const std::string& data_dir);
+
 }  // namespace slipway::cli
 
 #endif  // SLIPWAY_SERVICES_CLI_UP_PLATFORM_H_

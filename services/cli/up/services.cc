@@ -100,4 +100,12 @@ absl::StatusOr<ProcessSpec> RecoverySpec(const DataDirectory& directory) {
   return spec;
 }
 
+absl::StatusOr<ProcessSpec> VerificationSpec(const DataDirectory& directory) {
+  ASSIGN_OR_RETURN(ProcessSpec spec,
+                   SpecOf("gateway", directory, {.api = "127.0.0.1:0", .metrics = "127.0.0.1:0"}));
+  Add(spec, {{"verify_audit", "true"}});
+  spec.log_file.clear();  // what it prints is for the reader
+  return spec;
+}
+
 }  // namespace slipway::cli

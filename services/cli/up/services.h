@@ -33,6 +33,9 @@ absl::StatusOr<ProcessSpec> SpecOf(const std::string& service, const DataDirecto
 /// How to make another operator key with the platform stopped; it comes in AdminKeyFile.
 absl::StatusOr<ProcessSpec> RecoverySpec(const DataDirectory& directory);
 
+/// How to check the audit log; it prints what it finds.
+absl::StatusOr<ProcessSpec> VerificationSpec(const DataDirectory& directory);
+
 }  // namespace slipway::cli
 
 #endif  // SLIPWAY_SERVICES_CLI_UP_SERVICES_H_
