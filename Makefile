@@ -24,7 +24,7 @@ release: configure-release ## Build what users run into build/release/bin
 # A test that fails runs once more, since machines are shared; ctest names those that needed it.
 .PHONY: test
 test: bootstrap-test build ## Build and test everything
-	$(CTEST) --test-dir build/dev -j $(JOBS) --repeat until-pass:2 -LE 'bench|package|clients|kubernetes'
+	$(CTEST) --test-dir build/dev -j $(JOBS) --repeat until-pass:2 -LE 'bench|soak|package|clients|kubernetes'
 
 .PHONY: unit
 unit: build ## Build, and run the unit tests alone
@@ -45,6 +45,11 @@ test-kubernetes: bootstrap-kubernetes configure-dev ## Try the chart on a real K
 bench: release ## Measure, by the rules of docs/performance.md
 	cmake --build build/release -j $(JOBS) --target benchmarks
 	$(CTEST) --test-dir build/release -V -L '^bench$$'
+
+.PHONY: soak
+soak: release ## A million metered calls, while the gateways are killed and started again
+	cmake --build build/release -j $(JOBS) --target usage_soak
+	$(CTEST) --test-dir build/release -V -L '^soak$$'
 
 .PHONY: bench-serving
 bench-serving: release ## Measure serving alone, also beside other model servers, which come from PyPI

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 
 #include "common/files/files.h"
@@ -19,9 +20,10 @@ constexpr absl::Duration kPatience = absl::Minutes(2);
 }  // namespace
 
 GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust,
-                               const Options& options) {
+                               const Options& options)
+    : launcher_(launcher), wrapper_(options.wrapper) {
   if (!trust.key(ServiceId::kGateway).Save(folder_ / "identity.pem").ok()) std::abort();
-  std::vector<std::string> settings = {
+  settings_ = {
       "listen=127.0.0.1:0",
       "admin_listen=unix:" + (folder_ / "admin.sock"),
       "registry=" + options.registry,
@@ -29,14 +31,27 @@ GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust
       "controller=" + options.controller,
       "identity_key=" + (folder_ / "identity.pem"),
       "trust_dir=" + trust.folder(),
-      "database=sqlite:" + (folder_ / "gateway.db"),
+      "database=" + database(),
       "data_dir=" + folder_.path().string(),
       "pepper_file=" + (folder_ / "pepper"),
       "admin_key_file=" + (folder_ / "admin-key"),
       "log.file=" + (folder_ / "log.jsonl"),
   };
-  settings.insert(settings.end(), options.settings.begin(), options.settings.end());
-  auto process = LaunchProgram(launcher, "slipway-gateway", settings, options.wrapper);
+  settings_.insert(settings_.end(), options.settings.begin(), options.settings.end());
+  Launch();
+}
+
+void GatewayProcess::KillAndRestart() {
+  process_->Kill();
+  if (!process_->Wait(kPatience).ok()) std::abort();
+  // The port of the new one is looked for in its log.
+  std::filesystem::remove(folder_ / "log.jsonl");
+  port_ = 0;
+  Launch();
+}
+
+void GatewayProcess::Launch() {
+  auto process = LaunchProgram(launcher_, "slipway-gateway", settings_, wrapper_);
   if (!process.ok()) {
     std::fprintf(stderr, "slipway-gateway: %s\n", process.status().ToString().c_str());
     std::abort();
@@ -45,7 +60,9 @@ GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust
   WaitUntilReady();
 }
 
-GatewayProcess::~GatewayProcess() {
+GatewayProcess::~GatewayProcess() { Stop(); }
+
+void GatewayProcess::Stop() {
   process_->Signal(SIGTERM).IgnoreError();
   if (!process_->Wait(kPatience).ok()) process_->Kill();
 }

@@ -32,6 +32,9 @@ class GatewayProcess {
   GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust, const Options& options);
   ~GatewayProcess();
 
+  /// kill -9, and a new process on what the old one left on the disk.
+  void KillAndRestart();
+
   int port() const { return port_; }
   /// "127.0.0.1:41234"
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
@@ -40,14 +43,22 @@ class GatewayProcess {
   Process& process() { return *process_; }
   /// Whether a load balancer should send it anything.
   bool Ready() const;
+  /// Ends it as a SIGTERM does; its folder stays for as long as the object.
+  void Stop();
+  /// "sqlite:..."
+  std::string database() const { return "sqlite:" + (folder_ / "gateway.db"); }
   int64_t pid() const { return process_->pid(); }
   std::string Log() const;
 
  private:
+  void Launch();
   void WaitUntilReady();
   bool FindPort();
 
+  ProcessLauncher& launcher_;
   const TempDir folder_;
+  std::vector<std::string> settings_;
+  const std::vector<std::string> wrapper_;
   std::unique_ptr<Process> process_;
   int port_ = 0;
   std::string operator_key_;
