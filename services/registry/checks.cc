@@ -214,6 +214,17 @@ absl::Status CheckFiles(std::string_view field, const Files& files) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPurpose(std::string_view field, const v1::Dataset& dataset) {
+  if (dataset.purpose().empty()) return absl::OkStatus();
+  std::string slug = dataset.purpose();
+  std::replace(slug.begin(), slug.end(), '_', '-');
+  RETURN_IF_ERROR(CheckSlug(Path(field, "purpose"), slug));
+  if (dataset.files_size() == 1 && dataset.files(0).path().find('/') == std::string::npos) {
+    return absl::OkStatus();
+  }
+  return InvalidField(Path(field, "purpose"), "is for a dataset of one file, in no folder");
+}
+
 std::string DigestOf(const Files& files) {
   std::vector<std::string> lines;
   lines.reserve(files.size());

@@ -37,6 +37,10 @@ absl::Status CheckOpen(RegistryTransaction& tx, const std::string& tenant);
 /// digests that are digests. Whether the blobs are there is not checked.
 absl::Status CheckFiles(std::string_view field, const Files& files);
 
+/// No purpose, or a slug (with '_' for '-', too) and one file that is in no folder. The files have
+/// passed CheckFiles.
+absl::Status CheckPurpose(std::string_view field, const v1::Dataset& dataset);
+
 /// "sha256:..." over the sorted lines "<file digest> <path>\n" of files that passed CheckFiles.
 std::string DigestOf(const Files& files);
 

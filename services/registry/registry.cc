@@ -318,6 +318,7 @@ absl::StatusOr<v1::Dataset> Registry::CreateDataset(const Principal& who, const 
   RETURN_IF_ERROR(CheckAccess(who, name.tenant, TenantName{name.tenant}.ToString()));
   RETURN_IF_ERROR(CheckText("dataset.description", dataset.description(), kMaxDescriptionBytes));
   RETURN_IF_ERROR(CheckFiles("dataset", dataset.files()));
+  RETURN_IF_ERROR(CheckPurpose("dataset", dataset));
   const std::string digest = DigestOf(dataset.files());
   if (!dataset.digest().empty() && dataset.digest() != digest) {
     return InvalidField("dataset.digest", fmt::format("is {}, but the files have {}",
@@ -357,13 +358,17 @@ absl::StatusOr<v1::Dataset> Registry::GetDataset(const Principal& who, const Dat
 
 absl::StatusOr<v1::ListDatasetsResponse> Registry::ListDatasets(const Principal& who,
                                                                 const TenantName& parent,
-                                                                const PageRequest& request) {
+                                                                const PageRequest& request,
+                                                                DatasetQuery query) {
   RETURN_IF_ERROR(CheckAccess(who, parent.tenant, parent.ToString()));
   const std::string list = parent.ToString() + "/datasets";
   ASSIGN_OR_RETURN(const Page page, ParsePage(list, request));
+  RETURN_IF_ERROR(CheckText("purpose", query.purpose, kMaxLabelBytes));
+  RETURN_IF_ERROR(CheckText("after", query.after, kMaxLabelBytes));
+  if (!page.after.empty()) query.after = page.after;
   std::vector<v1::Dataset> datasets;
   RETURN_IF_ERROR(store_.Read([&](RegistryTransaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(datasets, tx.ListDatasets(parent.tenant, page.after, page.size + 1));
+    ASSIGN_OR_RETURN(datasets, tx.ListDatasets(parent.tenant, query, page.size + 1));
     return absl::OkStatus();
   }));
   v1::ListDatasetsResponse response;

@@ -66,9 +66,11 @@ class Registry {
                                             const v1::Dataset& dataset,
                                             const std::string& request_id);
   absl::StatusOr<v1::Dataset> GetDataset(const Principal& who, const DatasetName& name);
+  /// `query.after` is where the first page begins; a page's token goes on from there.
   absl::StatusOr<v1::ListDatasetsResponse> ListDatasets(const Principal& who,
                                                         const TenantName& parent,
-                                                        const PageRequest& request);
+                                                        const PageRequest& request,
+                                                        DatasetQuery query = {});
   /// Its blobs stay for a while (BlobCatalog::CollectGarbage).
   absl::Status DeleteDataset(const Principal& who, const DatasetName& name);
 

@@ -175,7 +175,10 @@ class RegistryEdge::Impl final : public v1::RegistryService::Service {
                             v1::ListDatasetsResponse* response) override {
     return edge_->Call(*context, "ListDatasets", [&](const CallContext& call) -> absl::Status {
       ASSIGN_OR_RETURN(const TenantName parent, TenantName::Parse("parent", request->parent()));
-      ASSIGN_OR_RETURN(*response, registry_.ListDatasets(call.principal, parent, PageOf(*request)));
+      ASSIGN_OR_RETURN(*response, registry_.ListDatasets(call.principal, parent, PageOf(*request),
+                                                         {.after = request->after(),
+                                                          .descending = request->descending(),
+                                                          .purpose = request->purpose()}));
       return absl::OkStatus();
     });
   }

@@ -44,6 +44,13 @@ struct TenantNames {
   std::vector<std::string> blobs;
 };
 
+/// Which datasets of a tenant, by id.
+struct DatasetQuery {
+  std::string after{};  ///< Those behind this id; empty: from the start.
+  bool descending = false;
+  std::string purpose{};  ///< Only those with this one; "*": with any; empty: all.
+};
+
 /// The registry's rows within one transaction. Keeps no rules but these: a key once, a version
 /// only below its model, an alias only on a version, a reference only to a blob (all of them
 /// kAlreadyExists or kFailedPrecondition). Lists take at most `limit` rows after `after`.
@@ -79,9 +86,8 @@ class RegistryTransaction {
   virtual absl::Status InsertDataset(const DatasetName& name, const v1::Dataset& dataset) = 0;
   /// The dataset and its references; its blobs count as used at `now`. False where there was none.
   virtual absl::StatusOr<bool> DeleteDataset(const DatasetName& name, absl::Time now) = 0;
-  /// By id, ascending.
   virtual absl::StatusOr<std::vector<v1::Dataset>> ListDatasets(std::string_view tenant,
-                                                                std::string_view after,
+                                                                const DatasetQuery& query,
                                                                 int limit) = 0;
 
   virtual absl::StatusOr<std::optional<int64_t>> FindBlobSize(std::string_view tenant,

@@ -66,6 +66,10 @@ const std::vector<sql::Migration>& Migrations() {
         CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
         CREATE TABLE usage (cursor_number BIGINT PRIMARY KEY, usage BYTEA NOT NULL);
       )sql"},
+      {4, "datasets that are files with a purpose", R"sql(
+        ALTER TABLE datasets ADD COLUMN purpose TEXT NOT NULL DEFAULT '';
+        CREATE INDEX datasets_with_purpose ON datasets (tenant, dataset) WHERE purpose <> '';
+      )sql"},
   };
   return migrations;
 }
@@ -219,8 +223,10 @@ class SqlTransaction final : public RegistryTransaction {
 
   absl::Status InsertDataset(const DatasetName& name, const v1::Dataset& dataset) override {
     RETURN_IF_ERROR(
-        Execute("INSERT INTO datasets (tenant, dataset, create_time, body) VALUES (?, ?, ?, ?)",
-                {name.tenant, name.id, Micros(dataset.create_time()), Blob{Serialize(dataset)}}));
+        Execute("INSERT INTO datasets (tenant, dataset, create_time, purpose, body) "
+                "VALUES (?, ?, ?, ?, ?)",
+                {name.tenant, name.id, Micros(dataset.create_time()), dataset.purpose(),
+                 Blob{Serialize(dataset)}}));
     return InsertOwner(name.tenant, name.ToString(), name.ToString(), dataset.files());
   }
 
@@ -240,16 +246,27 @@ class SqlTransaction final : public RegistryTransaction {
   }
 
   absl::StatusOr<std::vector<v1::Dataset>> ListDatasets(std::string_view tenant,
-                                                        std::string_view after,
+                                                        const DatasetQuery& query,
                                                         int limit) override {
+    std::string sql = "SELECT body FROM datasets WHERE tenant = ?";
+    sql::Params params = {tenant};
+    if (!query.after.empty()) {
+      sql += query.descending ? " AND dataset < ?" : " AND dataset > ?";
+      params.emplace_back(query.after);
+    }
+    if (!query.purpose.empty()) sql += " AND purpose <> ''";
+    if (!query.purpose.empty() && query.purpose != "*") {
+      sql += " AND purpose = ?";
+      params.emplace_back(query.purpose);
+    }
+    sql += query.descending ? " ORDER BY dataset DESC LIMIT ?" : " ORDER BY dataset LIMIT ?";
+    params.emplace_back(limit);
     std::vector<v1::Dataset> datasets;
-    RETURN_IF_ERROR(tx_.ForEach(
-        "SELECT body FROM datasets WHERE tenant = ? AND dataset > ? ORDER BY dataset LIMIT ?",
-        {tenant, after, limit}, [&](const Row& row) -> absl::Status {
-          ASSIGN_OR_RETURN(auto dataset, Parse<v1::Dataset>(row.GetBlob(0), "a dataset"));
-          datasets.push_back(std::move(dataset));
-          return absl::OkStatus();
-        }));
+    RETURN_IF_ERROR(tx_.ForEach(sql, params, [&](const Row& row) -> absl::Status {
+      ASSIGN_OR_RETURN(auto dataset, Parse<v1::Dataset>(row.GetBlob(0), "a dataset"));
+      datasets.push_back(std::move(dataset));
+      return absl::OkStatus();
+    }));
     return datasets;
   }
 

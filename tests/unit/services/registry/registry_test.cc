@@ -402,6 +402,42 @@ TEST_F(RegistryTest, ADatasetIsKeptUntilItIsDeleted) {
             "dataset.files");
 }
 
+TEST_F(RegistryTest, DatasetsThatAreFilesAreListedByTheirPurpose) {
+  v1::Dataset file = Dataset();
+  while (file.files_size() > 1) file.mutable_files()->RemoveLast();
+  file.mutable_files(0)->set_path("lines.jsonl");
+  const auto make = [&](const char* id, const std::string& purpose) {
+    file.set_purpose(purpose);
+    return registry_->CreateDataset(Of("acme"), {"acme", id}, file, "").status();
+  };
+  for (const char* id : {"a", "c", "e"}) ASSERT_TRUE(make(id, "batch").ok());
+  ASSERT_TRUE(make("b", "batch_output").ok());
+  ASSERT_TRUE(make("d", "").ok());
+  EXPECT_EQ(FieldOf(make("f", "not a purpose")), "dataset.purpose");
+  file.mutable_files(0)->set_path("folder/lines.jsonl");
+  EXPECT_EQ(FieldOf(make("f", "batch")), "dataset.purpose");
+
+  const auto list = [&](const DatasetQuery& query, const PageRequest& page = {}) {
+    const auto listed = registry_->ListDatasets(Of("acme"), {"acme"}, page, query);
+    EXPECT_TRUE(listed.ok()) << listed.status();
+    std::string ids;
+    for (const v1::Dataset& dataset : listed->datasets()) ids += dataset.name().back();
+    return ids;
+  };
+  EXPECT_EQ(list({}), "abcde");
+  EXPECT_EQ(list({.purpose = "*"}), "abce");
+  EXPECT_EQ(list({.descending = true, .purpose = "batch"}), "eca");
+  EXPECT_EQ(list({.after = "c", .purpose = "*"}), "e");
+  EXPECT_EQ(list({.after = "d", .descending = true}), "cba");
+  const auto first =
+      registry_->ListDatasets(Of("acme"), {"acme"}, {2, ""}, {.descending = true, .purpose = "*"});
+  EXPECT_EQ(list({.descending = true, .purpose = "*"}, {2, first->next_page_token()}), "ba");
+  EXPECT_EQ(
+      FieldOf(
+          registry_->ListDatasets(Of("acme"), {"acme"}, {}, {.after = std::string(1, 0)}).status()),
+      "after");
+}
+
 TEST_F(RegistryTest, ListsComeInPagesThatHoldEachObjectOnce) {
   for (const char* id : {"e", "a", "d", "b", "c"}) {
     ASSERT_TRUE(registry_->CreateModel(Of("acme"), {"acme", id}, {}, "").ok());
