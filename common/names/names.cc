@@ -115,6 +115,7 @@ template struct ChildName<JobCollection>;
 template struct ChildName<DeploymentCollection>;
 template struct ChildName<KeyCollection>;
 template struct ChildName<ProjectCollection>;
+template struct ChildName<BatchCollection>;
 
 absl::StatusOr<VersionName> VersionName::Parse(std::string_view field, std::string_view name) {
   constexpr std::string_view kPattern = "tenants/{tenant}/models/{model}/versions/{number}";

@@ -43,8 +43,7 @@ struct TenantName {
 };
 
 /// tenants/{tenant}/{collection}/{id}: the names of models, datasets, jobs, deployments, keys,
-/// projects.
-/// `Collection` is a type with a `static constexpr std::string_view kCollection`.
+/// projects, batches. `Collection` is a type with a `static constexpr std::string_view kCollection`.
 template <class Collection>
 struct ChildName {
   std::string tenant;
@@ -72,12 +71,16 @@ struct KeyCollection {
 struct ProjectCollection {
   static constexpr std::string_view kCollection = "projects";
 };
+struct BatchCollection {
+  static constexpr std::string_view kCollection = "batches";
+};
 using ModelName = ChildName<ModelCollection>;
 using DatasetName = ChildName<DatasetCollection>;
 using JobName = ChildName<JobCollection>;
 using DeploymentName = ChildName<DeploymentCollection>;
 using KeyName = ChildName<KeyCollection>;
 using ProjectName = ChildName<ProjectCollection>;
+using BatchName = ChildName<BatchCollection>;
 
 /// tenants/{tenant}/models/{model}/versions/{number}, number >= 1.
 struct VersionName {

@@ -70,6 +70,23 @@ struct TimeoutsConfig {
   }
 };
 
+/// How this replica runs batches.
+struct BatchesConfig {
+  int threads = 2;
+  int window = 16;
+  absl::Duration lease = absl::Seconds(30);
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("threads", threads, "Batches that run at once here", {.min = 1, .max = 64});
+    v.Field("window", window,
+            "Lines of one batch that are called at once: so many may be called again after a kill",
+            {.min = 1, .max = 1000});
+    v.Field("lease", lease, "When another replica takes up the batches of one that was killed",
+            {.min = absl::Seconds(1), .max = absl::Minutes(10)});
+  }
+};
+
 /// The certificate that callers see. Both files or none; read again for new connections once they
 /// have changed.
 struct ListenTlsConfig {
@@ -114,6 +131,7 @@ struct GatewayConfig {
   int pool_queue = 256;
   LimitsConfig limits;
   TimeoutsConfig timeouts;
+  BatchesConfig batches;
   absl::Duration keys_poll = absl::Milliseconds(250);
   absl::Duration keys_stale = absl::Minutes(5);
   int64_t journal_bytes = 32 << 20;
@@ -175,6 +193,7 @@ struct GatewayConfig {
             {.min = 1, .max = 100'000});
     v.Field("limits", limits, "What one request or caller may take");
     v.Field("timeouts", timeouts, "How long things may take");
+    v.Field("batches", batches, "How this replica runs batches");
     v.Field("keys_poll", keys_poll, "How often changes of keys and tenants are read",
             {.min = absl::Milliseconds(10), .max = absl::Seconds(10)});
     v.Field("keys_stale", keys_stale,

@@ -12,6 +12,7 @@ namespace slipway::gateway {
 namespace {
 
 bool IsProtocolPath(std::string_view path) { return path == "/v2" || path.substr(0, 4) == "/v2/"; }
+bool IsOpenAiPath(std::string_view path) { return path == "/v1" || path.substr(0, 4) == "/v1/"; }
 
 std::string Quoted(std::string_view text) {
   std::string out;
@@ -28,6 +29,50 @@ std::string ApiJson(std::string_view code, std::string_view message, std::string
                     std::string_view request_id) {
   return fmt::format(R"({{"error":{{"code":"{}","message":{},"field":{},"requestId":{}}}}})", code,
                      Quoted(message), Quoted(field), Quoted(request_id));
+}
+
+// What OpenAI calls the kind of an error, and the error itself; "" where it has no name.
+std::string_view OpenAiType(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 429:
+      return "rate_limit_error";
+    default:
+      return status >= 500 ? "server_error" : "invalid_request_error";
+  }
+}
+
+std::string_view OpenAiCode(int status) {
+  switch (status) {
+    case 401:
+      return "invalid_api_key";
+    case 403:
+      return "permission_denied";
+    case 404:
+      return "not_found";
+    case 409:
+      return "conflict";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_exceeded";
+    default:
+      return "";
+  }
+}
+
+std::string OpenAiJson(int status, std::string_view message, std::string_view param,
+                       bool over_budget = false) {
+  const auto or_null = [](std::string_view text) {
+    return text.empty() ? std::string("null") : Quoted(text);
+  };
+  return fmt::format(R"({{"error":{{"message":{},"type":"{}","param":{},"code":{}}}}})",
+                     Quoted(message), over_budget ? "insufficient_quota" : OpenAiType(status),
+                     or_null(param),
+                     or_null(over_budget ? "insufficient_quota" : OpenAiCode(status)));
 }
 
 http::Response JsonResponse(int status, std::string body, http::Headers headers = {}) {
@@ -123,8 +168,23 @@ http::Response ProtocolError(const absl::Status& status, std::string_view reques
                       http::HeadersOf(status));
 }
 
+http::Response OpenAiError(const absl::Status& status) {
+  const int mapped = ToHttpCode(status);
+  const int code = mapped == 501 ? 404 : mapped;
+  http::Response response = JsonResponse(
+      code, OpenAiJson(code, CallersMessage(status), FieldOf(status), IsOverBudget(status)),
+      http::HeadersOf(status));
+  if (code == 429 || code == 503) {
+    if (!response.headers.Has("retry-after-ms")) response.headers.Add("retry-after-ms", "1000");
+  } else if (absl::IsAlreadyExists(status) || IsStorageFull(status)) {
+    response.headers.Add("x-should-retry", "false");
+  }
+  return response;
+}
+
 http::Response ErrorFor(std::string_view path, const absl::Status& status,
                         std::string_view request_id) {
+  if (IsOpenAiPath(path)) return OpenAiError(status);
   return IsProtocolPath(path) ? ProtocolError(status, request_id) : ApiError(status, request_id);
 }
 
@@ -133,6 +193,7 @@ http::Response MethodNotAllowed(std::string_view path, std::string_view allow,
   const std::string message = fmt::format("this path takes {}", allow);
   http::Response response = JsonResponse(
       405, IsProtocolPath(path) ? fmt::format(R"({{"error":{}}})", Quoted(message))
+           : IsOpenAiPath(path) ? OpenAiJson(405, message, "")
                                 : ApiJson("METHOD_NOT_ALLOWED", message, "", request_id));
   response.headers.Add("allow", allow);
   return response;
@@ -145,6 +206,9 @@ http::Response ListenerError(const http::ServerError& error) {
   const std::string_view path = error.head != nullptr ? error.head->path() : "";
   if (IsProtocolPath(path)) {
     return JsonResponse(error.status, fmt::format(R"({{"error":{}}})", Quoted(error.message)));
+  }
+  if (IsOpenAiPath(path)) {
+    return JsonResponse(error.status, OpenAiJson(error.status, error.message, ""));
   }
   std::string code = error.status == 413 ? "TOO_LARGE" : "";
   for (const char c : code.empty() ? error.code : std::string_view())

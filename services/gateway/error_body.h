@@ -23,11 +23,16 @@ http::Response ApiError(const absl::Status& status, std::string_view request_id)
 http::Response ProtocolError(const absl::Status& status, std::string_view request_id);
 int ProtocolCode(const absl::Status& status);
 
+/// OpenAI's: `{"error":{"message":"...","type":"...","param":null,"code":null}}`, and what its
+/// SDKs go by: x-should-retry where another try of the same is in vain (or is not), and
+/// retry-after-ms. They try anything from 500 on again, so that what is not here is 404, not 501.
+http::Response OpenAiError(const absl::Status& status);
+
 /// 405 with Allow, in the form that goes with `path`.
 http::Response MethodNotAllowed(std::string_view path, std::string_view allow,
                                 std::string_view request_id);
 
-/// The one of the two forms that goes with `path`.
+/// The one of the three forms that goes with `path`.
 http::Response ErrorFor(std::string_view path, const absl::Status& status,
                         std::string_view request_id);
 

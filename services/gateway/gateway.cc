@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -26,6 +27,7 @@
 #include "services/gateway/api/descriptor_set.h"
 #include "services/gateway/api/openapi.h"
 #include "services/gateway/audit/audit_log.h"
+#include "services/gateway/batches/batches.h"
 #include "services/gateway/body_coding.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/error_body.h"
@@ -44,8 +46,10 @@
 #include "services/gateway/limits/sql_limit_store.h"
 #include "services/gateway/oip/oip_handler.h"
 #include "services/gateway/oip/shadows.h"
+#include "services/gateway/openai/openai_handler.h"
 #include "services/gateway/refusal_of.h"
 #include "services/gateway/relay/api_handler.h"
+#include "services/gateway/relay/inner_call.h"
 #include "services/gateway/request_observer.h"
 #include "services/gateway/routing/route_watcher_client.h"
 #include "services/gateway/routing/traffic_reporter_client.h"
@@ -148,6 +152,7 @@ class Gateway::Impl : public http::Handler {
     watcher_->Start();
     reporter_->Start();
     deleter_->Start();
+    batches_->Start();
     RETURN_IF_ERROR(Listen());
     gauges_ = std::jthread([this] { KeepGauges(); });
     return absl::OkStatus();
@@ -171,6 +176,7 @@ class Gateway::Impl : public http::Handler {
       return Send(*exchange, CodingNotTaken(head, "gzip, deflate, identity"));
     }
     if (protocol) return oip_->Handle(std::move(exchange), *std::move(key));
+    if (path.starts_with("/v1/")) return openai_->Handle(std::move(exchange), *std::move(key));
     if (path.starts_with("/api/")) return api_->Handle(std::move(exchange), *std::move(key));
     Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
   }
@@ -182,6 +188,7 @@ class Gateway::Impl : public http::Handler {
     if (config_.drain_delay > absl::ZeroDuration()) clock_.SleepFor(config_.drain_delay);
     api_->EndWatches();
     grpc_->Refresh(/*end=*/true);
+    batches_->Stop();
     return server_->Drain(config_.drain_timeout, kIdleGrace);
   }
 
@@ -291,6 +298,18 @@ class Gateway::Impl : public http::Handler {
     usage_->AddTo(local_);
     limit_service_ = std::make_unique<LimitService>(*limits_, *store_, *lease_keeper_);
     limit_service_->AddTo(local_);
+    shadows_ =
+        std::make_unique<Shadows>(Shadows::Options(), Shadows::Parts{routes_, *tokens_, clock_});
+    line_predictions_.emplace(Prediction::Parts{routes_, *admission_, *recorder_, *tokens_, clock_,
+                                                metrics_.Method("batches/line"), *shadows_,
+                                                config_.timeouts.infer});
+    BatchOptions batches;
+    batches.window = static_cast<size_t>(config_.batches.window);
+    batches.lease = config_.batches.lease;
+    batches_ = std::make_unique<Batches>(*database_, channels_["registry"], *tokens_, *table_,
+                                         *line_predictions_, batches,
+                                         config_.batches.threads, clock_);
+    batches_->AddTo(local_);
     local_.Add<v1::GetPlatformRequest, v1::Platform>(
         "slipway.gateway.v1.PlatformService/GetPlatform",
         [this](const Principal& who, const auto&) { return GetPlatform(who); });
@@ -313,9 +332,10 @@ class Gateway::Impl : public http::Handler {
     api_ = std::make_unique<ApiHandler>(
         api, ApiParts{*methods_, local_, *backends_, *table_, *admission_, *recorder_, *refusals_,
                       *pool_, metrics_, clock_});
-    shadows_ =
-        std::make_unique<Shadows>(Shadows::Options(), Shadows::Parts{routes_, *tokens_, clock_});
-    repository_ = std::make_unique<Repository>(*api_, *methods_);
+    inner_calls_ = std::make_unique<InnerCalls>(*api_, *methods_);
+    repository_ = std::make_unique<Repository>(*inner_calls_);
+    openai_ = std::make_unique<OpenAiHandler>(
+        OpenAiHandler::Parts{*inner_calls_, routes_, metrics_, clock_});
     OipHandler::Options oip;
     oip.server_name = config_.server_name;
     oip.version = Version();
@@ -556,14 +576,18 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<TenantDeleter> deleter_;
   std::unique_ptr<UsageService> usage_;
   std::unique_ptr<LimitService> limit_service_;
+  std::unique_ptr<Shadows> shadows_;
+  std::optional<Prediction::Parts> line_predictions_;
+  std::unique_ptr<Batches> batches_;
   LocalMethods local_;
   std::unique_ptr<MethodTable> methods_;
   std::string open_api_;
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<ApiHandler> api_;
-  std::unique_ptr<Shadows> shadows_;
+  std::unique_ptr<InnerCalls> inner_calls_;
   std::unique_ptr<Repository> repository_;
   std::unique_ptr<OipHandler> oip_;
+  std::unique_ptr<OpenAiHandler> openai_;
   std::unique_ptr<GrpcDoor> grpc_;
   std::unique_ptr<http::Server> server_;
 

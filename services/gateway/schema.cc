@@ -205,6 +205,34 @@ const std::vector<sql::Migration>& Schema() {
            PRIMARY KEY (writer, number));
          CREATE UNIQUE INDEX audit_chain_by_record ON audit_chain (record_id, kind);
        )sql"},
+      {.number = 7, .name = "batches", .sql = R"sql(
+         -- body: the batch as callers see it. A runner that holds it may write until `due` passes
+         -- and another raises the fence; one that nobody holds waits for its turn until then.
+         CREATE TABLE batches (
+           tenant TEXT NOT NULL,
+           id TEXT NOT NULL,
+           body BYTEA NOT NULL,
+           ended BIGINT NOT NULL,
+           outcome BIGINT NOT NULL,
+           next_line BIGINT NOT NULL,
+           next_offset BIGINT NOT NULL,
+           stalls BIGINT NOT NULL,
+           held BIGINT NOT NULL,
+           due BIGINT NOT NULL,
+           fence BIGINT NOT NULL,
+           PRIMARY KEY (tenant, id));
+         CREATE INDEX batches_to_run ON batches (due) WHERE ended = 0;
+
+         -- What has become of the lines of batches that have not ended.
+         CREATE TABLE batch_lines (
+           batch TEXT NOT NULL,
+           line BIGINT NOT NULL,
+           done BIGINT NOT NULL,
+           failed BIGINT NOT NULL,
+           attempts BIGINT NOT NULL,
+           result BYTEA NOT NULL,
+           PRIMARY KEY (batch, line));
+       )sql"},
   };
   return *schema;
 }

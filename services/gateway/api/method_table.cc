@@ -10,6 +10,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/dynamic_message.h"
 #include "google/protobuf/message.h"
+#include "slipway/gateway/v1/batches.pb.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 #include "slipway/gateway/v1/identity.pb.h"
 #include "slipway/gateway/v1/limits.pb.h"
@@ -291,7 +292,9 @@ MethodTable::Lookup MethodTable::Find(std::string_view http_method, const Reques
 
 std::vector<const pb::ServiceDescriptor*> PublicServices() {
   std::vector<const pb::ServiceDescriptor*> services;
-  for (const pb::Descriptor* any_of_file : {v1::Tenant::descriptor(), v1::Project::descriptor(), v1::Limits::descriptor()}) {
+  for (const pb::Descriptor* any_of_file :
+       {v1::Tenant::descriptor(), v1::Project::descriptor(), v1::Limits::descriptor(),
+        v1::Batch::descriptor()}) {
     const pb::FileDescriptor& file = *any_of_file->file();
     for (int i = 0; i < file.service_count(); ++i) services.push_back(file.service(i));
   }

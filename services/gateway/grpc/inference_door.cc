@@ -229,7 +229,6 @@ void InferenceDoor::ChangeRepository(const Incoming& in, ChangeOf change) {
                                   } else {
                                     Fail(in, status);
                                   }
-                                  return ToHttpCode(status);
                                 });
   });
 }

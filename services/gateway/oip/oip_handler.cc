@@ -244,12 +244,8 @@ void OipHandler::SayIndex(Exchange exchange) {
 void OipHandler::ChangeRepository(const Exchange& exchange, Key key, const RepositoryPath& path) {
   const auto reply = [this, exchange, in_flight = std::make_shared<InFlight::Guard>(in_flight_)](
                          const absl::Status& status) {
-    if (!status.ok()) {
-      Refuse(*exchange, metadata_, status);
-      return ToHttpCode(status);
-    }
+    if (!status.ok()) return Refuse(*exchange, metadata_, status);
     Answer(*exchange, metadata_, 200, "{}");
-    return 200;
   };
   if (path.verb == "load") {
     parts_.repository.Load(*exchange, std::move(key), path.deployment, reply);

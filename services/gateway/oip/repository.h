@@ -8,24 +8,20 @@
 #include "common/names/names.h"
 #include "common/status/status.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/relay/inner_call.h"
 
 namespace slipway::gateway {
-
-class ApiHandler;
-class MethodTable;
-struct PublicMethod;
 
 /// The repository calls of the inference protocol that change something. They are calls of the
 /// public API in other words, LoadDeployment and UnloadDeployment: audited, relayed to the
 /// controller and kept by it like these. Both doors share it. Any thread.
 class Repository {
  public:
-  /// Answers the caller, whose call it keeps alive, and says with which status of HTTP. Called
-  /// once, perhaps on another thread.
-  using Reply = std::function<int(const absl::Status&)>;
+  /// Answers the caller, whose call it keeps alive. Called once, perhaps on another thread.
+  using Reply = std::function<void(const absl::Status&)>;
 
-  /// Both outlive this.
-  Repository(ApiHandler& api, const MethodTable& methods);
+  /// `calls` outlive this.
+  explicit Repository(InnerCalls& calls) : calls_(calls) {}
 
   /// Replies with OK once a worker is ready with the deployment.
   void Load(http::Exchange& exchange, std::shared_ptr<const KnownKey> key,
@@ -35,9 +31,7 @@ class Repository {
               const DeploymentName& deployment, Reply reply) const;
 
  private:
-  ApiHandler& api_;
-  const PublicMethod& load_;
-  const PublicMethod& unload_;
+  InnerCalls& calls_;
 };
 
 }  // namespace slipway::gateway

@@ -10,12 +10,14 @@
 #include "common/grpc/status.h"
 #include "common/identity/principal.h"
 #include "google/api/annotations.pb.h"
+#include "google/api/httpbody.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/util/time_util.h"
 #include "services/gateway/api/method_table.h"
 #include "services/gateway/api/transcoder.h"
 #include "services/gateway/identity/api_key.h"
 #include "slipway/options/v1/options.pb.h"
+#include "slipway/registry/v1/registry.pb.h"
 #include "tests/integration/gateway/gateway_fixture.h"
 #include "tests/integration/gateway/generic_call.h"
 
@@ -109,6 +111,11 @@ class MatrixTest : public GatewayTest {
     if (method.name() == "CreateProject") request.target += "?projectId=fresh";
     if (method.name() == "SetPrice") request.body = R"({"match":"*"})";
     if (method.name() == "SetPrice") request.target += "-new";
+    if (method.name() == "CreateBatch") {
+      request.body = fmt::format(R"({{"endpoint":"/v2/models/m/infer",)"
+                                 R"("inputDataset":"tenants/{}/datasets/thing"}})",
+                                 tenant);
+    }
     return request;
   }
 
@@ -122,10 +129,13 @@ class MatrixTest : public GatewayTest {
     const std::string& service = method.service()->name();
     const bool keys = service == "ApiKeyService" || service == "AdminKeyService";
     const bool named = method.input_type()->FindFieldByName("name") != nullptr;
-    if ((keys || service == "ProjectService") && named) return 404;
+    const bool batches = service == "BatchService";
+    if ((keys || batches || service == "ProjectService") && named) return 404;
     if (method.name() == "GetKeyLimits" || method.name() == "SetKeyLimits") return 404;
     if (method.name() == "DeletePrice") return 404;
     if (method.name() == "ExplainCall") return 404;
+    // A batch calls models by the key that makes it, which has those of its own tenant.
+    if (method.name() == "CreateBatch" && who.tenant.empty()) return 403;
     return 200;
   }
 
@@ -244,6 +254,80 @@ TEST_F(MatrixTest, EachPrincipalGetsFromEachMethodWhatItsRoleSays) {
         << call.method;
     EXPECT_EQ(call.principal.caller, ServiceId::kGateway);
     EXPECT_EQ(call.request_id.size(), 32u);
+  }
+}
+
+// The routes that have no descriptor, each with the role that it takes and what its callers get.
+TEST_F(MatrixTest, TheOtherDoorsAskForTheSameRoles) {
+  platform_->On("RegistryService/GetDataset", [](const google::protobuf::Message& request) {
+    auto dataset = std::make_shared<registry::v1::Dataset>();
+    dataset->set_name(static_cast<const registry::v1::GetDatasetRequest&>(request).name());
+    dataset->set_purpose("batch");
+    dataset->set_size_bytes(1);
+    dataset->add_files()->set_digest("sha256:" + std::string(64, '0'));
+    return FakePlatform::Reply{.messages = {dataset}, .status = {}};
+  });
+  platform_->On("RegistryService/DownloadBlob", [](const auto&) {
+    auto body = std::make_shared<google::api::HttpBody>();
+    body->set_data("x");
+    return FakePlatform::Reply{.messages = {body}, .status = {}};
+  });
+  StartGateway();
+  const std::vector<Someone> everyone = Everyone();
+  const std::string form =
+      "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n"
+      "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n"
+      "--b--\r\n";
+  const std::string batch =
+      R"({"input_file_id":"file-1","endpoint":"/v2/models/m/infer","completion_window":"24h"})";
+  struct {
+    const char* method;
+    const char* target;
+    std::string body;
+    Role role;        // kNone: any key will do
+    int status;       // of those who may
+    bool has_tenant;  // it is about the key's own, which an operator's key does not have
+  } const routes[] = {
+      {"GET", "/v1/models", "", Role::kNone, 200, false},
+      {"GET", "/v1/models/m", "", Role::kNone, 404, false},
+      {"POST", "/v1/files", form, Role::kDeveloper, 200, true},
+      {"GET", "/v1/files", "", Role::kViewer, 200, true},
+      {"GET", "/v1/files/file-1", "", Role::kViewer, 200, true},
+      {"GET", "/v1/files/file-1/content", "", Role::kViewer, 200, true},
+      {"DELETE", "/v1/files/file-1", "", Role::kDeveloper, 200, true},
+      {"POST", "/v1/batches", batch, Role::kDeveloper, 200, true},
+      {"GET", "/v1/batches", "", Role::kViewer, 200, true},
+      {"GET", "/v1/batches/batch-1", "", Role::kViewer, 404, true},
+      {"POST", "/v1/batches/batch-1/cancel", "", Role::kDeveloper, 404, true},
+      {"POST", "/v1/chat/completions", "{}", Role::kNone, 404, false},
+      {"GET", "/v2", "", Role::kNone, 200, false},
+      {"GET", "/v2/models/m", "", Role::kNone, 404, false},
+      {"GET", "/v2/models/m/config", "", Role::kNone, 404, false},
+      {"GET", "/v2/models/stats", "", Role::kNone, 200, false},
+      {"POST", "/v2/models/m/infer", "{}", Role::kCaller, 404, false},
+      {"POST", "/v2/repository/index", "{}", Role::kOperator, 200, false},
+      {"POST", "/v2/repository/models/tenants%2Facme%2Fdeployments%2Fm/load", "{}", Role::kOperator,
+       200, false},
+      {"POST", "/v2/repository/models/tenants%2Facme%2Fdeployments%2Fm/unload", "{}",
+       Role::kOperator, 200, false},
+  };
+  for (const auto& route : routes) {
+    for (const Someone& who : everyone) {
+      const Answer answer =
+          Ask(route.method, route.target, who.key, route.body,
+              route.body == form ? "Content-Type: multipart/form-data; boundary=b\r\n" : "");
+      int expected = route.status;
+      if (who.refused != 0) {
+        expected = who.refused;
+      } else if (route.role != Role::kNone && !Includes(who.role, route.role)) {
+        expected = 403;
+      } else if (route.has_tenant && who.tenant.empty()) {
+        expected = 400;
+      }
+      EXPECT_EQ(answer.status, expected)
+          << who.name << ": " << route.method << " " << route.target << "\n"
+          << answer.body;
+    }
   }
 }
 

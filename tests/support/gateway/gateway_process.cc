@@ -67,6 +67,10 @@ void GatewayProcess::Stop() {
   if (!process_->Wait(kPatience).ok()) process_->Kill();
 }
 
+std::string GatewayProcess::Metrics() const {
+  return http::UnixGet(folder_ / "admin.sock", "/metrics", kPatience).value_or("");
+}
+
 std::string GatewayProcess::Log() const { return ReadFile(folder_ / "log.jsonl").value_or(""); }
 
 bool GatewayProcess::Ready() const {

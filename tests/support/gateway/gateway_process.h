@@ -2,6 +2,7 @@
 #define SLIPWAY_TESTS_SUPPORT_GATEWAY_GATEWAY_PROCESS_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,12 @@ class GatewayProcess {
   std::string database() const { return "sqlite:" + (folder_ / "gateway.db"); }
   int64_t pid() const { return process_->pid(); }
   std::string Log() const;
+  /// As its admin listener tells them; "" where it does not answer.
+  std::string Metrics() const;
+  /// Its database, journal, log, pepper and first key.
+  const std::filesystem::path& folder() const { return folder_.path(); }
+  /// Ends it in good order.
+  void Stop();
 
  private:
   void Launch();
