@@ -31,7 +31,7 @@ unit: build ## Build, and run the unit tests alone
 	$(CTEST) --test-dir build/dev -j $(JOBS) -L unit
 
 .PHONY: test-clients
-test-clients: configure-dev ## Run public clients of the inference protocol, unmodified, against the gateway
+test-clients: configure-dev ## Run public clients (inference protocol, OpenAI), unmodified, against the gateway
 	deploy/bootstrap clients
 	cmake --build build/dev -j $(JOBS) --target slipway-test-serving --target grpc_clients_test
 	$(CTEST) --test-dir build/dev -L clients

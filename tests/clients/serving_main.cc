@@ -1,10 +1,12 @@
-// slipway-test-serving: the real gateway in front of the real worker with tenant acme's model "mlp"
-// (x FP32 [-1, 4] -> probabilities FP32 [-1, 3]) and "pump" (tests/fixtures/models/pump), for
-// clients in other languages. Prints where it is and its keys as one line of JSON, and ends when
-// its standard input does.
+// slipway-test-serving: the real gateway in front of the real registry and the real worker with
+// tenant acme's model "mlp" (x FP32 [-1, 4] -> probabilities FP32 [-1, 3]) and "pump"
+// (tests/fixtures/models/pump), for clients in other languages. Prints where it is and its keys as
+// one line of JSON, and ends when its standard input does. The lines "registry off" and "registry
+// on" take the registry away and bring it back; it prints "done" after each.
 
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <string>
 
 #include "common/files/files.h"
@@ -14,6 +16,7 @@
 #include "tests/support/gateway/fake_platform.h"
 #include "tests/support/gateway/gateway_process.h"
 #include "tests/support/places.h"
+#include "tests/support/registry/registry_server.h"
 #include "tests/support/serving/worker_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_trust.h"
@@ -92,23 +95,33 @@ int Main() {
   AddRoute("mlp", worker.address(), artifact.signature, routes);
   AddRoute("pump", worker.address(), WhatCallersSeeOfPump(), routes);
   const gateway::FakePlatform platform(trust, folder / "platform.sock", routes);
+  const std::string registry_socket = folder / "registry.sock";
+  auto registry = std::make_unique<RegistryServer>(trust, folder.path().string(), registry_socket);
   const gateway::GatewayProcess gateway(launcher, trust,
-                                        {.registry = platform.address(),
+                                        {.registry = registry->address(),
                                          .training = platform.address(),
                                          .controller = platform.address(),
                                          .settings = {},
                                          .wrapper = {}});
   const std::string& operator_key = gateway.operator_key();
   Post(gateway.address(), operator_key, "/api/v1/tenants?tenantId=acme", "{}");
-  const auto key = Post(gateway.address(), operator_key, "/api/v1/tenants/acme/keys",
-                        R"({"role":"ROLE_OWNER"})");
+  const auto make_key = [&](const std::string& role) {
+    return Post(gateway.address(), operator_key, "/api/v1/tenants/acme/keys",
+                R"({"role":")" + role + R"("})")["secret"];
+  };
   std::cout << nlohmann::json{{"address", gateway.address()},
-                              {"key", key["secret"]},
+                              {"key", make_key("ROLE_OWNER")},
+                              {"viewer_key", make_key("ROLE_VIEWER")},
                               {"operator_key", operator_key},
                               {"row", {1, 0.5, -2, 3}},
                               {"answer", SmallMlpAnswer(artifact, {1, 0.5F, -2, 3})}}
             << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
+    if (line == "registry off") registry.reset();
+    if (line == "registry on") {
+      registry = std::make_unique<RegistryServer>(trust, folder.path().string(), registry_socket);
+    }
+    std::cout << "done" << std::endl;
   }
   return 0;
 }

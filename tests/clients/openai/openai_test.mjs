@@ -1,0 +1,144 @@
+// OpenAI's SDK for Node, unmodified, against the real gateway, registry and worker:
+// `openai_test.mjs SERVING MODULES`, where SERVING is slipway-test-serving and MODULES the folder
+// with the SDK (deploy/bootstrap clients).
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+const [serving, modules] = process.argv.slice(2);
+const { default: OpenAI, toFile } = createRequire(`${modules}/package.json`)('openai');
+const endpoint = '/v2/models/mlp/infer';
+
+let child;
+let lines;
+let platform;
+let client;
+
+before(async () => {
+  child = spawn(serving, { stdio: ['pipe', 'pipe', 'inherit'] });
+  lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  platform = JSON.parse((await lines.next()).value);
+  client = as(platform.key);
+});
+
+after(async () => {
+  child.stdin.end();
+  await new Promise((ended) => child.once('exit', ended));
+});
+
+function as(apiKey, options = {}) {
+  return new OpenAI({ baseURL: `http://${platform.address}/v1`, apiKey, ...options });
+}
+
+async function command(line) {
+  child.stdin.write(`${line}\n`);
+  assert.equal((await lines.next()).value, 'done');
+}
+
+function line(id) {
+  const x = { name: 'x', shape: [1, 4], datatype: 'FP32', data: platform.row };
+  return JSON.stringify({ custom_id: id, method: 'POST', url: endpoint, body: { inputs: [x] } });
+}
+
+async function upload(text, purpose = 'batch') {
+  return client.files.create({ file: await toFile(Buffer.from(text), 'lines.jsonl'), purpose });
+}
+
+test('models are listed and retrieved', async () => {
+  const ids = [];
+  for await (const model of client.models.list()) ids.push(model.id);
+  assert.deepEqual(ids, ['mlp', 'pump']);
+  assert.equal((await client.models.retrieve('mlp')).owned_by, 'acme');
+});
+
+test('a file comes back as it went', async () => {
+  const content = Buffer.alloc(2_000_000, 'slipway \r\n--');
+  const file = await client.files.create({
+    file: await toFile(content, 'some bytes.bin'),
+    purpose: 'user_data',
+  });
+  assert.equal(file.bytes, content.length);
+  assert.equal(file.filename, 'some bytes.bin');
+  const back = Buffer.from(await (await client.files.content(file.id)).arrayBuffer());
+  assert.ok(back.equals(content));
+  assert.equal((await client.files.delete(file.id)).deleted, true);
+  await assert.rejects(client.files.retrieve(file.id), OpenAI.NotFoundError);
+});
+
+test('files are listed by pages', async () => {
+  const made = [];
+  for (let i = 0; i < 3; ++i) {
+    made.push((await upload(`${i}\n`, 'evals')).id);
+    await pause(2);
+  }
+  const ids = [];
+  for await (const file of client.files.list({ limit: 1, purpose: 'evals' })) ids.push(file.id);
+  assert.deepEqual(ids, made.reverse());
+});
+
+test('a batch is answered', async () => {
+  const file = await upload(`${line('a')}\n${line('b')}\nnonsense\n`);
+  let batch = await client.batches.create({
+    input_file_id: file.id,
+    endpoint,
+    completion_window: '24h',
+  });
+  while (!['completed', 'failed'].includes(batch.status)) {
+    await pause(50);
+    batch = await client.batches.retrieve(batch.id);
+  }
+  assert.equal(batch.status, 'completed');
+  assert.deepEqual(batch.request_counts, { total: 3, completed: 2, failed: 1 });
+  const output = (await (await client.files.content(batch.output_file_id)).text()).trim().split('\n');
+  assert.equal(output.length, 2);
+  JSON.parse(output[0]).response.body.outputs[0].data.forEach((value, i) =>
+    assert.ok(Math.abs(value - platform.answer[i]) < 1e-4));
+  for await (const each of client.batches.list({ limit: 1 })) {
+    assert.equal(each.id, batch.id);
+    break;
+  }
+  await assert.rejects(
+    client.batches.create({
+      input_file_id: file.id,
+      endpoint: '/v1/chat/completions',
+      completion_window: '24h',
+    }),
+    (error) => error instanceof OpenAI.BadRequestError && error.param === 'endpoint',
+  );
+});
+
+test('errors are typed, and have a request id', async () => {
+  await assert.rejects(as('slw_local_wrong').models.list(), (error) => {
+    assert.ok(error instanceof OpenAI.AuthenticationError);
+    assert.equal(error.code, 'invalid_api_key');
+    assert.equal(error.requestID.length, 32);
+    return true;
+  });
+  await assert.rejects(
+    as(platform.viewer_key).files.create({
+      file: await toFile(Buffer.from('x'), 'x'),
+      purpose: 'batch',
+    }),
+    OpenAI.PermissionDeniedError,
+  );
+});
+
+test('what is away is asked for again, what is not here once', async () => {
+  const statuses = [];
+  const counting = async (url, options) => {
+    const response = await fetch(url, options);
+    statuses.push(response.status);
+    if (response.status === 503) await command('registry on');
+    return response;
+  };
+  const counted = as(platform.key, { fetch: counting });
+  await command('registry off');
+  await counted.files.list();
+  assert.deepEqual(statuses, [503, 200]);
+  statuses.length = 0;
+  await assert.rejects(counted.embeddings.create({ model: 'mlp', input: 'x' }), OpenAI.NotFoundError);
+  assert.deepEqual(statuses, [404]);
+});

@@ -1,0 +1,209 @@
+"""OpenAI's SDK for Python, unmodified, against the real gateway, registry and worker:
+`openai_test.py SERVING`, where SERVING is slipway-test-serving."""
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+import openai
+
+SERVING = None
+ENDPOINT = "/v2/models/mlp/infer"
+
+
+def setUpModule():
+    global SERVING
+    process = subprocess.Popen([sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    SERVING = json.loads(process.stdout.readline())
+    SERVING["process"] = process
+
+
+def tearDownModule():
+    SERVING["process"].stdin.close()
+    SERVING["process"].wait(60)
+    SERVING["process"].stdout.close()
+
+
+def command(line):
+    print(line, file=SERVING["process"].stdin, flush=True)
+    assert SERVING["process"].stdout.readline() == "done\n"
+
+
+def client(key="key", **options):
+    return openai.OpenAI(base_url=f"http://{SERVING['address']}/v1", api_key=SERVING.get(key, key),
+                         **options)
+
+
+def counting(on_response=None, **options):
+    """A client that keeps the status of each answer, those it tries again after too."""
+    statuses = []
+
+    def keep(response):
+        statuses.append(response.status_code)
+        if on_response is not None:
+            on_response(response)
+
+    transport = openai.DefaultHttpxClient(event_hooks={"response": [keep]})
+    return client(http_client=transport, **options), statuses
+
+
+def line(custom_id, row=None, url=ENDPOINT):
+    body = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32",
+                        "data": row or SERVING["row"]}]}
+    return json.dumps({"custom_id": custom_id, "method": "POST", "url": url, "body": body})
+
+
+def upload(text, purpose="batch"):
+    return client().files.create(file=("lines.jsonl", text.encode()), purpose=purpose)
+
+
+def wait_for_end(batch):
+    while batch.status in ("validating", "in_progress", "finalizing", "cancelling"):
+        time.sleep(0.05)
+        batch = client().batches.retrieve(batch.id)
+    return batch
+
+
+def content_lines(file_id):
+    return [json.loads(each) for each in client().files.content(file_id).text.splitlines()]
+
+
+class ModelsTest(unittest.TestCase):
+    def test_lists_and_retrieves(self):
+        models = {model.id: model for model in client().models.list()}
+        self.assertEqual(set(models), {"mlp", "pump"})
+        self.assertEqual(models["mlp"].object, "model")
+        self.assertEqual(models["mlp"].owned_by, "acme")
+        self.assertEqual(client().models.retrieve("mlp"), models["mlp"])
+
+    def test_async(self):
+        async def ids():
+            async with openai.AsyncOpenAI(base_url=f"http://{SERVING['address']}/v1",
+                                          api_key=SERVING["key"]) as each:
+                return [model.id async for model in each.models.list()]
+        self.assertEqual(sorted(asyncio.run(ids())), ["mlp", "pump"])
+
+
+class FilesTest(unittest.TestCase):
+    def test_a_file_comes_back(self):
+        content = os.urandom(3_000_000)
+        for source in (content, io.BytesIO(content), ("a name.bin", content)):
+            file = client().files.create(file=source, purpose="user_data")
+            self.assertEqual((file.object, file.bytes, file.purpose, file.status),
+                             ("file", len(content), "user_data", "processed"))
+            self.assertEqual(client().files.retrieve(file.id), file)
+            self.assertEqual(client().files.content(file.id).read(), content)
+            deleted = client().files.delete(file.id)
+            self.assertTrue(deleted.deleted)
+            with self.assertRaises(openai.NotFoundError):
+                client().files.content(file.id)
+
+    def test_lists_by_pages(self):
+        made = []
+        for i in range(5):
+            made.append(upload(f"{i}\n", purpose="evals").id)
+            time.sleep(0.002)
+        ids = [file.id for file in client().files.list(limit=2, purpose="evals")]
+        self.assertEqual(ids, made[::-1])
+        page = client().files.list(limit=2, purpose="evals", order="asc")
+        self.assertEqual([file.id for file in page.data], made[:2])
+        self.assertTrue(page.has_more)
+        self.assertEqual([file.id for file in page.get_next_page().data], made[2:4])
+
+    def test_says_what_is_wrong(self):
+        with self.assertRaises(openai.BadRequestError) as raised:
+            client().files.create(file=b"x", purpose="fun")
+        self.assertEqual(raised.exception.param, "purpose")
+        self.assertEqual(len(raised.exception.request_id), 32)
+        with self.assertRaises(openai.PermissionDeniedError):
+            client("viewer_key").files.create(file=b"x", purpose="batch")
+
+
+class BatchesTest(unittest.TestCase):
+    def test_a_batch_is_answered(self):
+        wrong = json.dumps({"custom_id": "wrong", "method": "POST", "url": ENDPOINT,
+                            "body": {"inputs": []}})
+        text = "\n".join([line(f"row-{i}") for i in range(100)] + [wrong, "{nonsense"])
+        file = upload(text)
+        batch = client().batches.create(input_file_id=file.id, endpoint=ENDPOINT,
+                                        completion_window="24h", metadata={"for": "a test"})
+        self.assertEqual(batch.object, "batch")
+        self.assertEqual(batch.metadata, {"for": "a test"})
+        batch = wait_for_end(batch)
+        self.assertEqual(batch.status, "completed", batch)
+        self.assertEqual((batch.request_counts.total, batch.request_counts.completed,
+                          batch.request_counts.failed), (102, 100, 2))
+        self.assertGreaterEqual(batch.completed_at, batch.created_at)
+        output = content_lines(batch.output_file_id)
+        self.assertEqual([each["custom_id"] for each in output], [f"row-{i}" for i in range(100)])
+        for each in output:
+            self.assertEqual(each["response"]["status_code"], 200)
+            answer = each["response"]["body"]["outputs"][0]["data"]
+            for got, expected in zip(answer, SERVING["answer"]):
+                self.assertAlmostEqual(got, expected, places=4)
+        errors = content_lines(batch.error_file_id)
+        self.assertEqual(errors[0]["custom_id"], "wrong")
+        self.assertEqual(errors[0]["response"]["status_code"], 400)
+        self.assertEqual(errors[1]["error"]["code"], "invalid_line")
+        self.assertEqual(next(iter(client().batches.list(limit=1))).id, batch.id)
+
+    def test_cancels(self):
+        batch = client().batches.create(input_file_id=upload(line("a")).id, endpoint=ENDPOINT,
+                                        completion_window="24h")
+        cancelled = client().batches.cancel(batch.id)
+        self.assertIn(cancelled.status, ("cancelling", "cancelled", "completed"))
+        self.assertIn(wait_for_end(cancelled).status, ("cancelled", "completed"))
+
+    def test_says_which_endpoints_are_not_there_yet(self):
+        file = upload(line("a"))
+        for endpoint in ("/v1/chat/completions", "/v1/embeddings"):
+            with self.assertRaisesRegex(openai.BadRequestError, "no batches for") as raised:
+                client().batches.create(input_file_id=file.id, endpoint=endpoint,
+                                        completion_window="24h")
+            self.assertEqual(raised.exception.param, "endpoint")
+        with self.assertRaises(openai.NotFoundError):
+            client().batches.create(input_file_id="file-none", endpoint=ENDPOINT,
+                                    completion_window="24h")
+
+
+class ErrorsTest(unittest.TestCase):
+    def test_are_typed(self):
+        with self.assertRaises(openai.AuthenticationError) as raised:
+            client("slw_local_wrong").models.list()
+        self.assertEqual(raised.exception.code, "invalid_api_key")
+        self.assertEqual(len(raised.exception.request_id), 32)
+        with self.assertRaises(openai.NotFoundError) as raised:
+            client().models.retrieve("nothing")
+        self.assertIn("nothing", raised.exception.message)
+
+    def test_what_is_not_here_is_asked_for_once(self):
+        each, statuses = counting()
+        with self.assertRaises(openai.NotFoundError):
+            each.chat.completions.create(model="mlp", messages=[{"role": "user", "content": "?"}])
+        self.assertEqual(statuses, [404])
+
+    def test_what_is_away_is_asked_for_again_when_it_says(self):
+        command("registry off")
+
+        def on_response(response):
+            if response.status_code == 503:
+                self.assertEqual(response.headers["retry-after-ms"], "1000")
+                command("registry on")
+
+        each, statuses = counting(on_response)
+        try:
+            each.files.list()
+        finally:
+            if 503 not in statuses:
+                command("registry on")
+        self.assertEqual(statuses, [503, 200])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
