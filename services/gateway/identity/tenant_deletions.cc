@@ -139,7 +139,14 @@ absl::StatusOr<identity::v1::PurgeTenantResponse> TenantDeletions::PurgeIdentity
   identity::v1::PurgeTenantResponse content;
   RETURN_IF_ERROR(database_.Write([&](sql::Transaction& tx) -> absl::Status {
     content.Clear();
-    for (const char* table : {"keys", "projects"}) {
+    // What a batch's runner still writes is refused once its row is gone.
+    if (remove) {
+      RETURN_IF_ERROR(tx.Execute("DELETE FROM batch_lines WHERE batch IN "
+                                 "(SELECT id FROM batches WHERE tenant = ?)",
+                                 {tenant})
+                          .status());
+    }
+    for (const char* table : {"batches", "keys", "projects"}) {
       if (remove) {
         RETURN_IF_ERROR(
             tx.Execute(fmt::format("DELETE FROM {} WHERE tenant = ?", table), {tenant}).status());
