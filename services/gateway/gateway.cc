@@ -306,9 +306,9 @@ class Gateway::Impl : public http::Handler {
     BatchOptions batches;
     batches.window = static_cast<size_t>(config_.batches.window);
     batches.lease = config_.batches.lease;
-    batches_ = std::make_unique<Batches>(*database_, channels_["registry"], *tokens_, *table_,
-                                         *line_predictions_, batches,
-                                         config_.batches.threads, clock_);
+    batches_ =
+        std::make_unique<Batches>(*database_, channels_["registry"], *tokens_, *table_,
+                                  *line_predictions_, batches, config_.batches.threads, clock_);
     batches_->AddTo(local_);
     local_.Add<v1::GetPlatformRequest, v1::Platform>(
         "slipway.gateway.v1.PlatformService/GetPlatform",

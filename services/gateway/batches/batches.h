@@ -22,8 +22,8 @@ class Batches {
  public:
   /// `predictions`, like all that is referred to, outlive this.
   Batches(sql::Database& database, std::shared_ptr<grpc::Channel> registry, TokenIssuer& tokens,
-          const KeyTable& keys, const Prediction::Parts& predictions,
-          const BatchOptions& options, int threads, const Clock& clock)
+          const KeyTable& keys, const Prediction::Parts& predictions, const BatchOptions& options,
+          int threads, const Clock& clock)
       : options_(options),
         store_(database),
         files_(std::move(registry), tokens, clock),

@@ -94,7 +94,7 @@ class PredictionCall final : public LineCall {
   Answer Failed(const absl::Status& status) const {
     Answer answer = ErrorAnswer(status, prediction_->request_id());
     if (absl::IsUnavailable(status)) {
-      answer.retry = Answer::Retry::kBroken;
+      answer.retry = prediction_->asked() ? Answer::Retry::kBroken : Answer::Retry::kRefused;
     } else if (absl::IsCancelled(status) || IsStorageFull(status) ||
                (absl::IsResourceExhausted(status) && ToHttpCode(status) == 429)) {
       answer.retry = Answer::Retry::kRefused;
@@ -110,8 +110,9 @@ class PredictionCall final : public LineCall {
 
 bool AnyWorker(const Endpoint& endpoint, std::string_view version) {
   const Target* target = endpoint.Choose(version, 0);
-  return target != nullptr && std::any_of(target->workers.begin(), target->workers.end(),
-                                          [](const auto& worker) { return worker->reachable(); });
+  return target != nullptr &&
+         std::any_of(target->workers.begin(), target->workers.end(),
+                     [](const auto& routed) { return routed->worker->reachable(); });
 }
 
 }  // namespace

@@ -102,6 +102,8 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
   const std::string& model_version() const { return target_->version; }
   const std::string& deployment() const { return endpoint_->deployment; }
   const std::string& request_id() const { return request_id_; }
+  /// Has a worker been asked? Once `done` has run.
+  bool asked() const { return worker_ != nullptr; }
 
  private:
   bool in_sequence() const { return !request_.sequence.id.empty(); }
