@@ -307,12 +307,12 @@ TEST_F(OpenAiTest, ABatchIsAnsweredBilledAndListed) {
   worker_->OnInfer([](const auto& request, auto& response) {
     float first = 0;
     std::memcpy(&first, request.raw_input_contents(0).data(), sizeof(first));
-    if (first == 13) return absl::InvalidArgumentError("13 is no good");
+    if (first == 1300) return absl::InvalidArgumentError("1300 is no good");
     EXPECT_GT(request.parameters().at("priority").int64_param(), 1000);
     EchoTensors(request, response);
     return absl::OkStatus();
   });
-  std::string lines = Line("bad", 13) + "nonsense\n";
+  std::string lines = Line("bad", 1300) + "nonsense\n";
   for (int i = 0; i < 40; ++i) lines += Line(fmt::format("c{}", i), i * 0.5);
   const std::string file = Upload(lines)["id"];
   const Answer made = PostBatch(file, "/v2/models/digits/infer", key_);
