@@ -9,17 +9,15 @@
 
 namespace slipway::controller {
 
-namespace v1 = slipway::registry::v1;
-
 struct GrpcRegistryClient::Impl {
-  std::unique_ptr<v1::RegistryService::Stub> stub;
+  std::unique_ptr<registry::v1::RegistryService::Stub> stub;
 };
 
 absl::StatusOr<std::unique_ptr<GrpcRegistryClient>> GrpcRegistryClient::Create(
     const ChannelOptions& options, TokenIssuer& issuer, const Clock& clock) {
   ASSIGN_OR_RETURN(auto channel, OpenChannel(options));
   auto impl = std::make_unique<Impl>();
-  impl->stub = v1::RegistryService::NewStub(channel);
+  impl->stub = registry::v1::RegistryService::NewStub(channel);
   return std::unique_ptr<GrpcRegistryClient>(
       new GrpcRegistryClient(std::move(impl), issuer, clock));
 }
@@ -30,16 +28,16 @@ GrpcRegistryClient::GrpcRegistryClient(std::unique_ptr<Impl> impl, TokenIssuer& 
 
 GrpcRegistryClient::~GrpcRegistryClient() = default;
 
-absl::StatusOr<v1::ModelVersion> GrpcRegistryClient::GetModelVersion(
+absl::StatusOr<registry::v1::ModelVersion> GrpcRegistryClient::GetModelVersion(
     const Principal& who, const VersionReference& reference) {
   Principal principal = who;
   principal.caller = ServiceId::kController;
   ASSIGN_OR_RETURN(const std::string token, issuer_.Issue(principal, ServiceId::kRegistry));
   grpc::ClientContext context;
   PrepareContext(context, {.token = token, .deadline = clock_.Now() + kCallTimeout});
-  v1::GetModelVersionRequest request;
+  registry::v1::GetModelVersionRequest request;
   request.set_name(reference.ToString());
-  v1::ModelVersion response;
+  registry::v1::ModelVersion response;
   RETURN_IF_ERROR(FromGrpcStatus(impl_->stub->GetModelVersion(&context, request, &response)));
   return response;
 }
