@@ -15,25 +15,23 @@
 namespace slipway::controller {
 namespace {
 
-namespace v1 = slipway::worker::v1;
-
-absl::StatusOr<ReportedModel> Read(const v1::LoadedModel& model) {
+absl::StatusOr<ReportedModel> Read(const worker::v1::LoadedModel& model) {
   ReportedModel report;
   ASSIGN_OR_RETURN(report.key.deployment, DeploymentName::Parse("deployment", model.deployment()));
   ASSIGN_OR_RETURN(report.key.version, VersionName::Parse("model_version", model.model_version()));
   report.error = model.error();
   report.facts = model.facts();
   switch (model.state()) {
-    case v1::LoadedModel::LOADING:
+    case worker::v1::LoadedModel::LOADING:
       report.state = ObservedModel::State::kLoading;
       return report;
-    case v1::LoadedModel::READY:
+    case worker::v1::LoadedModel::READY:
       report.state = ObservedModel::State::kReady;
       return report;
-    case v1::LoadedModel::FAILED:
+    case worker::v1::LoadedModel::FAILED:
       report.state = ObservedModel::State::kFailed;
       return report;
-    case v1::LoadedModel::UNLOADING:
+    case worker::v1::LoadedModel::UNLOADING:
       report.state = ObservedModel::State::kUnloading;
       return report;
     default:
@@ -41,9 +39,10 @@ absl::StatusOr<ReportedModel> Read(const v1::LoadedModel& model) {
   }
 }
 
-absl::StatusOr<std::vector<ReportedModel>> Read(const v1::ListLoadedModelsResponse& response) {
+absl::StatusOr<std::vector<ReportedModel>> Read(
+    const worker::v1::ListLoadedModelsResponse& response) {
   std::vector<ReportedModel> models;
-  for (const v1::LoadedModel& model : response.models()) {
+  for (const worker::v1::LoadedModel& model : response.models()) {
     ASSIGN_OR_RETURN(ReportedModel report, Read(model));
     models.push_back(std::move(report));
   }
@@ -62,7 +61,7 @@ bool MayListen(const std::string& address) {
 }  // namespace
 
 struct GrpcWorkerClient::Peer {
-  std::unique_ptr<v1::WorkerService::Stub> stub;
+  std::unique_ptr<worker::v1::WorkerService::Stub> stub;
 };
 
 // The calls of one List(). Shared with the callbacks.
@@ -70,8 +69,8 @@ struct GrpcWorkerClient::Listing {
   struct Call {
     std::shared_ptr<Peer> peer;
     grpc::ClientContext context;
-    v1::ListLoadedModelsRequest request;
-    v1::ListLoadedModelsResponse response;
+    worker::v1::ListLoadedModelsRequest request;
+    worker::v1::ListLoadedModelsResponse response;
     absl::Status status = absl::UnavailableError("it has not begun to listen");
   };
 
@@ -95,7 +94,7 @@ absl::StatusOr<std::shared_ptr<GrpcWorkerClient::Peer>> GrpcWorkerClient::Dial(
   if (const auto known = peers_.find(address); known != peers_.end()) return known->second;
   ASSIGN_OR_RETURN(auto channel, OpenChannel({.address = address, .tls = tls_}));
   auto peer = std::make_shared<Peer>();
-  peer->stub = v1::WorkerService::NewStub(channel);
+  peer->stub = worker::v1::WorkerService::NewStub(channel);
   peers_[address] = peer;
   return peer;
 }
@@ -153,7 +152,7 @@ std::vector<absl::StatusOr<std::vector<ReportedModel>>> GrpcWorkerClient::List(
 
 absl::Status GrpcWorkerClient::Load(const std::string& address, const ModelKey& model,
                                     const VersionDetails& version,
-                                    const v1::RuntimeSettings& runtime) {
+                                    const worker::v1::RuntimeSettings& runtime) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Peer> peer, Dial(address));
   ASSIGN_OR_RETURN(const std::string token, OwnToken());
   // What the worker shows the registry: this tenant, this version and its steps, nothing else.
@@ -162,7 +161,7 @@ absl::Status GrpcWorkerClient::Load(const std::string& address, const ModelKey& 
   worker.caller = ServiceId::kWorker;
   worker.scopes = {model.version.ToString()};
   for (const auto& step : version.steps) worker.scopes.push_back(step.name());
-  v1::LoadModelRequest request;
+  worker::v1::LoadModelRequest request;
   request.set_deployment(model.deployment.ToString());
   *request.mutable_model_version() = version.version;
   request.mutable_steps()->Add(version.steps.begin(), version.steps.end());
@@ -170,14 +169,14 @@ absl::Status GrpcWorkerClient::Load(const std::string& address, const ModelKey& 
   ASSIGN_OR_RETURN(*request.mutable_token(), issuer_.IssueLasting(worker, kLoadTokenLifetime));
   grpc::ClientContext context;
   PrepareContext(context, {.token = token, .deadline = clock_.Now() + kCallTimeout});
-  v1::LoadedModel response;
+  worker::v1::LoadedModel response;
   return FromGrpcStatus(peer->stub->LoadModel(&context, request, &response));
 }
 
 absl::Status GrpcWorkerClient::Unload(const std::string& address, const ModelKey& model) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Peer> peer, Dial(address));
   ASSIGN_OR_RETURN(const std::string token, OwnToken());
-  v1::UnloadModelRequest request;
+  worker::v1::UnloadModelRequest request;
   request.set_deployment(model.deployment.ToString());
   request.set_model_version(model.version.ToString());
   grpc::ClientContext context;

@@ -54,8 +54,6 @@ class GatewayProcess {
   std::string Metrics() const;
   /// Its database, journal, log, pepper and first key.
   const std::filesystem::path& folder() const { return folder_.path(); }
-  /// Ends it in good order.
-  void Stop();
 
  private:
   void Launch();

@@ -8,6 +8,7 @@
 #include "services/registry/registry.h"
 #include "services/registry/registry_service.h"
 #include "services/registry/sql_registry_store.h"
+#include "services/registry/storage_meter.h"
 
 namespace slipway {
 
@@ -20,7 +21,8 @@ class RegistryServer::Impl {
         blobs_(FileBlobStore::Open(folder + "/blobs").value()),
         registry_(*store_, Clock::Real()),
         catalog_(*store_, *blobs_, Clock::Real(), registry::BlobCatalogOptions()),
-        edge_(registry::RegistryEdge::Create(registry_, catalog_, *verifier_, metrics_,
+        meter_(*store_, Clock::Real()),
+        edge_(registry::RegistryEdge::Create(registry_, catalog_, meter_, *verifier_, metrics_,
                                              Clock::Real(), /*max_streams=*/64)
                   .value()),
         server_(GrpcServer::Start({.address = "unix:" + socket}, {edge_->service()}).value()) {
@@ -37,6 +39,7 @@ class RegistryServer::Impl {
   const std::unique_ptr<FileBlobStore> blobs_;
   registry::Registry registry_;
   registry::BlobCatalog catalog_;
+  registry::StorageMeter meter_;
   const std::unique_ptr<registry::RegistryEdge> edge_;
   const std::unique_ptr<GrpcServer> server_;
 };
