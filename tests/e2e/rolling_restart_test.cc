@@ -25,6 +25,7 @@
 #include "tests/support/eventually.h"
 #include "tests/support/gateway/fake_platform.h"
 #include "tests/support/gateway/gateway_process.h"
+#include "tests/support/postgres.h"
 #include "tests/support/serving/test_artifact.h"
 #include "tests/support/serving/worker_process.h"
 #include "tests/support/temp_dir.h"
@@ -117,6 +118,9 @@ class RollingRestartTest : public testing::Test {
     Post(address, "/api/v1/tenants?tenantId=acme", operator_key_, "{}");
     key_ = nlohmann::json::parse(Post(address, "/api/v1/tenants/acme/keys", operator_key_,
                                       R"({"role":"ROLE_CALLER"})"))["secret"];
+    for (size_t i = 0; i < kGateways; ++i) {
+      EXPECT_TRUE(Eventually([&] { return Knows(balancer_.Pick(i).address, key_); }));
+    }
   }
 
   std::unique_ptr<WorkerProcess> NewWorker() {
@@ -132,7 +136,7 @@ class RollingRestartTest : public testing::Test {
         GatewayProcess::Options{.registry = platform_.address(),
                                 .training = platform_.address(),
                                 .controller = platform_.address(),
-                                .settings = {"database=sqlite:" + (folder_ / "gateway.db"),
+                                .settings = {"database=" + database_,
                                              "pepper_file=" + (folder_ / "pepper"), kDrainDelay},
                                 .wrapper = {}});
     if (operator_key_.empty()) operator_key_ = gateway->operator_key();
@@ -166,6 +170,11 @@ class RollingRestartTest : public testing::Test {
     const auto answer = peer.Ask(Render(path, key, body));
     EXPECT_EQ(answer.status, 200) << answer.body;
     return answer.body;
+  }
+
+  static bool Knows(const std::string& address, const std::string& key) {
+    http::RawPeer peer(address);
+    return peer.Ask(Render("/v2/models/mlp/infer", key, "{}")).status != 401;
   }
 
   void Count(bool answered, const std::string& failure) {
@@ -241,6 +250,8 @@ class RollingRestartTest : public testing::Test {
   }
 
   const TempDir folder_;
+  TestPostgres postgres_;
+  const std::string database_ = postgres_.NewDatabase();
   const TestTrust trust_;
   LocalProcessLauncher launcher_;
   gateway::FakePlatform platform_;

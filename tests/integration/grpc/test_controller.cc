@@ -60,6 +60,10 @@ class TestController final : public v1::ControllerService::Service {
                              google::protobuf::Empty*) override {
     return Pass(*context, "ReportTraffic");
   }
+  grpc::Status PurgeTenant(grpc::ServerContext* context, const identity::v1::PurgeTenantRequest*,
+                           identity::v1::PurgeTenantResponse*) override {
+    return Pass(*context, "PurgeTenant");
+  }
   grpc::Status WatchRoutes(grpc::ServerContext* context, const v1::WatchRoutesRequest*,
                            grpc::ServerWriter<v1::RouteTable>* writer) override {
     if (edge_ == nullptr) return grpc::Status::OK;
@@ -95,6 +99,7 @@ ListenedController::ListenedController(std::unique_ptr<ServiceEdge> edge, TestHa
   Add<v1::PromoteDeploymentRequest, v1::Deployment>("PromoteDeployment");
   Add<v1::RollbackDeploymentRequest, v1::Deployment>("RollbackDeployment");
   Add<v1::ReportTrafficRequest, google::protobuf::Empty>("ReportTraffic");
+  Add<identity::v1::PurgeTenantRequest, identity::v1::PurgeTenantResponse>("PurgeTenant");
   service_.Add("WatchRoutes",
                [this](std::unique_ptr<ServiceCall> call) { WatchRoutes(std::move(call)); });
 }

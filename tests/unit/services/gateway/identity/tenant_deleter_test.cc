@@ -144,8 +144,9 @@ class TenantDeleterTest : public ::testing::Test {
         removed.push_back(fmt::format("{} {} {}", part.service(), removal.kind(), removal.count()));
       }
     }
-    EXPECT_THAT(removed, ElementsAre("controller things 2", "registry things 2", "identity keys 1",
-                                     "identity projects 1"));
+    EXPECT_THAT(removed,
+                ElementsAre("controller things 2", "registry things 2", "identity batches 0",
+                            "identity keys 1", "identity projects 1"));
     EXPECT_EQ(deletion.parts(0).removals(0).names_sha256(), Sha256Hex("a1\na2\n"));
     EXPECT_EQ(deletion.report_sha256(), Sha256Hex(deletion.report()));
     EXPECT_THAT(deletion.report(), HasSubstr("registry things 2 " + Sha256Hex("a1\na2\n")));
