@@ -91,6 +91,13 @@ absl::StatusOr<TenantName> TenantName::Parse(std::string_view field, std::string
 
 std::string TenantName::ToString() const { return fmt::format("tenants/{}", tenant); }
 
+std::string_view TenantIn(std::string_view name) {
+  constexpr std::string_view kPrefix = "tenants/";
+  if (!name.starts_with(kPrefix)) return "";
+  name.remove_prefix(kPrefix.size());
+  return name.substr(0, name.find('/'));
+}
+
 template <class Collection>
 absl::StatusOr<ChildName<Collection>> ChildName<Collection>::Parse(std::string_view field,
                                                                    std::string_view name) {

@@ -42,8 +42,13 @@ struct TenantName {
   auto operator<=>(const TenantName&) const = default;
 };
 
+/// The tenant that any resource's name begins with: "acme" of "tenants/acme/models/m"; empty where
+/// it begins with none. Views into `name`, which is not checked.
+std::string_view TenantIn(std::string_view name);
+
 /// tenants/{tenant}/{collection}/{id}: the names of models, datasets, jobs, deployments, keys,
-/// projects, batches. `Collection` is a type with a `static constexpr std::string_view kCollection`.
+/// projects, batches. `Collection` is a type with a `static constexpr std::string_view
+/// kCollection`.
 template <class Collection>
 struct ChildName {
   std::string tenant;

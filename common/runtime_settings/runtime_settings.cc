@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 
 namespace slipway {
@@ -137,10 +138,6 @@ absl::Status CheckResponseCache(const ResponseCache& cache, const std::string& f
 }
 
 }  // namespace
-
-absl::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
 
 absl::Status CheckRuntimeSettings(const RuntimeSettings& settings, std::string_view field) {
   if (!RuntimeSettings::Runtime_IsValid(settings.runtime())) {

@@ -3,9 +3,7 @@
 
 #include <string_view>
 
-#include "absl/time/time.h"
 #include "common/status/status.h"
-#include "google/protobuf/duration.pb.h"
 #include "slipway/registry/v1/registry.pb.h"
 #include "slipway/worker/v1/worker.pb.h"
 
@@ -15,8 +13,6 @@ namespace slipway {
 /// them, and a worker before it loads. Errors: InvalidField below `field` ("deployment.runtime").
 absl::Status CheckRuntimeSettings(const worker::v1::RuntimeSettings& settings,
                                   std::string_view field);
-
-absl::Duration ToDuration(const google::protobuf::Duration& duration);
 
 /// Do the platform's trainer or the operator vouch for the version's files? Only such versions run
 /// in one process with those of other tenants. What says nothing of its origin is not vouched for.

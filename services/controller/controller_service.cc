@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "slipway/controller/v1/controller.grpc.pb.h"
 
@@ -63,10 +64,6 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration& out) {
   out.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
 }
 
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
 v1::RolloutPolicy ToProto(const RolloutPolicy& policy) {
   v1::RolloutPolicy out;
   for (const auto& [ours, theirs] : kStrategies) {
@@ -89,12 +86,12 @@ RolloutPolicy FromProto(const v1::RolloutPolicy& in) {
   }
   policy.percent = in.percent();
   if (in.steps_size() > 0) policy.steps.assign(in.steps().begin(), in.steps().end());
-  if (in.has_step_time()) policy.step_time = FromProto(in.step_time());
+  if (in.has_step_time()) policy.step_time = ToDuration(in.step_time());
   if (in.min_calls() != 0) policy.min_calls = in.min_calls();
   if (in.max_error_increase() != 0) policy.max_error_increase = in.max_error_increase();
   if (in.max_latency_ratio() != 0) policy.max_latency_ratio = in.max_latency_ratio();
   if (in.has_keep_previous()) {
-    policy.keep_previous = FromProto(in.keep_previous());
+    policy.keep_previous = ToDuration(in.keep_previous());
   } else if (policy.strategy != Strategy::kDirect) {
     policy.keep_previous = kKeepPrevious;
   }

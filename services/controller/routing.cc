@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "common/proto_time/proto_time.h"
 #include "common/runtime_settings/runtime_settings.h"
 #include "common/text/text.h"
 #include "fmt/format.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/proto_time/proto_time.h"
 #include "common/runtime_settings/runtime_settings.h"
 
 namespace slipway::worker {

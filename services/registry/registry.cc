@@ -5,17 +5,13 @@
 #include <utility>
 
 #include "common/crypto/hash.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 #include "services/registry/checks.h"
 #include "services/registry/pipeline_version.h"
 
 namespace slipway::registry {
 namespace {
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 /// `name` is the resource as the caller gave it.
 absl::Status CheckAccess(const Principal& who, std::string_view tenant, const std::string& name) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/proto_time/proto_time.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 
@@ -23,8 +24,7 @@ QueuedJob Describe(const Job& job) {
   out.cancel_requested = job.cancel_requested;
   out.has_result = job.result.has_value();
   out.used = job.used;
-  const auto& limit = job.spec.resources().time_limit();
-  out.time_limit = absl::Seconds(limit.seconds()) + absl::Nanoseconds(limit.nanos());
+  out.time_limit = ToDuration(job.spec.resources().time_limit());
   return out;
 }
 

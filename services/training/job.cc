@@ -4,18 +4,14 @@
 #include <cmath>
 #include <utility>
 
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 #include "services/training/clean_text.h"
 
 namespace slipway::training {
 namespace {
 
 using v1::TrainingJob;
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 v1::Event& AddEvent(Job& job, absl::Time now, Effects& effects) {
   v1::Event& event = effects.events.emplace_back();

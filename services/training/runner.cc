@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 
 namespace slipway::training {
@@ -49,8 +50,7 @@ Principal OwnerOf(const Job& job) {
 QueuedJob LimitsOf(const Job& job) {
   QueuedJob out;
   out.used = job.used;
-  const auto& limit = job.spec.resources().time_limit();
-  out.time_limit = absl::Seconds(limit.seconds()) + absl::Nanoseconds(limit.nanos());
+  out.time_limit = ToDuration(job.spec.resources().time_limit());
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/crypto/encoding.h"
+#include "common/names/names.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "google/protobuf/util/time_util.h"
@@ -39,21 +40,13 @@ v1::AuditRecord ReadRecord(const sql::Row& row) {
   return record;
 }
 
-// The tenant that a resource name starts with: "acme" of "tenants/acme/models/m". A change belongs
-// into the log of the tenant that it concerns, also where the operator made it.
-std::string TenantOf(std::string_view resource) {
-  constexpr std::string_view kPrefix = "tenants/";
-  if (!resource.starts_with(kPrefix)) return "";
-  resource.remove_prefix(kPrefix.size());
-  return std::string(resource.substr(0, resource.find('/')));
-}
-
 // The row as it is once the call has ended so.
 void Settle(v1::AuditRecord& record, const v1::Outcome& outcome) {
   record.set_http_code(outcome.http_code());
   if (outcome.resource().empty()) return;
   record.set_resource(outcome.resource());
-  if (record.tenant().empty()) record.set_tenant(TenantOf(outcome.resource()));
+  // A change belongs into the log of the tenant that it concerns, also where the operator made it.
+  if (record.tenant().empty()) record.set_tenant(std::string(TenantIn(outcome.resource())));
 }
 
 // False where the row is there already.

@@ -6,26 +6,16 @@
 
 #include "common/crypto/hash.h"
 #include "common/log/log.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 
 namespace slipway::gateway {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 // Results that are stored at once where nothing is called for them.
 constexpr size_t kStoreLines = 500;
 // Of an output file in memory.
 constexpr int64_t kWriteBytes = 1 << 20;
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
-
-absl::Time FromTimestamp(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixMicros(TimeUtil::TimestampToMicroseconds(time));
-}
 
 bool IsInputsFault(const absl::Status& status) {
   return absl::IsNotFound(status) || absl::IsFailedPrecondition(status) ||

@@ -6,15 +6,13 @@
 
 #include "common/crypto/random.h"
 #include "common/names/names.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 #include "services/gateway/api/pages.h"
 #include "services/gateway/oip/model_path.h"
 
 namespace slipway::gateway {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 constexpr int64_t kMaxOpenBatches = 100;
 constexpr int kMaxMetadata = 16;
@@ -50,16 +48,11 @@ absl::Status CheckMetadata(const google::protobuf::Map<std::string, std::string>
 
 absl::StatusOr<absl::Duration> ReadWindow(const v1::Batch& batch) {
   if (!batch.has_completion_window()) return kDefaultWindow;
-  const absl::Duration window = absl::Seconds(batch.completion_window().seconds()) +
-                                absl::Nanoseconds(batch.completion_window().nanos());
+  const absl::Duration window = ToDuration(batch.completion_window());
   if (window < kMinWindow || window > kMaxWindow) {
     return InvalidField("batch.completionWindow", "must be 1 minute to 7 days");
   }
   return window;
-}
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
 }  // namespace
@@ -127,13 +120,10 @@ absl::StatusOr<v1::ListBatchesResponse> BatchService::ListBatches(
   ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
                    store_.List(tenant.tenant, page.after, page.size + 1));
   v1::ListBatchesResponse response;
-  const bool more = batches.size() > static_cast<size_t>(page.size);
-  if (more) batches.pop_back();
-  for (v1::Batch& batch : batches) *response.add_batches() = std::move(batch);
-  if (more) {
-    const std::string& last = response.batches(response.batches_size() - 1).name();
-    response.set_next_page_token(Page::Token(last.substr(last.rfind('/') + 1)));
-  }
+  page.Fill(
+      std::move(batches), response,
+      [&](v1::Batch&& batch) { *response.add_batches() = std::move(batch); },
+      [](const v1::Batch& batch) { return batch.name().substr(batch.name().rfind('/') + 1); });
   return response;
 }
 

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 
 namespace slipway::gateway {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 constexpr int64_t kResultPage = 1000;
 
@@ -97,7 +95,7 @@ absl::StatusOr<v1::Batch> SqlBatchStore::Cancel(const BatchName& name, absl::Tim
     ASSIGN_OR_RETURN(batch, Find(tx, name));
     if (batch.has_end_time() || batch.has_cancel_time()) return absl::OkStatus();
     batch.set_state(v1::Batch::CANCELLING);
-    *batch.mutable_cancel_time() = TimeUtil::MicrosecondsToTimestamp(Micros(now));
+    *batch.mutable_cancel_time() = ToTimestamp(now);
     // Where it waits for its turn there is nothing to wait for any more.
     return tx
         .Execute(

@@ -8,8 +8,8 @@
 #include "common/log/log.h"
 #include "common/names/names.h"
 #include "common/net/network.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 #include "services/gateway/api/pages.h"
 #include "services/gateway/identity/api_key.h"
 #include "services/gateway/identity/identity_service.h"
@@ -17,15 +17,9 @@
 namespace slipway::gateway {
 namespace {
 
-using google::protobuf::util::TimeUtil;
-
 constexpr int kMaxAllowed = 100;
 constexpr absl::Duration kDefaultOverlap = absl::Hours(24);
 constexpr absl::Duration kMaxOverlap = absl::Hours(24 * 90);
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 absl::StatusOr<std::string> ParseAdminKeyName(const std::string& name) {
   constexpr std::string_view kPrefix = "keys/";
@@ -38,8 +32,7 @@ absl::StatusOr<std::string> ParseAdminKeyName(const std::string& name) {
 template <class Request>
 absl::StatusOr<absl::Duration> ReadOverlap(const Request& request) {
   if (!request.has_overlap()) return kDefaultOverlap;
-  const absl::Duration overlap =
-      absl::Seconds(request.overlap().seconds()) + absl::Nanoseconds(request.overlap().nanos());
+  const absl::Duration overlap = ToDuration(request.overlap());
   if (overlap < absl::ZeroDuration() || overlap > kMaxOverlap) {
     return InvalidField("overlap", "must be from 0s to 90 days");
   }
@@ -102,7 +95,7 @@ absl::StatusOr<KeyRecord> ReadKey(const v1::ApiKey& wanted, absl::Time now) {
   ASSIGN_OR_RETURN(key.allowed_networks, ReadAllowedNetworks(wanted));
   key.create_time = now;
   if (wanted.has_expire_time()) {
-    key.expire_time = absl::FromUnixMicros(TimeUtil::TimestampToMicroseconds(wanted.expire_time()));
+    key.expire_time = FromTimestamp(wanted.expire_time());
     if (*key.expire_time <= now) return InvalidField("expireTime", "must be in the future");
   }
   return key;
@@ -206,30 +199,24 @@ absl::StatusOr<v1::ListApiKeysResponse> IdentityService::ListApiKeys(
     const v1::ListApiKeysRequest& request) {
   ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("parent", request.parent()));
   ASSIGN_OR_RETURN(const Page page, Page::Read(request.page_size(), request.page_token()));
-  ASSIGN_OR_RETURN(const auto keys, store_.ListKeys(tenant.tenant, page.after, page.size + 1));
+  ASSIGN_OR_RETURN(auto keys, store_.ListKeys(tenant.tenant, page.after, page.size + 1));
   v1::ListApiKeysResponse response;
-  for (const KeyRecord& key : keys) {
-    if (response.api_keys_size() == page.size) {
-      response.set_next_page_token(Page::Token(keys[page.size - 1].id));
-      break;
-    }
-    *response.add_api_keys() = ToProto(key);
-  }
+  page.Fill(
+      std::move(keys), response,
+      [&](const KeyRecord& key) { *response.add_api_keys() = ToProto(key); },
+      [](const KeyRecord& key) { return key.id; });
   return response;
 }
 
 absl::StatusOr<v1::ListAdminKeysResponse> IdentityService::ListAdminKeys(
     const v1::ListAdminKeysRequest& request) {
   ASSIGN_OR_RETURN(const Page page, Page::Read(request.page_size(), request.page_token()));
-  ASSIGN_OR_RETURN(const auto keys, store_.ListKeys("", page.after, page.size + 1));
+  ASSIGN_OR_RETURN(auto keys, store_.ListKeys("", page.after, page.size + 1));
   v1::ListAdminKeysResponse response;
-  for (const KeyRecord& key : keys) {
-    if (response.admin_keys_size() == page.size) {
-      response.set_next_page_token(Page::Token(keys[page.size - 1].id));
-      break;
-    }
-    *response.add_admin_keys() = ToProto(key);
-  }
+  page.Fill(
+      std::move(keys), response,
+      [&](const KeyRecord& key) { *response.add_admin_keys() = ToProto(key); },
+      [](const KeyRecord& key) { return key.id; });
   return response;
 }
 

@@ -4,21 +4,15 @@
 
 #include "common/crypto/hash.h"
 #include "common/names/names.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 #include "services/gateway/api/pages.h"
 
 // Tenants and projects; keys are in identity_keys.cc.
 namespace slipway::gateway {
 namespace {
 
-using google::protobuf::util::TimeUtil;
-
 constexpr size_t kMaxRequestId = 128;
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 v1::Tenant::State ToProto(TenantState state) {
   switch (state) {
@@ -132,15 +126,12 @@ absl::StatusOr<v1::Tenant> IdentityService::GetTenant(const v1::GetTenantRequest
 absl::StatusOr<v1::ListTenantsResponse> IdentityService::ListTenants(
     const v1::ListTenantsRequest& request) {
   ASSIGN_OR_RETURN(const Page page, Page::Read(request.page_size(), request.page_token()));
-  ASSIGN_OR_RETURN(const auto tenants, store_.ListTenants(page.after, page.size + 1));
+  ASSIGN_OR_RETURN(auto tenants, store_.ListTenants(page.after, page.size + 1));
   v1::ListTenantsResponse response;
-  for (const TenantRecord& tenant : tenants) {
-    if (response.tenants_size() == page.size) {
-      response.set_next_page_token(Page::Token(tenants[page.size - 1].id));
-      break;
-    }
-    *response.add_tenants() = gateway::ToProto(tenant);
-  }
+  page.Fill(
+      std::move(tenants), response,
+      [&](const TenantRecord& tenant) { *response.add_tenants() = gateway::ToProto(tenant); },
+      [](const TenantRecord& tenant) { return tenant.id; });
   return response;
 }
 
@@ -191,16 +182,12 @@ absl::StatusOr<v1::ListProjectsResponse> IdentityService::ListProjects(
     const v1::ListProjectsRequest& request) {
   ASSIGN_OR_RETURN(const TenantName tenant, TenantName::Parse("parent", request.parent()));
   ASSIGN_OR_RETURN(const Page page, Page::Read(request.page_size(), request.page_token()));
-  ASSIGN_OR_RETURN(const auto projects,
-                   store_.ListProjects(tenant.tenant, page.after, page.size + 1));
+  ASSIGN_OR_RETURN(auto projects, store_.ListProjects(tenant.tenant, page.after, page.size + 1));
   v1::ListProjectsResponse response;
-  for (const ProjectRecord& project : projects) {
-    if (response.projects_size() == page.size) {
-      response.set_next_page_token(Page::Token(projects[page.size - 1].id));
-      break;
-    }
-    *response.add_projects() = gateway::ToProto(project);
-  }
+  page.Fill(
+      std::move(projects), response,
+      [&](const ProjectRecord& project) { *response.add_projects() = gateway::ToProto(project); },
+      [](const ProjectRecord& project) { return project.id; });
   return response;
 }
 

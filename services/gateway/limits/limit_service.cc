@@ -131,15 +131,12 @@ absl::StatusOr<v1::Limits> LimitService::SetLimits(const v1::SetLimitsRequest& r
 absl::StatusOr<v1::ListPricesResponse> LimitService::ListPrices(
     const v1::ListPricesRequest& request) {
   ASSIGN_OR_RETURN(const Page page, Page::Read(request.page_size(), request.page_token()));
-  ASSIGN_OR_RETURN(const auto prices, store_.ListPrices(page.after, page.size + 1));
+  ASSIGN_OR_RETURN(auto prices, store_.ListPrices(page.after, page.size + 1));
   v1::ListPricesResponse response;
-  for (const Price& price : prices) {
-    if (response.prices_size() == page.size) {
-      response.set_next_page_token(Page::Token(prices[page.size - 1].id));
-      break;
-    }
-    *response.add_prices() = gateway::ToProto(price);
-  }
+  page.Fill(
+      std::move(prices), response,
+      [&](const Price& price) { *response.add_prices() = gateway::ToProto(price); },
+      [](const Price& price) { return price.id; });
   return response;
 }
 

@@ -305,8 +305,9 @@ absl::StatusOr<int64_t> SqlLimitStore::LedgerSpent(const LeaseRequest& request) 
     if (key.ok()) params.emplace_back(key->id);
     ASSIGN_OR_RETURN(
         const auto row,
-        tx.QueryOne(fmt::format("SELECT CAST(COALESCE(SUM(units), 0) AS BIGINT) FROM usage_records "
-                                "WHERE tenant = ? AND time >= ?{}",
+        // Periods begin with an hour.
+        tx.QueryOne(fmt::format("SELECT CAST(COALESCE(SUM(units), 0) AS BIGINT) FROM usage_hours "
+                                "WHERE tenant = ? AND hour >= ?{}",
                                 key.ok() ? " AND key_id = ?" : ""),
                     params));
     spent = row->GetInt(0);

@@ -124,7 +124,6 @@ void OpenAiHandler::Handle(std::shared_ptr<http::Exchange> exchange,
       request->tenant = fmt::format("tenants/{}", *organization);
     }
     if (!variables->empty()) request->id = variables->front().second;
-    if (variables->size() > 1) request->child_id = variables->back().second;
     return route.handler(request);
   }
   if (allowed.empty()) {
@@ -138,8 +137,8 @@ void OpenAiHandler::ListModels(const RequestPtr& request) {
   std::map<std::string, std::shared_ptr<const Endpoint>> models;
   const auto routes = parts_.routes.Get();
   for (const auto& [name, endpoint] : routes->endpoints()) {
-    if (FindEndpoint(parts_.routes, *request->key, endpoint->name, "").ok() &&
-        endpoint->tenant == request->key->principal.tenant) {
+    if (endpoint->tenant == request->key->principal.tenant &&
+        request->key->MayCall(endpoint->name)) {
       models[endpoint->name] = endpoint;
     }
   }

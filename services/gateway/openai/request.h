@@ -22,9 +22,8 @@ struct Request {
   /// Whose objects it is about: "tenants/-", or the one that an operator names in the header
   /// OpenAI-Organization.
   std::string tenant = "tenants/-";
-  /// Of the path: the ids in it, from the left.
+  /// The one in its path.
   std::string id = {};
-  std::string child_id = {};
 
   void Answer(const nlohmann::json& body) const;
   void Refuse(const absl::Status& status) const;

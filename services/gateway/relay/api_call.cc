@@ -5,6 +5,7 @@
 
 #include "common/grpc/status.h"
 #include "common/log/log.h"
+#include "common/names/names.h"
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/support/proto_buffer_reader.h"
@@ -25,13 +26,6 @@ std::string NameIn(const google::protobuf::Message& answer) {
     return "";
   }
   return answer.GetReflection()->GetString(answer, field);
-}
-
-std::string TenantIn(std::string_view resource) {
-  constexpr std::string_view kPrefix = "tenants/";
-  if (!resource.starts_with(kPrefix)) return "";
-  resource.remove_prefix(kPrefix.size());
-  return std::string(resource.substr(0, resource.find('/')));
 }
 
 class UnaryCall final : public ApiCall {
@@ -142,8 +136,8 @@ absl::Status ApiCall::Audit() {
   ASSIGN_OR_RETURN(audit_, core_.parts.recorder.Admit());
   v1::AuditRecord record;
   record.set_resource(ResourceOf(transport_->binding(), *request_));
-  const std::string tenant = TenantIn(record.resource());
-  record.set_tenant(tenant.empty() ? principal().tenant : tenant);
+  const std::string_view tenant = TenantIn(record.resource());
+  record.set_tenant(tenant.empty() ? principal().tenant : std::string(tenant));
   record.set_key_id(principal().key_id);
   record.set_method(method().name);
   record.set_peer_address(transport_->exchange().head().peer_address);

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "common/log/log.h"
 #include "common/names/names.h"
+#include "common/proto_time/proto_time.h"
 #include "inference/open_inference.pb.h"
 #include "services/gateway/routing/traffic.h"
 #include "slipway/controller/v1/controller.pb.h"
@@ -97,8 +98,7 @@ std::optional<Shadow> ReadShadow(const controller::v1::RoutingPolicy::Shadow& fr
 }
 
 void ReadPolicy(const controller::v1::RoutingPolicy& from, Endpoint& endpoint) {
-  endpoint.timeout =
-      absl::Seconds(from.timeout().seconds()) + absl::Nanoseconds(from.timeout().nanos());
+  endpoint.timeout = ToDuration(from.timeout());
   endpoint.sticky_header = from.sticky_header();
   if (const auto name = DeploymentName::Parse("fallback", from.fallback()); name.ok()) {
     endpoint.fallback = name->id;

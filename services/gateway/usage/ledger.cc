@@ -134,24 +134,25 @@ absl::Status AddUsage(sql::Transaction& tx, const std::string& writer,
   return absl::OkStatus();
 }
 
+// kUsageColumns, of which an answer has no writer.
 v1::UsageRecord ReadUsage(const sql::Row& row) {
   v1::UsageRecord record;
   record.set_id(row.GetString(0));
-  *record.mutable_time() = TimeUtil::MicrosecondsToTimestamp(row.GetInt(1));
-  record.set_tenant(row.GetString(2));
-  record.set_key_id(row.GetString(3));
-  record.set_kind(row.GetString(4));
-  record.set_resource(row.GetString(5));
-  record.set_model_version(row.GetString(6));
-  record.set_quantity(row.GetDouble(7));
-  record.set_request_id(row.GetString(8));
-  record.set_http_code(static_cast<int32_t>(row.GetInt(9)));
-  record.set_broken(row.GetInt(10) == kBroken);
-  record.set_input_bytes(row.GetInt(11));
-  record.set_output_bytes(row.GetInt(12));
-  record.set_compute_micros(row.GetInt(13));
-  record.set_project(row.GetString(14));
-  record.set_units(row.GetInt(15));
+  *record.mutable_time() = TimeUtil::MicrosecondsToTimestamp(row.GetInt(2));
+  record.set_tenant(row.GetString(3));
+  record.set_project(row.GetString(4));
+  record.set_key_id(row.GetString(5));
+  record.set_kind(row.GetString(6));
+  record.set_resource(row.GetString(7));
+  record.set_model_version(row.GetString(8));
+  record.set_quantity(row.GetDouble(9));
+  record.set_request_id(row.GetString(10));
+  record.set_http_code(static_cast<int32_t>(row.GetInt(11)));
+  record.set_broken(row.GetInt(12) == kBroken);
+  record.set_input_bytes(row.GetInt(13));
+  record.set_output_bytes(row.GetInt(14));
+  record.set_compute_micros(row.GetInt(15));
+  record.set_units(row.GetInt(16));
   return record;
 }
 
@@ -230,10 +231,7 @@ absl::StatusOr<bool> Ledger::AddFromOutbox(const std::string& source, int64_t fr
 
 absl::StatusOr<std::vector<v1::UsageRecord>> Ledger::ListUsage(const UsageList& list) {
   std::string sql =
-      "SELECT id, time, tenant, key_id, kind, resource, model_version, quantity, request_id, "
-      "http_code, outcome, input_bytes, output_bytes, compute_micros, project, units "
-      "FROM usage_records "
-      "WHERE time >= ? AND time < ?";
+      fmt::format("SELECT {} FROM usage_records WHERE time >= ? AND time < ?", kUsageColumns);
   sql::Params params = {absl::ToUnixMicros(list.start), absl::ToUnixMicros(list.end)};
   for (const auto& [column, value] :
        {std::pair("tenant", &list.tenant), std::pair("request_id", &list.request_id)}) {

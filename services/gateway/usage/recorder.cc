@@ -6,13 +6,11 @@
 
 #include "common/crypto/random.h"
 #include "common/log/log.h"
-#include "google/protobuf/util/time_util.h"
+#include "common/proto_time/proto_time.h"
 #include "slipway/gateway/v1/journal.pb.h"
 
 namespace slipway::gateway {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 // With these no record passes Journal::kMaxRecordBytes.
 constexpr size_t kMaxName = 240;
@@ -56,7 +54,7 @@ std::string Recorder::NewId() {
 absl::Status Recorder::Record(Ticket& ticket, v1::UsageRecord& record) {
   std::string id = NewId();
   record.set_id(id);
-  *record.mutable_time() = TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(clock_.Now()));
+  *record.mutable_time() = ToTimestamp(clock_.Now());
   Cut(*record.mutable_tenant(), kMaxWord);
   Cut(*record.mutable_key_id(), kMaxWord);
   Cut(*record.mutable_kind(), kMaxWord);
@@ -77,7 +75,7 @@ absl::Status Recorder::Record(Ticket& ticket, v1::UsageRecord& record) {
 absl::Status Recorder::Record(Ticket& ticket, v1::AuditRecord& record) {
   std::string id = NewId();
   record.set_id(id);
-  *record.mutable_time() = TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(clock_.Now()));
+  *record.mutable_time() = ToTimestamp(clock_.Now());
   Cut(*record.mutable_tenant(), kMaxWord);
   Cut(*record.mutable_key_id(), kMaxWord);
   Cut(*record.mutable_method(), kMaxName);

@@ -1,11 +1,12 @@
 #include "services/gateway/usage/usage_hours.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
+#include "common/text/text.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
+#include "services/gateway/api/pages.h"
 #include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
@@ -94,12 +95,9 @@ const Group* FindGroup(std::string_view name) {
 
 absl::StatusOr<sql::Value> ValueOf(const Group& group, const std::string& text) {
   if (!group.number) return sql::Value(text);
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    return InvalidField("pageToken", "is none that this list has given");
-  }
-  return sql::Value(number);
+  const auto number = ParseNumber<int64_t>(text);
+  if (!number) return Page::NoToken();
+  return sql::Value(*number);
 }
 
 }  // namespace
@@ -166,9 +164,7 @@ absl::StatusOr<std::vector<v1::UsageTotal>> ReadUsageTotals(sql::Database& datab
     params.emplace_back(*value);
   }
   if (!query.after.empty()) {
-    if (query.after.size() != groups.size()) {
-      return InvalidField("pageToken", "is none that this list has given");
-    }
+    if (query.after.size() != groups.size()) return Page::NoToken();
     where += fmt::format(" AND ({}) > ({})", list, places);
     for (size_t i = 0; i < groups.size(); ++i) {
       ASSIGN_OR_RETURN(auto value, ValueOf(*groups[i], query.after[i]));

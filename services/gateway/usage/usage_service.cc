@@ -9,6 +9,7 @@
 
 #include "common/log/log.h"
 #include "common/names/names.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "google/api/httpbody.pb.h"
 #include "google/protobuf/util/time_util.h"
@@ -33,10 +34,11 @@ std::pair<int64_t, std::string> MarkOf(const Record& record) {
   return {TimeUtil::TimestampToMicroseconds(record.time()), record.id()};
 }
 
+// As ReadMark takes it.
 template <class Record>
-std::string TokenOf(const Record& record) {
+std::string MarkTextOf(const Record& record) {
   const auto [time, id] = MarkOf(record);
-  return Page::Token(fmt::format("{} {}", time, id));
+  return fmt::format("{} {}", time, id);
 }
 
 absl::StatusOr<std::optional<std::pair<int64_t, std::string>>> ReadMark(const Page& page) {
@@ -47,7 +49,7 @@ absl::StatusOr<std::optional<std::pair<int64_t, std::string>>> ReadMark(const Pa
   const char* const end = begin + page.after.size();
   const auto [after, error] = std::from_chars(begin, end, mark->first);
   if (error != std::errc() || after == end || *after != ' ') {
-    return InvalidField("pageToken", "is none that this list has given");
+    return Page::NoToken();
   }
   mark->second.assign(after + 1, end);
   return mark;
@@ -59,7 +61,7 @@ absl::StatusOr<absl::Time> ReadTime(std::string_view field,
       time.seconds() > TimeUtil::kTimestampMaxSeconds) {
     return InvalidField(field, "is no time between the years 1 and 9999");
   }
-  return absl::FromUnixMicros(TimeUtil::TimestampToMicroseconds(time));
+  return FromTimestamp(time);
 }
 
 // What a request says of time, into a query's start and end.
@@ -229,7 +231,7 @@ absl::StatusOr<v1::QueryUsageResponse> UsageService::QueryUsage(
   for (size_t begin = 0; begin < page.after.size();) {
     const size_t end = page.after.find(kEnd, begin);
     if (end == std::string::npos) {
-      return InvalidField("pageToken", "is none that this list has given");
+      return Page::NoToken();
     }
     query.after.push_back(page.after.substr(begin, end - begin));
     begin = end + 1;
@@ -238,13 +240,14 @@ absl::StatusOr<v1::QueryUsageResponse> UsageService::QueryUsage(
   CatchUp();
   ASSIGN_OR_RETURN(auto totals, ledger_.Totals(query));
   v1::QueryUsageResponse response;
-  if (totals.size() > static_cast<size_t>(page.size)) {
-    totals.pop_back();
-    std::string last;
-    for (const std::string& value : GroupOf(totals.back(), query.group_by)) last += value + kEnd;
-    response.set_next_page_token(Page::Token(last));
-  }
-  for (v1::UsageTotal& total : totals) *response.add_totals() = std::move(total);
+  page.Fill(
+      std::move(totals), response,
+      [&](v1::UsageTotal&& total) { *response.add_totals() = std::move(total); },
+      [&](const v1::UsageTotal& last) {
+        std::string group;
+        for (const std::string& value : GroupOf(last, query.group_by)) group += value + kEnd;
+        return group;
+      });
   return response;
 }
 
@@ -301,10 +304,10 @@ absl::StatusOr<v1::ListUsageRecordsResponse> UsageService::ListUsageRecords(
   CatchUp();
   ASSIGN_OR_RETURN(auto records, ledger_.ListUsage(list));
   v1::ListUsageRecordsResponse response;
-  const bool more = records.size() > static_cast<size_t>(page.size);
-  if (more) records.pop_back();
-  if (more) response.set_next_page_token(TokenOf(records.back()));
-  for (v1::UsageRecord& record : records) *response.add_usage_records() = std::move(record);
+  page.Fill(
+      std::move(records), response,
+      [&](v1::UsageRecord&& record) { *response.add_usage_records() = std::move(record); },
+      MarkTextOf<v1::UsageRecord>);
   return response;
 }
 
@@ -316,10 +319,10 @@ absl::StatusOr<v1::ListAuditRecordsResponse> UsageService::ListAudit(
   CatchUp();
   ASSIGN_OR_RETURN(auto records, audit_.List(query));
   v1::ListAuditRecordsResponse response;
-  const bool more = records.size() > static_cast<size_t>(page.size);
-  if (more) records.pop_back();
-  if (more) response.set_next_page_token(TokenOf(records.back()));
-  for (v1::AuditRecord& record : records) *response.add_audit_records() = std::move(record);
+  page.Fill(
+      std::move(records), response,
+      [&](v1::AuditRecord&& record) { *response.add_audit_records() = std::move(record); },
+      MarkTextOf<v1::AuditRecord>);
   return response;
 }
 

@@ -12,6 +12,7 @@
 
 #include "common/fields/kinds.h"
 #include "common/names/names.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "google/protobuf/struct.pb.h"
@@ -209,8 +210,7 @@ void CheckResources(const v1::ResourceSpec& resources, Problems& problems) {
 
 absl::Duration CheckTimeLimit(const v1::ResourceSpec& resources, Problems& problems) {
   if (!resources.has_time_limit()) return absl::ZeroDuration();
-  const absl::Duration limit = absl::Seconds(resources.time_limit().seconds()) +
-                               absl::Nanoseconds(resources.time_limit().nanos());
+  const absl::Duration limit = ToDuration(resources.time_limit());
   if (limit < absl::Seconds(1) || limit > kMaxTimeLimit) {
     problems.Add("spec.resources.time_limit",
                  fmt::format("must be between 1s and {:.0f}s, got {}s",

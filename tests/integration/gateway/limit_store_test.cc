@@ -61,11 +61,14 @@ class LimitStoreTest : public ::testing::TestWithParam<const char*> {
             ->Write([&](sql::Transaction& tx) {
               return tx
                   .Execute(
-                      "INSERT INTO usage_records (id, writer, time, tenant, key_id, kind, "
-                      "resource, model_version, quantity, request_id, http_code, outcome, "
-                      "input_bytes, output_bytes, compute_micros, units) VALUES "
-                      "(?, 'w', ?, 'acme', ?, 'inference', 'r', 'm', 1, 'q', 200, 1, 0, 0, 0, ?)",
-                      {id, absl::ToUnixMicros(time), key, units})
+                      "INSERT INTO usage_hours (writer, hour, tenant, project, key_id, kind, "
+                      "resource, model_version, calls, quantity, input_bytes, output_bytes, "
+                      "compute_micros, units) VALUES "
+                      "(?, ?, 'acme', 'p', ?, 'inference', 'r', 'm', 1, 1, 0, 0, 0, ?)",
+                      {id,
+                       absl::ToUnixMicros(absl::UnixEpoch() +
+                                          absl::Floor(time - absl::UnixEpoch(), absl::Hours(1))),
+                       key, units})
                   .status();
             })
             .ok());

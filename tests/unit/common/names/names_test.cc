@@ -154,6 +154,13 @@ TEST(BlobNameTest, GoesThereAndBack) {
   EXPECT_FALSE(BlobName::Parse("name", fmt::format("tenants/A/blobs/sha256:{}", kHex)).ok());
 }
 
+TEST(NamesTest, SayTheirTenant) {
+  EXPECT_EQ(TenantIn("tenants/acme/models/m"), "acme");
+  EXPECT_EQ(TenantIn("tenants/acme"), "acme");
+  EXPECT_EQ(TenantIn("prices/p"), "");
+  EXPECT_EQ(TenantIn(""), "");
+}
+
 TEST(NamesTest, OrderByTheirParts) {
   EXPECT_LT((ModelName{"a", "z"}), (ModelName{"b", "a"}));
   EXPECT_LT((VersionName{{"a", "m"}, 9}), (VersionName{{"a", "m"}, 10}));
