@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <map>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "common/config/version.h"
@@ -20,6 +19,7 @@
 #include "common/jose/json_web_keys.h"
 #include "common/log/log.h"
 #include "common/sql/database.h"
+#include "common/sync/repeating_thread.h"
 #include "common/tracing/otlp/otlp.h"
 #include "fmt/format.h"
 #include "grpcpp/channel.h"
@@ -129,14 +129,6 @@ class Gateway::Impl : public http::Handler {
   Impl(const GatewayConfig& config, Metrics& metrics, const Clock& clock)
       : config_(config), clock_(clock), metrics_(metrics), io_threads_(config.io_threads) {}
 
-  ~Impl() override {
-    {
-      MutexLock lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.SignalAll();
-  }
-
   absl::Status Start() {
     RETURN_IF_ERROR(OpenObserver());
     RETURN_IF_ERROR(OpenState());
@@ -154,7 +146,7 @@ class Gateway::Impl : public http::Handler {
     deleter_->Start();
     batches_->Start();
     RETURN_IF_ERROR(Listen());
-    gauges_ = std::jthread([this] { KeepGauges(); });
+    KeepGauges();
     return absl::OkStatus();
   }
 
@@ -181,7 +173,7 @@ class Gateway::Impl : public http::Handler {
     Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
   }
 
-  bool ready() const { return !draining_ && routes_.known() && table_->age() < config_.keys_stale; }
+  bool ready() const { return !draining_ && routes_.Get()->known() && table_->age() < config_.keys_stale; }
 
   int Drain() {
     draining_ = true;
@@ -515,12 +507,8 @@ class Gateway::Impl : public http::Handler {
       refused[name] = &metrics.Gauge("http_refusals", "What the listener turned away so far",
                                      {{"reason", name}});
     }
-    for (;;) {
-      {
-        MutexLock lock(mutex_);
-        if (!stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(kGaugeInterval));
-        if (stopping_) return;
-      }
+    auto set = [this, &connections, &abandoned, &journal, &failures, &keys, &age,
+                refused = std::move(refused)] {
       grpc_->Refresh();
       const http::ServerStats stats = server_->stats();
       connections.Set(static_cast<double>(stats.connections_open));
@@ -530,10 +518,11 @@ class Gateway::Impl : public http::Handler {
       keys.Set(static_cast<double>(table_->key_count()));
       age.Set(absl::ToDoubleSeconds(table_->age()));
       for (int i = 0; i < static_cast<int>(http::Refusal::kCount); ++i) {
-        refused[std::string(http::RefusalName(static_cast<http::Refusal>(i)))]->Set(
-            static_cast<double>(stats.refused[i]));
+        refused.at(std::string(http::RefusalName(static_cast<http::Refusal>(i))))
+            ->Set(static_cast<double>(stats.refused[i]));
       }
-    }
+    };
+    gauges_.Start(kGaugeInterval, RepeatingThread::First::kAfterInterval, std::move(set));
   }
 
   const GatewayConfig config_;
@@ -590,11 +579,7 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<OpenAiHandler> openai_;
   std::unique_ptr<GrpcDoor> grpc_;
   std::unique_ptr<http::Server> server_;
-
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::jthread gauges_;
+  RepeatingThread gauges_;
 };
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& config,

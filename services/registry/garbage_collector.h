@@ -1,10 +1,8 @@
 #ifndef SLIPWAY_SERVICES_REGISTRY_GARBAGE_COLLECTOR_H_
 #define SLIPWAY_SERVICES_REGISTRY_GARBAGE_COLLECTOR_H_
 
-#include <thread>
-
 #include "absl/time/time.h"
-#include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "services/registry/blob_catalog.h"
 
 namespace slipway::registry {
@@ -15,16 +13,9 @@ class GarbageCollector {
  public:
   /// `catalog` outlives this.
   GarbageCollector(BlobCatalog& catalog, absl::Duration interval);
-  ~GarbageCollector();
 
  private:
-  void Loop(const std::stop_token& stop) EXCLUDES(mutex_);
-
-  BlobCatalog& catalog_;
-  const absl::Duration interval_;
-  Mutex mutex_;
-  CondVar stopped_;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::registry

@@ -14,26 +14,11 @@ constexpr char kCursor[] = "usage_cursor";
 
 }  // namespace
 
-StorageMeter::~StorageMeter() {
-  thread_.request_stop();
-  MutexLock lock(mutex_);
-  stopped_.SignalAll();
-}
-
 void StorageMeter::Start(absl::Duration interval) {
-  thread_ = std::jthread([this, interval](const std::stop_token& stop) { Loop(stop, interval); });
-}
-
-void StorageMeter::Loop(const std::stop_token& stop, absl::Duration interval) {
-  for (;;) {
-    if (const absl::Status billed = Bill(); !billed.ok()) {
-      Log(Severity::kWarning, "storage_not_billed", {{"error", billed}});
-    }
-    MutexLock lock(mutex_);
-    if (stop.stop_requested()) return;
-    stopped_.WaitFor(mutex_, absl::ToChronoNanoseconds(interval));
-    if (stop.stop_requested()) return;
-  }
+  thread_.Start(interval, RepeatingThread::First::kAtOnce, [this] {
+    const absl::Status billed = Bill();
+    if (!billed.ok()) Log(Severity::kWarning, "storage_not_billed", {{"error", billed}});
+  });
 }
 
 absl::Status StorageMeter::Bill() {

@@ -1,12 +1,10 @@
 #ifndef SLIPWAY_SERVICES_REGISTRY_STORAGE_METER_H_
 #define SLIPWAY_SERVICES_REGISTRY_STORAGE_METER_H_
 
-#include <thread>
-
 #include "absl/time/time.h"
 #include "common/identity/principal.h"
 #include "common/status/status.h"
-#include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "common/time/clock.h"
 #include "services/registry/registry_store.h"
 #include "slipway/registry/v1/registry.pb.h"
@@ -21,7 +19,6 @@ class StorageMeter {
  public:
   /// Both outlive this.
   StorageMeter(RegistryStore& store, const Clock& clock) : store_(store), clock_(clock) {}
-  ~StorageMeter();
 
   /// Looks every `interval`, on a thread of its own.
   void Start(absl::Duration interval);
@@ -34,13 +31,9 @@ class StorageMeter {
                                                         int page_size);
 
  private:
-  void Loop(const std::stop_token& stop, absl::Duration interval) EXCLUDES(mutex_);
-
   RegistryStore& store_;
   const Clock& clock_;
-  Mutex mutex_;
-  CondVar stopped_;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::registry

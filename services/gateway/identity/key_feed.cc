@@ -8,14 +8,6 @@ KeyFeed::KeyFeed(SqlIdentityStore& store, KeyTable& table, absl::Duration interv
                  const Clock& clock)
     : store_(store), table_(table), interval_(interval), clock_(clock) {}
 
-KeyFeed::~KeyFeed() {
-  {
-    MutexLock lock(wait_mutex_);
-    stopping_ = true;
-  }
-  stopped_.SignalAll();
-}
-
 absl::Status KeyFeed::Refresh() {
   MutexLock lock(read_mutex_);
   const absl::Duration as_of = clock_.Monotonic();
@@ -26,24 +18,16 @@ absl::Status KeyFeed::Refresh() {
 }
 
 void KeyFeed::Start() {
-  thread_ = std::jthread([this] { Run(); });
-}
-
-void KeyFeed::Run() {
-  bool failing = false;
-  for (;;) {
-    {
-      MutexLock lock(wait_mutex_);
-      if (stopping_) return;
-      stopped_.WaitFor(wait_mutex_, absl::ToChronoNanoseconds(interval_));
-      if (stopping_) return;
-    }
-    const absl::Status status = Refresh();
-    // The first of a row of failures is told, and their end.
-    if (!status.ok() && !failing) Log(Severity::kError, "keys_not_read", {{"error", status}});
-    if (status.ok() && failing) Log(Severity::kInfo, "keys_read_again");
-    failing = !status.ok();
-  }
+  thread_.Start(interval_, RepeatingThread::First::kAfterInterval,
+                [this, failing = false]() mutable {
+                  const absl::Status status = Refresh();
+                  // The first of a row of failures is told, and their end.
+                  if (!status.ok() && !failing) {
+                    Log(Severity::kError, "keys_not_read", {{"error", status}});
+                  }
+                  if (status.ok() && failing) Log(Severity::kInfo, "keys_read_again");
+                  failing = !status.ok();
+                });
 }
 
 }  // namespace slipway::gateway

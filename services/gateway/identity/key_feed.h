@@ -1,11 +1,10 @@
 #ifndef SLIPWAY_SERVICES_GATEWAY_IDENTITY_KEY_FEED_H_
 #define SLIPWAY_SERVICES_GATEWAY_IDENTITY_KEY_FEED_H_
 
-#include <thread>
-
 #include "absl/time/time.h"
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "common/time/clock.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/identity/sql_identity_store.h"
@@ -19,7 +18,6 @@ class KeyFeed {
  public:
   /// All arguments outlive the feed. Call Refresh() once before the table is used.
   KeyFeed(SqlIdentityStore& store, KeyTable& table, absl::Duration interval, const Clock& clock);
-  ~KeyFeed();
 
   /// Brings the table up to what the database holds now. Any thread.
   absl::Status Refresh();
@@ -28,18 +26,13 @@ class KeyFeed {
   void Start();
 
  private:
-  void Run();
-
   SqlIdentityStore& store_;
   KeyTable& table_;
   const absl::Duration interval_;
   const Clock& clock_;
   Mutex read_mutex_;  // one reader at a time, so that an older read never overtakes a newer one
   int64_t sequence_ GUARDED_BY(read_mutex_) = 0;
-  Mutex wait_mutex_;
-  CondVar stopped_;
-  bool stopping_ GUARDED_BY(wait_mutex_) = false;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::gateway

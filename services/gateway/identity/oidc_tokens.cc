@@ -23,16 +23,9 @@ OidcTokens::OidcTokens(const std::vector<OidcIssuerConfig>& issuers, const KeyTa
   }
 }
 
-OidcTokens::~OidcTokens() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.SignalAll();
-}
-
 void OidcTokens::Start() {
-  if (!issuers_.empty()) thread_ = std::jthread([this] { Run(); });
+  if (issuers_.empty()) return;
+  thread_.Start(kLook, RepeatingThread::First::kAtOnce, [this] { ReadKeys(); });
 }
 
 absl::StatusOr<std::shared_ptr<const KnownKey>> OidcTokens::Authenticate(std::string_view token) {
@@ -62,7 +55,7 @@ absl::StatusOr<OidcTokens::Entry> OidcTokens::Check(std::string_view token) {
   for (const auto& known : issuers_) {
     if (issuer == claims.end() || *issuer != known->config().issuer) continue;
     absl::StatusOr<OidcIssuer::Grant> grant = known->Check(token);
-    if (absl::IsUnavailable(grant.status())) Wake();
+    if (absl::IsUnavailable(grant.status())) thread_.Wake();
     RETURN_IF_ERROR(grant.status());
     return Entry{known.get(), *std::move(grant)};
   }
@@ -77,24 +70,6 @@ void OidcTokens::ReadKeys() {
       Log(Severity::kWarning, "oidc_keys_not_read",
           {{"issuer", issuer->config().issuer}, {"error", read}});
     }
-  }
-}
-
-void OidcTokens::Wake() {
-  {
-    MutexLock lock(mutex_);
-    wanted_ = true;
-  }
-  wake_.SignalAll();
-}
-
-void OidcTokens::Run() {
-  for (;;) {
-    ReadKeys();
-    MutexLock lock(mutex_);
-    if (!wanted_ && !stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(kLook));
-    wanted_ = false;
-    if (stopping_) return;
   }
 }
 

@@ -5,12 +5,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "common/identity/generation_cache.h"
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "common/time/clock.h"
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/identity/oidc_config.h"
@@ -26,7 +26,6 @@ class OidcTokens {
   /// `keys` (which knows the tenants) and `clock` outlive this.
   OidcTokens(const std::vector<OidcIssuerConfig>& issuers, const KeyTable& keys,
              const Clock& clock);
-  ~OidcTokens();
 
   /// Starts to read the issuers' keys.
   void Start();
@@ -45,18 +44,12 @@ class OidcTokens {
   };
 
   absl::StatusOr<Entry> Check(std::string_view token);
-  void Wake();
-  void Run();
 
   const KeyTable& keys_;
   std::vector<std::unique_ptr<OidcIssuer>> issuers_;
   Mutex cache_mutex_;
   GenerationCache<Entry> cache_ GUARDED_BY(cache_mutex_);
-  Mutex mutex_;
-  CondVar wake_;
-  bool wanted_ GUARDED_BY(mutex_) = false;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::gateway

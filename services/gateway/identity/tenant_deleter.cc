@@ -7,6 +7,7 @@
 #include "common/identity/tenant_content.h"
 #include "common/log/log.h"
 #include "common/names/names.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
 
@@ -15,10 +16,6 @@ namespace {
 
 using google::protobuf::util::TimeUtil;
 using identity::v1::PurgeTenantResponse;
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
-}
 
 v1::TenantDeletion::Part* FindPart(v1::TenantDeletion& deletion, const std::string& service) {
   for (auto& part : *deletion.mutable_parts()) {
@@ -39,14 +36,6 @@ TenantDeleter::TenantDeleter(TenantDeletions& deletions, KeyFeed& feed,
       interval_(interval),
       clock_(clock) {}
 
-TenantDeleter::~TenantDeleter() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.SignalAll();
-}
-
 void TenantDeleter::AddTo(LocalMethods& methods) {
   methods.Add<v1::DeleteTenantRequest, v1::TenantDeletion>(
       "slipway.gateway.v1.TenantService/DeleteTenant",
@@ -57,7 +46,7 @@ void TenantDeleter::AddTo(LocalMethods& methods) {
 }
 
 void TenantDeleter::Start() {
-  thread_ = std::jthread([this] { Run(); });
+  thread_.Start(interval_, RepeatingThread::First::kAtOnce, [this] { GoOn(); });
 }
 
 absl::StatusOr<v1::TenantDeletion> TenantDeleter::DeleteTenant(
@@ -70,11 +59,7 @@ absl::StatusOr<v1::TenantDeletion> TenantDeleter::DeleteTenant(
   deletion.set_requested_by(who.key_id);
   ASSIGN_OR_RETURN(deletion, deletions_.Begin(tenant.tenant, deletion));
   RETURN_IF_ERROR(feed_.Refresh());
-  {
-    MutexLock lock(mutex_);
-    hurry_ = true;
-  }
-  wake_.SignalAll();
+  thread_.Wake();
   return deletion;
 }
 
@@ -163,12 +148,8 @@ void TenantDeleter::WriteReport(Entry& entry) const {
   deletion.set_report(std::move(report));
 }
 
-void TenantDeleter::GoOn(const std::string& tenant) {
-  for (;;) {
-    {
-      MutexLock lock(mutex_);
-      if (stopping_) return;
-    }
+void TenantDeleter::GoOnWith(const std::string& tenant) {
+  while (!thread_.stopping()) {
     const absl::StatusOr<bool> done = Step(tenant);
     if (!done.ok()) return NoteWait(tenant, done.status());
     if (*done) return;
@@ -186,17 +167,10 @@ void TenantDeleter::NoteWait(const std::string& tenant, const absl::Status& stat
   deletions_.Save(*entry).IgnoreError();
 }
 
-void TenantDeleter::Run() {
-  for (;;) {
-    const auto running = deletions_.ListRunning();
-    if (running.ok()) {
-      for (const Entry& entry : *running) GoOn(entry.tenant);
-    }
-    MutexLock lock(mutex_);
-    if (!hurry_ && !stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(interval_));
-    hurry_ = false;
-    if (stopping_) return;
-  }
+void TenantDeleter::GoOn() {
+  const auto running = deletions_.ListRunning();
+  if (!running.ok()) return;
+  for (const Entry& entry : *running) GoOnWith(entry.tenant);
 }
 
 }  // namespace slipway::gateway

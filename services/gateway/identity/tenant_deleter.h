@@ -3,13 +3,12 @@
 
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/identity/principal.h"
 #include "common/status/status.h"
-#include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "common/time/clock.h"
 #include "services/gateway/api/local_methods.h"
 #include "services/gateway/identity/key_feed.h"
@@ -40,7 +39,6 @@ class TenantDeleter {
   /// The others outlive this. Deletions are looked for every `interval`.
   TenantDeleter(TenantDeletions& deletions, KeyFeed& feed, std::vector<TenantKeeper> keepers,
                 Vouch vouch, absl::Duration interval, const Clock& clock);
-  ~TenantDeleter();
 
   void AddTo(LocalMethods& methods);
   void Start();
@@ -60,10 +58,10 @@ class TenantDeleter {
   absl::Status Close(const TenantKeeper& keeper, Entry& entry);
   absl::Status Remove(const TenantKeeper& keeper, const std::string& tenant);
   void WriteReport(Entry& entry) const;
-  /// Steps on with a deletion as far as it goes now.
-  void GoOn(const std::string& tenant);
+  /// Steps on with all deletions, or one, as far as they go now.
+  void GoOn();
+  void GoOnWith(const std::string& tenant);
   void NoteWait(const std::string& tenant, const absl::Status& status);
-  void Run();
 
   TenantDeletions& deletions_;
   KeyFeed& feed_;
@@ -71,11 +69,7 @@ class TenantDeleter {
   const Vouch vouch_;
   const absl::Duration interval_;
   const Clock& clock_;
-  Mutex mutex_;
-  CondVar wake_;
-  bool hurry_ GUARDED_BY(mutex_) = false;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::gateway

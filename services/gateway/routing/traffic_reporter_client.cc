@@ -19,31 +19,16 @@ TrafficReporter::TrafficReporter(std::shared_ptr<grpc::Channel> controller, Toke
       clock_(clock),
       options_(options) {}
 
-TrafficReporter::~TrafficReporter() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.SignalAll();
-}
-
 void TrafficReporter::Start() {
-  thread_ = std::jthread([this] { Run(); });
-}
-
-void TrafficReporter::Run() {
-  bool told = true;
-  for (;;) {
-    {
-      MutexLock lock(mutex_);
-      if (!stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(options_.period));
-      if (stopping_) return;
-    }
-    const absl::Status status = Report();
-    // Said once, not each time.
-    if (!status.ok() && told) Log(Severity::kWarning, "traffic_not_reported", {{"error", status}});
-    told = status.ok();
-  }
+  thread_.Start(options_.period, RepeatingThread::First::kAfterInterval,
+                [this, told = true]() mutable {
+                  const absl::Status status = Report();
+                  // Said once, not each time.
+                  if (!status.ok() && told) {
+                    Log(Severity::kWarning, "traffic_not_reported", {{"error", status}});
+                  }
+                  told = status.ok();
+                });
 }
 
 absl::Status TrafficReporter::Report() {

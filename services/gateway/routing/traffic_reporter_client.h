@@ -4,11 +4,10 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/time/time.h"
 #include "common/status/status.h"
-#include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "common/time/clock.h"
 #include "services/gateway/routing/traffic.h"
 
@@ -32,13 +31,10 @@ class TrafficReporter {
   /// `book` and `clock` outlive the reporter.
   TrafficReporter(std::shared_ptr<grpc::Channel> controller, Token token, TrafficBook& book,
                   const Clock& clock, const Options& options);
-  /// Ends after the report that is under way.
-  ~TrafficReporter();
 
   void Start();
 
  private:
-  void Run();
   absl::Status Report();
 
   const std::shared_ptr<grpc::Channel> controller_;
@@ -46,10 +42,7 @@ class TrafficReporter {
   TrafficBook& book_;
   const Clock& clock_;
   const Options options_;
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::gateway

@@ -14,16 +14,11 @@ AuditRounds::AuditRounds(AuditLog& log, Refusals& refusals, std::string heads_fi
                          absl::Duration interval)
     : log_(log), refusals_(refusals), heads_file_(std::move(heads_file)), interval_(interval) {}
 
-AuditRounds::~AuditRounds() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.SignalAll();
-}
-
 void AuditRounds::Start() {
-  thread_ = std::jthread([this] { Run(); });
+  thread_.Start(interval_, RepeatingThread::First::kAfterInterval, [this] {
+    const absl::Status status = Go();
+    if (!status.ok()) Log(Severity::kWarning, "audit_heads_not_exported", {{"error", status}});
+  });
 }
 
 absl::Status AuditRounds::Go() {
@@ -49,18 +44,6 @@ absl::Status AuditRounds::Go() {
         {{"writer", head.writer}, {"number", head.number}, {"mac", head.mac}});
   }
   return WriteFileAtomically(heads_file_, lines, 0600);
-}
-
-void AuditRounds::Run() {
-  for (;;) {
-    {
-      MutexLock lock(mutex_);
-      if (!stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(interval_));
-      if (stopping_) return;
-    }
-    const absl::Status status = Go();
-    if (!status.ok()) Log(Severity::kWarning, "audit_heads_not_exported", {{"error", status}});
-  }
 }
 
 absl::StatusOr<std::vector<AuditHead>> ReadHeads(const std::string& heads_file) {

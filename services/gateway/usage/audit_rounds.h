@@ -2,12 +2,11 @@
 #define SLIPWAY_SERVICES_GATEWAY_USAGE_AUDIT_ROUNDS_H_
 
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/status/status.h"
-#include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "services/gateway/audit/audit_log.h"
 #include "services/gateway/usage/refusals.h"
 
@@ -21,7 +20,6 @@ class AuditRounds {
  public:
   /// Both outlive this. `heads_file`: one JSON object a line, replaced as a whole.
   AuditRounds(AuditLog& log, Refusals& refusals, std::string heads_file, absl::Duration interval);
-  ~AuditRounds();
 
   void Start();
 
@@ -29,16 +27,11 @@ class AuditRounds {
   absl::Status Go();
 
  private:
-  void Run();
-
   AuditLog& log_;
   Refusals& refusals_;
   const std::string heads_file_;
   const absl::Duration interval_;
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 /// What a heads file holds; nothing where there is none. Errors: kInvalidArgument.

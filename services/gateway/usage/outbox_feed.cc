@@ -10,16 +10,14 @@ namespace slipway::gateway {
 OutboxFeed::OutboxFeed(std::string name, Source source, Ledger& ledger, absl::Duration interval)
     : name_(std::move(name)), source_(std::move(source)), ledger_(ledger), interval_(interval) {}
 
-OutboxFeed::~OutboxFeed() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.SignalAll();
-}
-
 void OutboxFeed::Start() {
-  thread_ = std::jthread([this] { Run(); });
+  thread_.Start(interval_, RepeatingThread::First::kAtOnce, [this, failing = false]() mutable {
+    const absl::Status status = Pull();
+    if (!status.ok() && !failing) {
+      Log(Severity::kWarning, "usage_not_pulled", {{"from", name_}, {"error", status}});
+    }
+    failing = !status.ok();
+  });
 }
 
 absl::Status OutboxFeed::Pull() {
@@ -32,22 +30,7 @@ absl::Status OutboxFeed::Pull() {
     }
     // Where another replica was quicker, the next turn starts from its cursor.
     RETURN_IF_ERROR(ledger_.AddFromOutbox(name_, cursor, batch.cursor, batch.records).status());
-    MutexLock lock(mutex_);
-    if (stopping_) return absl::OkStatus();
-  }
-}
-
-void OutboxFeed::Run() {
-  bool failing = false;
-  for (;;) {
-    const absl::Status status = Pull();
-    if (!status.ok() && !failing) {
-      Log(Severity::kWarning, "usage_not_pulled", {{"from", name_}, {"error", status}});
-    }
-    failing = !status.ok();
-    MutexLock lock(mutex_);
-    if (!stopping_) wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(interval_));
-    if (stopping_) return;
+    if (thread_.stopping()) return absl::OkStatus();
   }
 }
 

@@ -4,12 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/status/status.h"
-#include "common/sync/mutex.h"
+#include "common/sync/repeating_thread.h"
 #include "services/gateway/usage/ledger.h"
 
 namespace slipway::gateway {
@@ -28,7 +27,6 @@ class OutboxFeed {
 
   /// `ledger` outlives the feed. `name` ("training") is the source's in the ledger.
   OutboxFeed(std::string name, Source source, Ledger& ledger, absl::Duration interval);
-  ~OutboxFeed();
 
   void Start();
 
@@ -36,16 +34,11 @@ class OutboxFeed {
   absl::Status Pull();
 
  private:
-  void Run();
-
   const std::string name_;
   const Source source_;
   Ledger& ledger_;
   const absl::Duration interval_;
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
-  std::jthread thread_;
+  RepeatingThread thread_;
 };
 
 }  // namespace slipway::gateway
