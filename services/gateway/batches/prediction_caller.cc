@@ -137,6 +137,7 @@ std::shared_ptr<LineCall> PredictionCaller::Start(const v1::Batch& batch, std::s
   const auto path = ModelPath::Parse(batch.endpoint());
   if (!path) return refuse(ErrorAnswer(NotFound(batch.endpoint()), request_id));
   auto endpoint = FindEndpoint(predictions_.routes, **key, path->name, path->version);
+  if (absl::IsUnavailable(endpoint.status())) return refuse({.retry = Answer::Retry::kRefused});
   if (!endpoint.ok()) return refuse(ErrorAnswer(endpoint.status(), request_id));
   if (!AnyWorker(**endpoint, path->version)) return refuse({.retry = Answer::Retry::kRefused});
   auto call = std::make_shared<PredictionCall>(std::make_shared<Prediction>(

@@ -30,7 +30,11 @@ absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& route
                                                              const KnownKey& key,
                                                              std::string_view model,
                                                              std::string_view version) {
-  auto endpoint = key.MayCall(model) ? routes.Get()->Find(key.principal.tenant, model) : nullptr;
+  const std::shared_ptr<const RouteTable> table = routes.Get();
+  if (!table->known()) {
+    return absl::UnavailableError("this gateway does not know its models yet; try again");
+  }
+  auto endpoint = key.MayCall(model) ? table->Find(key.principal.tenant, model) : nullptr;
   if (endpoint == nullptr || (!version.empty() && endpoint->Choose(version, 0) == nullptr)) {
     return NoSuchModel(model, version);
   }

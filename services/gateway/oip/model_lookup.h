@@ -17,7 +17,7 @@
 namespace slipway::gateway {
 
 /// What the caller names as `model`. Another tenant's model, one that the key may not call, an
-/// absent one and an absent version are told alike: kNotFound.
+/// absent one and an absent version are told alike: kNotFound. kUnavailable before the first table.
 absl::StatusOr<std::shared_ptr<const Endpoint>> FindEndpoint(const Routes& routes,
                                                              const KnownKey& key,
                                                              std::string_view model,

@@ -115,6 +115,8 @@ class RouteTable {
   const Endpoints& endpoints() const { return endpoints_; }
 
   int64_t generation() const { return generation_; }
+  /// From the controller, however empty: false before it was heard.
+  bool known() const { return generation_ >= 0; }
   size_t size() const { return endpoints_.size(); }
 
  private:
@@ -133,8 +135,6 @@ class Routes {
     MutexLock lock(mutex_);
     table_.swap(table);
   }
-  /// Was there ever one?
-  bool known() const { return Get()->generation() >= 0; }
 
  private:
   mutable Mutex mutex_;

@@ -48,15 +48,8 @@ class BatchKillTest : public ::testing::Test {
   }
 
   controller::v1::RouteTable Routes() const {
-    controller::v1::RouteTable table;
-    table.set_generation(1);
-    auto& route = *table.add_routes();
-    route.set_deployment("tenants/acme/deployments/digits");
-    auto& target = *route.add_targets();
-    target.set_model_version("tenants/acme/models/m/versions/1");
-    target.set_weight(1);
-    target.add_workers(worker_.address());
-    return table;
+    return SingleRoute("tenants/acme/deployments/digits", "tenants/acme/models/m/versions/1",
+                       worker_.address());
   }
 
   http::RawPeer::Answer Ask(const std::string& method, const std::string& target,
@@ -83,16 +76,14 @@ class BatchKillTest : public ::testing::Test {
 };
 
 TEST_F(BatchKillTest, EachLineIsAnsweredOnceAndTheLedgerSaysWhichWereCalledAgain) {
-  // The call at which the worker waits for the kill.
+  // From this call on the worker keeps what it is called for, until the kill.
   std::atomic<int> calls = 0;
-  std::atomic<int> kill_at = 0;
+  std::atomic<int> kill_at = 1;
   std::atomic<bool> reached = false;
-  std::atomic<int> kills = 0;
   worker_.OnInfer([&](const auto& request, auto& response) {
     if (++calls == kill_at) {
-      const int before = kills;
+      worker_.HoldInferUntilCancelled(true);
       reached = true;
-      kills.wait(before);
     }
     EchoTensors(request, response);
     return absl::OkStatus();
@@ -117,7 +108,6 @@ TEST_F(BatchKillTest, EachLineIsAnsweredOnceAndTheLedgerSaysWhichWereCalledAgain
   const auto uploaded =
       Ask("POST", "/v1/files", key_, form, "Content-Type: multipart/form-data; boundary=xyz\r\n");
   ASSERT_EQ(uploaded.status, 200) << uploaded.body;
-  kill_at = 1;
   const json batch = AskJson("POST", "/v1/batches",
                              json{{"input_file_id", json::parse(uploaded.body)["id"]},
                                   {"endpoint", "/v2/models/digits/infer"},
@@ -126,11 +116,11 @@ TEST_F(BatchKillTest, EachLineIsAnsweredOnceAndTheLedgerSaysWhichWereCalledAgain
   const std::string id = batch["id"];
   for (int i = 0; i < kKills; ++i) {
     ASSERT_TRUE(Eventually([&] { return reached.load(); })) << i;
-    gateway_.KillAndRestart();
+    gateway_.Kill();
+    worker_.HoldInferUntilCancelled(false);
     reached = false;
-    kill_at = i + 1 < kKills ? calls + 20 + 7 * i : -1;
-    ++kills;
-    kills.notify_all();
+    kill_at = i + 1 < kKills ? calls + 20 + 7 * i : 0;
+    gateway_.Restart();
   }
   json ended;
   ASSERT_TRUE(Eventually([&] {

@@ -369,15 +369,15 @@ class FakeWorker::Service : public inference::GRPCInferenceService::CallbackServ
       }
       handler = infer;
     }
-    // Before DefaultReactor(): a call has one reactor.
-    if (hold_until_cancelled) return new HeldCall(cancelled);
-    auto* reactor = context->DefaultReactor();
     absl::Status status;
     if (handler) {
       status = handler(*request, *response);
     } else {
       EchoTensors(*request, *response);
     }
+    // Before DefaultReactor(): a call has one reactor.
+    if (hold_until_cancelled) return new HeldCall(cancelled);
+    auto* reactor = context->DefaultReactor();
     if (context->IsCancelled()) ++cancelled;
     reactor->Finish(ToGrpcStatus(status));
     return reactor;
@@ -470,7 +470,7 @@ void FakeWorker::KeepNoRequests() {
   service_->keep_requests = false;
 }
 
-void FakeWorker::HoldInferUntilCancelled() { service_->hold_until_cancelled = true; }
+void FakeWorker::HoldInferUntilCancelled(bool hold) { service_->hold_until_cancelled = hold; }
 
 std::vector<inference::ModelInferRequest> FakeWorker::requests() const {
   MutexLock lock(service_->mutex);
@@ -488,5 +488,19 @@ std::vector<std::string> FakeWorker::request_ids() const {
 }
 
 int FakeWorker::cancelled() const { return service_->cancelled; }
+
+controller::v1::RouteTable SingleRoute(const std::string& deployment,
+                                       const std::string& model_version,
+                                       const std::string& worker) {
+  controller::v1::RouteTable table;
+  table.set_generation(1);
+  auto& route = *table.add_routes();
+  route.set_deployment(deployment);
+  auto& target = *route.add_targets();
+  target.set_model_version(model_version);
+  target.set_weight(1);
+  target.add_workers(worker);
+  return table;
+}
 
 }  // namespace slipway::gateway

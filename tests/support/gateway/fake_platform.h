@@ -19,6 +19,11 @@
 
 namespace slipway::gateway {
 
+/// Routes of the deployment alone ("tenants/acme/deployments/digits"), to one version on one
+/// worker.
+controller::v1::RouteTable SingleRoute(const std::string& deployment,
+                                       const std::string& model_version, const std::string& worker);
+
 /// Registry, training and controller on one real gRPC server, made from their descriptors: each
 /// method checks the token as the real ones do, and answers with an empty message whose `name` is
 /// the request's, unless a test says otherwise. Any thread.
@@ -87,7 +92,7 @@ class FakeWorker {
   std::string address() const;
   void OnInfer(Handler handler);
   /// From now on a call is answered only when it has been cancelled.
-  void HoldInferUntilCancelled();
+  void HoldInferUntilCancelled(bool hold = true);
   std::vector<inference::ModelInferRequest> requests() const;
   /// For long runs: requests() stays empty.
   void KeepNoRequests();

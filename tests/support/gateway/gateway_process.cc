@@ -41,9 +41,12 @@ GatewayProcess::GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust
   Launch();
 }
 
-void GatewayProcess::KillAndRestart() {
+void GatewayProcess::Kill() {
   process_->Kill();
   if (!process_->Wait(kPatience).ok()) std::abort();
+}
+
+void GatewayProcess::Restart() {
   // The port of the new one is looked for in its log.
   std::filesystem::remove(folder_ / "log.jsonl");
   port_ = 0;

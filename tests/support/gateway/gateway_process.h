@@ -33,8 +33,9 @@ class GatewayProcess {
   GatewayProcess(ProcessLauncher& launcher, const TestTrust& trust, const Options& options);
   ~GatewayProcess();
 
-  /// kill -9, and a new process on what the old one left on the disk.
-  void KillAndRestart();
+  /// kill -9; and a new process on what the old one left on the disk.
+  void Kill();
+  void Restart();
 
   int port() const { return port_; }
   /// "127.0.0.1:41234"

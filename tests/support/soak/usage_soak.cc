@@ -144,10 +144,11 @@ class Gateway {
   }
   const std::string& request() const { return request_; }
 
-  void KillAndRestart() {
+  void Restart() {
     // Whoever is connected goes on until it is dead; nobody tries in vain.
     SetPort(0);
-    process_.KillAndRestart();
+    process_.Kill();
+    process_.Restart();
     SetPort(process_.port());
   }
   void Stop() { process_.Stop(); }
@@ -191,18 +192,6 @@ std::vector<Row> ReadRows(const std::string& url, int64_t& summed) {
   return rows;
 }
 
-controller::v1::RouteTable Routes(const FakeWorker& worker) {
-  controller::v1::RouteTable table;
-  table.set_generation(1);
-  auto& route = *table.add_routes();
-  route.set_deployment("tenants/acme/deployments/digits");
-  auto& target = *route.add_targets();
-  target.set_model_version("tenants/acme/models/m/versions/1");
-  target.set_weight(1);
-  target.add_workers(worker.address());
-  return table;
-}
-
 }  // namespace
 
 UsageSoakResult RunUsageSoak(const UsageSoakOptions& options) {
@@ -211,7 +200,9 @@ UsageSoakResult RunUsageSoak(const UsageSoakOptions& options) {
   LocalProcessLauncher launcher;
   FakeWorker worker(trust, folder / "worker.sock");
   worker.KeepNoRequests();
-  FakePlatform platform(trust, folder / "platform.sock", Routes(worker));
+  FakePlatform platform(trust, folder / "platform.sock",
+                        SingleRoute("tenants/acme/deployments/digits",
+                                    "tenants/acme/models/m/versions/1", worker.address()));
   std::vector<std::unique_ptr<Gateway>> gateways;
   for (int i = 0; i < options.gateways; ++i) {
     gateways.push_back(
@@ -249,7 +240,7 @@ UsageSoakResult RunUsageSoak(const UsageSoakOptions& options) {
         faults.push_back("the calls did not go on");
         break;
       }
-      gateways[kill % gateways.size()]->KillAndRestart();
+      gateways[kill % gateways.size()]->Restart();
     }
   }
 
