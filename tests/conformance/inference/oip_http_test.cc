@@ -54,15 +54,9 @@ struct Serving {
   }
 
   controller::v1::RouteTable Routes() const {
-    controller::v1::RouteTable table;
-    table.set_generation(1);
-    auto& route = *table.add_routes();
-    route.set_deployment("tenants/acme/deployments/mlp");
-    auto& target = *route.add_targets();
-    target.set_model_version("tenants/acme/models/mlp/versions/1");
-    target.set_weight(1);
-    target.add_workers(worker.address());
-    *target.mutable_signature() = artifact.signature;
+    controller::v1::RouteTable table = gateway::SingleRoute(
+        "tenants/acme/deployments/mlp", "tenants/acme/models/mlp/versions/1", worker.address());
+    *table.mutable_routes(0)->mutable_targets(0)->mutable_signature() = artifact.signature;
     return table;
   }
 

@@ -1,8 +1,6 @@
 // The REST door: forms of bad requests, errors, streams up and down, what services see.
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -17,6 +15,7 @@
 #include "slipway/registry/v1/registry.pb.h"
 #include "slipway/training/v1/training.pb.h"
 #include "tests/integration/gateway/gateway_fixture.h"
+#include "tests/integration/http/memory_watch.h"
 #include "tests/support/sanitizers.h"
 
 namespace slipway::gateway {
@@ -25,16 +24,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
-
-// Resident memory of this process, in bytes.
-int64_t ResidentBytes() {
-  // The second figure is resident pages. (ReadFile takes files that say their size.)
-  std::ifstream file("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  file >> total >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
-}
 
 class ApiTest : public GatewayTest {
  protected:
@@ -234,18 +223,17 @@ TEST_F(ApiTest, UploadsAnyLengthInFlatMemory) {
       fmt::format("POST /api/v1/tenants/-/blobs?digest=sha256:ab HTTP/1.1\r\nHost: x\r\n"
                   "x-api-key: {}\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
                   key_, kBytes));
-  const int64_t before = ResidentBytes();
-  int64_t peak = 0;
+  http::MemoryWatch memory;
   for (int64_t sent = 0; sent < kBytes; sent += static_cast<int64_t>(piece.size())) {
     ASSERT_TRUE(peer.Send(piece));
-    peak = std::max(peak, ResidentBytes() - before);
+    memory.Look();
   }
   const Answer answer = peer.Read();
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(json::parse(answer.body)["name"], "tenants/acme/blobs/sha256:00");
   // Gateway and service are both in this process. A sanitizer keeps what is freed.
   if (!kSanitized) {
-    EXPECT_LT(peak, 64 << 20);
+    EXPECT_LT(memory.growth(), 64u << 20);
   }
   const auto calls = platform_->calls();
   ASSERT_THAT(calls, SizeIs(1));

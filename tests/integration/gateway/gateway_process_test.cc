@@ -41,15 +41,8 @@ class GatewayProcessTest : public ::testing::Test {
   }
 
   controller::v1::RouteTable Routes() const {
-    controller::v1::RouteTable table;
-    table.set_generation(1);
-    auto& route = *table.add_routes();
-    route.set_deployment("tenants/acme/deployments/digits");
-    auto& target = *route.add_targets();
-    target.set_model_version("tenants/acme/models/m/versions/1");
-    target.set_weight(1);
-    target.add_workers(worker_.address());
-    return table;
+    return SingleRoute("tenants/acme/deployments/digits", "tenants/acme/models/m/versions/1",
+                       worker_.address());
   }
 
   static std::string Render(const std::string& method, const std::string& target,

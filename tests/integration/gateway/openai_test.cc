@@ -1,9 +1,7 @@
 // OpenAI's API in front of the real registry: what goes in comes back, and what is refused is
 // refused in its form.
-#include <unistd.h>
 
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -12,6 +10,7 @@
 
 #include "common/process/local_process_launcher.h"
 #include "tests/integration/gateway/gateway_fixture.h"
+#include "tests/integration/http/memory_watch.h"
 #include "tests/support/places.h"
 #include "tests/support/registry/registry_server.h"
 
@@ -21,15 +20,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-// Resident memory of this process, in bytes.
-int64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  file >> total >> resident;
-  return resident * ::sysconf(_SC_PAGESIZE);
-}
 
 class OpenAiTest : public GatewayTest {
  protected:
@@ -291,16 +281,15 @@ TEST_F(OpenAiTest, LargeFilesStreamThroughInFlatMemory) {
                   "Content-Length: {}\r\n\r\n{}",
                   key_, begin.size() + kBytes + end.size(), begin));
   const std::string piece(1 << 20, 'z');
-  int64_t most = 0;
-  const int64_t before = ResidentBytes();
+  http::MemoryWatch memory;
   for (size_t sent = 0; sent < kBytes; sent += piece.size()) {
     ASSERT_TRUE(peer.Send(piece));
-    most = std::max(most, ResidentBytes() - before);
+    memory.Look();
   }
   const Answer answer = peer.Ask(end);
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(json::parse(answer.body)["bytes"], kBytes);
-  EXPECT_LT(most, 32 << 20);
+  EXPECT_LT(memory.growth(), 32u << 20);
 }
 
 TEST_F(OpenAiTest, ABatchIsAnsweredBilledAndListed) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/process/local_process_launcher.h"
+#include "tests/integration/http/memory_watch.h"
 #include "tests/integration/http/server_fixture.h"
 #include "tests/support/sanitizers.h"
 #include "tests/support/temp_dir.h"
@@ -33,13 +34,6 @@ class ClientTest : public ServerTest {
   }
   static std::string Text(const absl::Status& status) { return std::string(status.message()); }
 };
-
-uint64_t ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * 4096;
-}
 
 uint64_t TransferBytes() {
   const char* const bytes = std::getenv("SLIPWAY_TEST_UPLOAD_BYTES");
