@@ -173,7 +173,9 @@ class Gateway::Impl : public http::Handler {
     Refuse(*exchange, absl::NotFoundError("there is nothing at this path"));
   }
 
-  bool ready() const { return !draining_ && routes_.Get()->known() && table_->age() < config_.keys_stale; }
+  bool ready() const {
+    return !draining_ && routes_.Get()->known() && table_->age() < config_.keys_stale;
+  }
 
   int Drain() {
     draining_ = true;
