@@ -21,6 +21,8 @@ inline constexpr std::string_view kWeightsFile = "model.safetensors";
 /// Beside them, where the trainer could write them: the same as ONNX, and some rows of each input.
 inline constexpr std::string_view kOnnxFile = "model.onnx";
 inline constexpr std::string_view kSamplesFile = "samples.safetensors";
+/// Files below it are for people (curves of the training, ...): no worker fetches them.
+inline constexpr std::string_view kAboutFolder = "about/";
 inline constexpr std::string_view kArtifactFormat = "slipway";
 
 enum class Task {

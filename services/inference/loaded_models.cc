@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/nn/model_description.h"
 #include "fmt/format.h"
 #include "services/inference/batching/measured_batches.h"
 #include "services/inference/pipeline/pipeline_source.h"
@@ -109,6 +110,7 @@ absl::StatusOr<LoadedModels::Part> LoadedModels::ReadPart(
     const auto& file = version.artifact().files(i);
     const std::string here = fmt::format("{}.artifact.files[{}]", field, i);
     RETURN_IF_ERROR(CheckPath(here + ".path", file.path()));
+    if (part.format == nn::kArtifactFormat && file.path().starts_with(nn::kAboutFolder)) continue;
     ASSIGN_OR_RETURN(Digest digest, Digest::Parse(here + ".digest", file.digest()));
     if (file.size_bytes() < 0) return InvalidField(here + ".size_bytes", "must be >= 0");
     part.files.push_back({file.path(), {tenant, std::move(digest)}, file.size_bytes()});

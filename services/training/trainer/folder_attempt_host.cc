@@ -67,7 +67,11 @@ absl::StatusOr<bool> FolderAttemptHost::Report(training::v1::Event event) {
 absl::StatusOr<registry::v1::File> FolderAttemptHost::StoreFile(const std::string& path,
                                                                 const std::string& local_path) {
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(local_path, kMaxFileBytes));
-  RETURN_IF_ERROR(WriteFileAtomically(fmt::format("{}/{}", output_dir_, path), bytes));
+  const std::string stored = fmt::format("{}/{}", output_dir_, path);
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(stored).parent_path(), error);
+  if (error) return FromErrno(error.value(), "mkdir", stored);
+  RETURN_IF_ERROR(WriteFileAtomically(stored, bytes));
   registry::v1::File file;
   file.set_path(path);
   file.set_digest("sha256:" + Sha256Hex(bytes));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <span>
@@ -23,6 +24,7 @@
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/sampler.h"
 #include "services/training/trainer/metrics.h"
+#include "services/training/trainer/tensorboard/event_file.h"
 
 namespace slipway::trainer {
 namespace {
@@ -31,6 +33,9 @@ using training::TargetKind;
 
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 constexpr int64_t kEvaluationBatch = 512;
+// Histograms of more parameters than this would take longer than they are worth.
+constexpr int64_t kMaxChartedParameters = 20'000'000;
+constexpr char kChartFolder[] = "tensorboard";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
@@ -118,6 +123,9 @@ class Run {
   absl::Status Prepare(const LearnerFactory& make_learner);
   absl::Status Resume(CheckpointStore& store);
   absl::Status TrainAll(CheckpointWriter& writer);
+  std::string ChartFolder() const;
+  absl::Status OpenCharts();
+  absl::Status Chart(const std::map<std::string, double>& scalars);
   absl::Status TakeStep();
   absl::Status EndEpoch();
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
@@ -149,8 +157,12 @@ class Run {
   nn::ModelDescription description_;
   std::unique_ptr<Learner> learner_;
   std::optional<Sampler> sampler_;
+  /// For TensorBoard; absent where it could not be written.
+  std::optional<EventFile> charts_;
   int64_t steps_ = 0;
+  int64_t parameters_ = 0;
   LoopState state_;
+  double rate_ = 0;  // of the newest step
   Batch batch_;
   std::string fingerprint_;
   /// Set once the run is to end early.
@@ -240,6 +252,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
            "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
            data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
            network.trainable_count(), network.flops() / 1e6));
+  parameters_ = network.trainable_count();
   ASSIGN_OR_RETURN(learner_, make_learner(std::move(network)));
   sampler_.emplace(data_.train_rows, spec_.job.training().batch_size(),
                    static_cast<uint64_t>(seed()));
@@ -265,14 +278,58 @@ absl::Status Run::Resume(CheckpointStore& store) {
   return absl::OkStatus();
 }
 
+std::string Run::ChartFolder() const { return options_.checkpoint_dir + "/" + kChartFolder; }
+
+absl::Status Run::OpenCharts() {
+  auto opened = EventFile::Create(ChartFolder(), state_.step, clock_.Now());
+  if (!opened.ok()) {
+    Tell("warning",
+         "no charts are written for TensorBoard: " + std::string(opened.status().message()));
+    return absl::OkStatus();
+  }
+  charts_ = *std::move(opened);
+  const absl::Time now = clock_.Now();
+  ASSIGN_OR_RETURN(const nn::Network network, description_.BuildNetwork("spec"));
+  charts_->AddGraph(network, now);
+  const training::v1::JobSpec& job = spec_.job;
+  const nlohmann::json spec = {
+      {"architecture", training::ToJson(job.architecture())},
+      {"loss", training::ToJson(job.loss())},
+      {"optimizer", training::ToJson(job.optimizer())},
+      {"schedule", training::ToJson(job.schedule())},
+      {"training",
+       {{"epochs", job.training().epochs()},
+        {"batch_size", job.training().batch_size()},
+        {"seed", job.training().seed()},
+        {"clip_norm", job.training().clip_norm()}}},
+  };
+  const bool classes = description_.task == nn::Task::kClassification;
+  const std::string tags[] = {"test/loss", classes ? "test/accuracy" : "test/r2"};
+  charts_->AddHyperparameters(spec, tags, now);
+  return absl::OkStatus();
+}
+
+// Scalars, and how the parameters are spread, at the step that was done last.
+absl::Status Run::Chart(const std::map<std::string, double>& scalars) {
+  if (!charts_.has_value()) return absl::OkStatus();
+  charts_->AddScalars(scalars, state_.step, clock_.Now());
+  if (parameters_ <= kMaxChartedParameters) {
+    ASSIGN_OR_RETURN(const std::vector<Tensor> parameters, learner_->SaveModel());
+    charts_->AddHistograms("parameters/", parameters, state_.step, clock_.Now());
+  }
+  if (const absl::Status written = charts_->Flush(); !written.ok()) {
+    Tell("warning", "a chart for TensorBoard was not written: " + std::string(written.message()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run::TakeStep() {
   const int64_t per_epoch = sampler_->steps_per_epoch();
   const Sampler::Slice slice = sampler_->At(state_.step);
   Gather(*data_.train, *slice.rows, slice.first, slice.size, batch_);
   const training::Moment moment{.step = state_.step, .steps = steps_, .steps_per_epoch = per_epoch};
-  const double rate =
-      training::LearningRateOf(spec_.optimizer) * training::RateFactor(spec_.schedule, moment);
-  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batch_, state_.step + 1, rate));
+  rate_ = training::LearningRateOf(spec_.optimizer) * training::RateFactor(spec_.schedule, moment);
+  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batch_, state_.step + 1, rate_));
   if (!std::isfinite(result.loss)) {
     return absl::FailedPreconditionError(fmt::format(
         "the training diverged: at step {} (epoch {}) the loss or its gradient is no finite number "
@@ -296,10 +353,16 @@ absl::Status Run::EndEpoch() {
   std::string text = fmt::format("epoch {}/{}: loss {:.4f}", progress_.epoch(), progress_.epochs(),
                                  state_.sums.mean_loss());
   const bool classes = description_.task == nn::Task::kClassification;
-  if (classes) text += fmt::format(", accuracy {:.4f}", state_.sums.accuracy());
+  std::map<std::string, double> charted = {{"train/loss", state_.sums.mean_loss()},
+                                           {"learning_rate", rate_}};
+  if (classes) {
+    text += fmt::format(", accuracy {:.4f}", state_.sums.accuracy());
+    charted["train/accuracy"] = state_.sums.accuracy();
+  }
   if (!data_.validation_rows.empty()) {
     ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.train, data_.validation_rows));
     progress_.set_validation_loss(score.loss);
+    for (const auto& [metric, value] : score.metrics) charted["validation/" + metric] = value;
     text += fmt::format("; validation loss {:.4f}", score.loss);
     if (classes) {
       progress_.set_validation_accuracy(score.metrics.at("accuracy"));
@@ -308,7 +371,7 @@ absl::Status Run::EndEpoch() {
   }
   Tell("info", std::move(text));
   ReportProgress(true);
-  return absl::OkStatus();
+  return Chart(charted);
 }
 
 absl::Status Run::HandOverCheckpoint(CheckpointWriter& writer) {
@@ -445,6 +508,13 @@ absl::Status Run::HandIn(const Score& score) {
     ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
                      host_.StoreFile(std::string(name), fmt::format("{}/{}", folder, name)));
   }
+  std::error_code absent;
+  for (const auto& chart : std::filesystem::directory_iterator(ChartFolder(), absent)) {
+    const std::string name =
+        fmt::format("{}{}/{}", nn::kAboutFolder, kChartFolder, chart.path().filename().string());
+    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
+                     host_.StoreFile(name, chart.path().string()));
+  }
   const auto fill = [](const TensorSpec& spec, registry::v1::TensorSpec* out) {
     out->set_name(spec.name);
     out->set_datatype(std::string(DataTypeName(spec.dtype)));
@@ -464,6 +534,7 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
       CheckpointStore store,
       CheckpointStore::Open(options_.checkpoint_dir, std::max(1, spec_.job.checkpoint().keep())));
   RETURN_IF_ERROR(Resume(store));
+  RETURN_IF_ERROR(OpenCharts());
   {
     CheckpointWriter writer(store);
     RETURN_IF_ERROR(TrainAll(writer));
@@ -473,6 +544,9 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
   progress_.set_remaining_seconds(0);
   Enter("evaluating");
   ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.test, data_.test_rows));
+  std::map<std::string, double> charted;
+  for (const auto& [metric, value] : score.metrics) charted["test/" + metric] = value;
+  RETURN_IF_ERROR(Chart(charted));
   RETURN_IF_ERROR(CheckGates(score.metrics));
   if (stopped()) return *outcome_;
   Enter("registering");

@@ -19,6 +19,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 constexpr char kSpec[] = R"({
   "model": "m", "dataset": "d",
@@ -104,7 +105,8 @@ TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
   std::vector<std::string> files;
   for (const auto& file : host.result->artifact().files()) files.push_back(file.path());
   EXPECT_THAT(files, ::testing::ElementsAre("architecture.json", "model.safetensors", "model.onnx",
-                                            "samples.safetensors"));
+                                            "samples.safetensors",
+                                            StartsWith("about/tensorboard/events.out.tfevents.")));
   EXPECT_EQ(host.result->signature().inputs(0).name(), "image");
   EXPECT_EQ(host.result->signature().inputs(0).datatype(), "UINT8");
   EXPECT_EQ(host.result->signature().outputs(0).name(), "probabilities");
