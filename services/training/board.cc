@@ -22,6 +22,7 @@ QueuedJob Describe(const Job& job) {
   out.attempt = job.attempts;
   out.not_before = job.not_before;
   out.cancel_requested = job.cancel_requested;
+  out.pause_requested = job.pause_requested;
   out.has_result = job.result.has_value();
   out.used = job.used;
   out.time_limit = ToDuration(job.spec.resources().time_limit());
@@ -34,7 +35,9 @@ Board::Board(Metrics& metrics)
     : attempts_(metrics.Counter("attempts_started_total", "Trainers that were launched")) {
   using v1::TrainingJob;
   const std::pair<TrainingJob::State, const char*> unfinished[] = {
-      {TrainingJob::QUEUED, "queued"}, {TrainingJob::RUNNING, "running"}};
+      {TrainingJob::QUEUED, "queued"},
+      {TrainingJob::RUNNING, "running"},
+      {TrainingJob::PAUSED, "paused"}};
   for (const auto& [state, name] : unfinished) {
     unfinished_[state] = &metrics.Gauge("jobs", "Jobs that are not over", {{"state", name}});
   }

@@ -15,8 +15,8 @@ namespace slipway::training {
 /// What the runner has to look at: the jobs that are not over, as they were last written, and the
 /// wish to look again. Whoever changes a job puts it here after the store has it. Any thread.
 ///
-/// Metrics: slipway_training_jobs{state} (queued, running), slipway_training_jobs_finished_total
-/// {state} and slipway_training_attempts_started_total.
+/// Metrics: slipway_training_jobs{state} (queued, running, paused),
+/// slipway_training_jobs_finished_total {state} and slipway_training_attempts_started_total.
 class Board {
  public:
   /// `metrics` outlives the board.

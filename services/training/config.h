@@ -26,6 +26,8 @@ struct TrainingConfig {
   std::string trainer_program;
 
   int max_trainers = 1;
+  int max_trainers_per_tenant = 0;
+  absl::Duration min_run = absl::Minutes(1);
   int64_t max_unfinished_jobs_per_tenant = 1000;
   int max_watchers = 128;
   int max_failed_attempts = 3;
@@ -60,8 +62,14 @@ struct TrainingConfig {
     v.Field("trainer_program", trainer_program,
             "Path of slipway-trainer; empty: the one beside this program");
     v.Field("max_trainers", max_trainers, "How many trainers run at once", {.min = 1, .max = 1000});
+    v.Field("max_trainers_per_tenant", max_trainers_per_tenant,
+            "How many trainers of one tenant run at once; 0: as many as of all",
+            {.min = 0, .max = 1000});
+    v.Field("min_run", min_run,
+            "How long a trainer runs before it may be stopped to make room for another job",
+            {.max = absl::Hours(24)});
     v.Field("max_unfinished_jobs_per_tenant", max_unfinished_jobs_per_tenant,
-            "How many jobs of a tenant may be queued or running", {.min = 1, .max = 1e6});
+            "How many jobs of a tenant may be queued, running or paused", {.min = 1, .max = 1e6});
     v.Field("max_watchers", max_watchers, "How many callers may watch jobs at once",
             {.min = 1, .max = 10000});
     v.Field("max_failed_attempts", max_failed_attempts,

@@ -56,6 +56,25 @@ absl::Status Unexpected(const Job& job, std::string_view change) {
                                         job.result.has_value() ? " and has its result" : ""));
 }
 
+// To another attempt, after a wait; or aside, where that was asked for.
+void StepBack(Job& job, absl::Duration wait, std::string_view reason, absl::Time now,
+              Effects& effects) {
+  job.not_before = now + wait;
+  if (std::exchange(job.pause_requested, false)) {
+    MoveTo(TrainingJob::PAUSED, job, "paused by request", now, effects);
+  } else {
+    MoveTo(TrainingJob::QUEUED, job, reason, now, effects);
+  }
+}
+
+absl::Status IsOver(const Job& job, std::string_view change) {
+  return absl::FailedPreconditionError(
+      fmt::format("{} cannot be {}: it {}", job.name.ToString(), change,
+                  job.state == TrainingJob::SUCCEEDED ? "has succeeded"
+                  : job.state == TrainingJob::FAILED  ? "has failed"
+                                                      : "was cancelled"));
+}
+
 bool IsLogSeverity(const std::string& severity) {
   return severity == "debug" || severity == "info" || severity == "warning" || severity == "error";
 }
@@ -108,16 +127,40 @@ absl::Status StartAttempt(Job& job, absl::Time now, Effects& effects) {
 
 absl::Status RequestCancel(Job& job, absl::Time now, Effects& effects) {
   if (job.state == TrainingJob::SUCCEEDED || job.state == TrainingJob::FAILED) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} cannot be cancelled: it has {}", job.name.ToString(),
-                    job.state == TrainingJob::SUCCEEDED ? "succeeded" : "failed"));
+    return IsOver(job, "cancelled");
   }
   if (job.cancel_requested) return absl::OkStatus();
   job.cancel_requested = true;
-  if (job.state == TrainingJob::QUEUED) {
-    MoveTo(TrainingJob::CANCELLED, job, "cancelled by request", now, effects);
-  } else {
+  if (job.state == TrainingJob::RUNNING) {
     AddLogLine(job, now, "info", "cancellation requested", effects);
+  } else {
+    MoveTo(TrainingJob::CANCELLED, job, "cancelled by request", now, effects);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RequestPause(Job& job, absl::Time now, Effects& effects) {
+  if (job.finished()) return IsOver(job, "paused");
+  if (job.cancel_requested || job.result.has_value()) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} cannot be paused: it is being {}", job.name.ToString(),
+                    job.cancel_requested ? "cancelled" : "registered"));
+  }
+  if (job.state == TrainingJob::QUEUED) {
+    MoveTo(TrainingJob::PAUSED, job, "paused by request", now, effects);
+  } else if (job.state == TrainingJob::RUNNING && !std::exchange(job.pause_requested, true)) {
+    AddLogLine(job, now, "info", "pause requested", effects);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RequestResume(Job& job, absl::Time now, Effects& effects) {
+  if (job.finished()) return IsOver(job, "resumed");
+  if (job.state == TrainingJob::PAUSED) {
+    job.not_before = absl::InfinitePast();
+    MoveTo(TrainingJob::QUEUED, job, "resumed by request", now, effects);
+  } else if (std::exchange(job.pause_requested, false)) {
+    AddLogLine(job, now, "info", "resumed by request", effects);
   }
   return absl::OkStatus();
 }
@@ -192,8 +235,7 @@ absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& poli
     return absl::OkStatus();
   }
   if (end.interrupted) {
-    job.not_before = now + end.wait;
-    MoveTo(TrainingJob::QUEUED, job, end.reason, now, effects);
+    StepBack(job, end.wait, end.reason, now, effects);
     return absl::OkStatus();
   }
   ++job.failures;
@@ -207,10 +249,9 @@ absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& poli
     MoveTo(TrainingJob::FAILED, job, reason, now, effects);
   } else {
     const absl::Duration wait = policy.Backoff(job.failures);
-    job.not_before = now + wait;
-    MoveTo(TrainingJob::QUEUED, job,
-           fmt::format("{}; tried again in {:.3g} s", end.reason, absl::ToDoubleSeconds(wait)), now,
-           effects);
+    StepBack(job, wait,
+             fmt::format("{}; tried again in {:.3g} s", end.reason, absl::ToDoubleSeconds(wait)),
+             now, effects);
   }
   return absl::OkStatus();
 }
@@ -230,6 +271,7 @@ absl::Status AcceptResult(Job& job, Result result, absl::Time now, Effects& effe
     MoveTo(TrainingJob::FAILED, job, missed, now, effects);
     return absl::OkStatus();
   }
+  job.pause_requested = false;
   job.result = std::move(result);
   job.progress.set_phase("registering");
   job.progress.set_remaining_seconds(0);
@@ -275,6 +317,7 @@ TrainingJob ToProto(const Job& job) {
   out.set_error(job.error);
   out.set_priority(job.priority);
   out.set_cancel_requested(job.cancel_requested);
+  out.set_pause_requested(job.pause_requested);
   return out;
 }
 

@@ -16,11 +16,13 @@
 // The life of a job, as pure changes of a value:
 //
 //   QUEUED -- StartAttempt --> RUNNING -- AcceptResult --> RUNNING, with its result
-//   RUNNING -- EndAttempt --> QUEUED (tried again, after a wait), FAILED or CANCELLED
+//   RUNNING -- EndAttempt --> QUEUED (tried again, after a wait), PAUSED, FAILED or CANCELLED
 //   RUNNING -- AcceptResult --> FAILED (its metrics stay below the spec's thresholds)
 //   RUNNING, with its result -- Succeed --> SUCCEEDED
 //   RUNNING, with its result -- GiveUpResult --> FAILED or CANCELLED
-//   QUEUED -- RequestCancel --> CANCELLED
+//   QUEUED, PAUSED -- RequestCancel --> CANCELLED
+//   QUEUED -- RequestPause --> PAUSED
+//   PAUSED -- RequestResume --> QUEUED
 //
 // Each change adds the events that tell of it; store them and the job in one transaction. Nothing
 // follows the event of a final state.
@@ -70,6 +72,8 @@ struct Job {
   /// Time that ended attempts took.
   absl::Duration used = absl::ZeroDuration();
   bool cancel_requested = false;
+  /// RUNNING: PAUSED follows, unless the attempt hands in its result first.
+  bool pause_requested = false;
   /// RUNNING: handed in, to be registered.
   std::optional<Result> result;
 
@@ -131,9 +135,17 @@ void Enqueue(Job& job, absl::Time now, Effects& effects);
 /// QUEUED -> RUNNING, with the next attempt's number. Errors: kAborted in any other state.
 absl::Status StartAttempt(Job& job, absl::Time now, Effects& effects);
 
-/// QUEUED -> CANCELLED; RUNNING: asks for it. Again: changes nothing.
+/// QUEUED, PAUSED -> CANCELLED; RUNNING: asks for it. Again: changes nothing.
 /// Errors: kFailedPrecondition when the job has succeeded or failed.
 absl::Status RequestCancel(Job& job, absl::Time now, Effects& effects);
+
+/// QUEUED -> PAUSED; RUNNING: asks for it. Again: changes nothing.
+/// Errors: kFailedPrecondition when the job is over, is being cancelled or has its result.
+absl::Status RequestPause(Job& job, absl::Time now, Effects& effects);
+
+/// PAUSED -> QUEUED; RUNNING: takes back what RequestPause asked for. Otherwise changes nothing.
+/// Errors: kFailedPrecondition when the job is over.
+absl::Status RequestResume(Job& job, absl::Time now, Effects& effects);
 
 /// OK when `attempt` is the one that runs and has handed nothing in: whatever an older one says
 /// is void. Errors: kAborted.
@@ -149,7 +161,7 @@ inline constexpr int64_t kMaxLogLines = 10'000;
 absl::Status Report(Job& job, const google::protobuf::RepeatedPtrField<v1::Event>& events,
                     absl::Time now, Effects& effects);
 
-/// RUNNING -> QUEUED, FAILED or CANCELLED: the attempt is over, without a result.
+/// RUNNING -> QUEUED, PAUSED, FAILED or CANCELLED: the attempt is over, without a result.
 /// Errors: kAborted in any other state, or when there is a result.
 absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& policy, absl::Time now,
                         Effects& effects);

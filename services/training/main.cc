@@ -80,6 +80,8 @@ absl::Status Run(const TrainingConfig& config) {
            .tls = config.tls}));
   RunnerOptions options;
   options.scheduling = {.max_trainers = config.max_trainers,
+                        .max_trainers_per_tenant = config.max_trainers_per_tenant,
+                        .min_run = config.min_run,
                         .stop_grace = config.stop_grace,
                         .max_wait = std::max(config.last_retry, absl::Minutes(1)),
                         .default_time_limit = config.default_time_limit};

@@ -21,7 +21,8 @@ bool IsOutOfTime(const QueuedJob& job, const RunningTrainer& trainer,
 
 bool MayGoOn(const QueuedJob* job, const RunningTrainer& trainer, const SchedulingPolicy& policy) {
   return job != nullptr && job->state == TrainingJob::RUNNING && job->attempt == trainer.attempt &&
-         !job->has_result && !job->cancel_requested && !IsOutOfTime(*job, trainer, policy);
+         !job->has_result && !job->cancel_requested && !job->pause_requested &&
+         !IsOutOfTime(*job, trainer, policy);
 }
 
 bool WaitsForRegistry(const QueuedJob& job, const Running& running, absl::Time now,
@@ -31,19 +32,62 @@ bool WaitsForRegistry(const QueuedJob& job, const Running& running, absl::Time n
          retry->second - now <= policy.max_wait;
 }
 
-// The job to launch next, among `waiting`, which is not empty.
-std::vector<const QueuedJob*>::const_iterator Choose(
-    const std::vector<const QueuedJob*>& waiting, const std::map<std::string, int>& trainers,
-    const std::map<std::string, int64_t>& last_launch) {
+using Counts = std::map<std::string, int>;
+
+int CountOf(const Counts& counts, const std::string& tenant) {
+  const auto count = counts.find(tenant);
+  return count == counts.end() ? 0 : count->second;
+}
+
+bool HasRoom(const Counts& trainers, const std::string& tenant, const SchedulingPolicy& policy) {
+  return policy.max_trainers_per_tenant == 0 ||
+         CountOf(trainers, tenant) < policy.max_trainers_per_tenant;
+}
+
+// The job to launch next, among `waiting`; null where none may be.
+const QueuedJob* Choose(const std::set<const QueuedJob*>& waiting, const Counts& trainers,
+                        const std::map<std::string, int64_t>& last_launch,
+                        const SchedulingPolicy& policy) {
   const auto rank = [&](const QueuedJob* job) {
-    const auto count = trainers.find(job->name.tenant);
     const auto last = last_launch.find(job->name.tenant);
-    return std::tuple(count == trainers.end() ? 0 : count->second,
+    return std::tuple(CountOf(trainers, job->name.tenant),
                       last == last_launch.end() ? int64_t{0} : last->second, -job->priority,
                       job->order);
   };
-  return std::min_element(waiting.begin(), waiting.end(),
-                          [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+  const QueuedJob* chosen = nullptr;
+  for (const QueuedJob* job : waiting) {
+    if (!HasRoom(trainers, job->name.tenant, policy)) continue;
+    if (chosen == nullptr || rank(job) < rank(chosen)) chosen = job;
+  }
+  return chosen;
+}
+
+// A job whose trainer may be stopped to make room.
+struct Candidate {
+  const QueuedJob* job;
+  int attempt;
+};
+
+// The one to stop for `job`; past the end for none.
+std::vector<Candidate>::iterator ChooseVictim(const QueuedJob& job,
+                                              std::vector<Candidate>& candidates,
+                                              const Counts& trainers) {
+  const std::string& tenant = job.name.tenant;
+  const auto gives_way = [&](const Candidate& candidate) {
+    if (candidate.job->name.tenant == tenant) return candidate.job->priority < job.priority;
+    return CountOf(trainers, candidate.job->name.tenant) >= CountOf(trainers, tenant) + 2;
+  };
+  const auto rank = [&](const Candidate& candidate) {
+    const std::string& other = candidate.job->name.tenant;
+    return std::tuple(other != tenant, other == tenant ? 0 : -CountOf(trainers, other),
+                      candidate.job->priority, -candidate.job->order);
+  };
+  auto chosen = candidates.end();
+  for (auto candidate = candidates.begin(); candidate != candidates.end(); ++candidate) {
+    if (!gives_way(*candidate)) continue;
+    if (chosen == candidates.end() || rank(*candidate) < rank(*chosen)) chosen = candidate;
+  }
+  return chosen;
 }
 
 }  // namespace
@@ -74,21 +118,31 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
   for (const QueuedJob& job : queue.jobs) jobs[job.name] = &job;
 
   std::vector<Action> actions;
-  std::map<std::string, int> tenant_trainers;
   std::set<JobName> with_trainer;
+  // Of the trainers that go on, how many a tenant has, and which may be stopped.
+  Counts tenant_trainers;
+  std::vector<Candidate> candidates;
+  // The others.
+  int leaving = 0;
   for (const RunningTrainer& trainer : running.trainers) {
-    ++tenant_trainers[trainer.job.tenant];
     with_trainer.insert(trainer.job);
     const auto job = jobs.find(trainer.job);
-    if (MayGoOn(job == jobs.end() ? nullptr : job->second, trainer, queue.policy)) continue;
     if (!trainer.stopping.has_value()) {
+      if (MayGoOn(job == jobs.end() ? nullptr : job->second, trainer, queue.policy)) {
+        ++tenant_trainers[trainer.job.tenant];
+        if (trainer.ran >= queue.policy.min_run) {
+          candidates.push_back({job->second, trainer.attempt});
+        }
+        continue;
+      }
       actions.push_back(StopTrainer{trainer.job, trainer.attempt});
     } else if (*trainer.stopping >= queue.policy.stop_grace && !trainer.killed) {
       actions.push_back(KillTrainer{trainer.job, trainer.attempt});
     }
+    ++leaving;
   }
 
-  std::vector<const QueuedJob*> waiting;
+  std::set<const QueuedJob*> waiting;
   for (const auto& [name, job] : jobs) {
     const bool has_trainer = with_trainer.contains(name);
     const bool registering = running.registering.contains(name);
@@ -103,8 +157,9 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
       }
     } else if (job->state == TrainingJob::RUNNING) {
       if (!has_trainer) actions.push_back(SettleAttempt{name});
-    } else if (!has_trainer && IsDue(*job, queue.policy, now)) {
-      waiting.push_back(job);
+    } else if (job->state == TrainingJob::QUEUED && !has_trainer &&
+               IsDue(*job, queue.policy, now)) {
+      waiting.insert(job);
     }
   }
 
@@ -112,12 +167,29 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
   int64_t newest_launch = 0;
   for (const auto& [tenant, launch] : last_launch) newest_launch = std::max(newest_launch, launch);
   int free = queue.policy.max_trainers - static_cast<int>(running.trainers.size());
-  for (; free > 0 && !waiting.empty(); --free) {
-    const auto chosen = Choose(waiting, tenant_trainers, last_launch);
-    const JobName& name = (*chosen)->name;
-    actions.push_back(LaunchTrainer{name});
-    ++tenant_trainers[name.tenant];
-    last_launch[name.tenant] = ++newest_launch;
+  for (;;) {
+    const QueuedJob* chosen = Choose(waiting, tenant_trainers, last_launch, queue.policy);
+    if (chosen == nullptr) break;
+    const std::string& tenant = chosen->name.tenant;
+    if (free > 0) {
+      --free;
+      actions.push_back(LaunchTrainer{chosen->name});
+    } else if (leaving > 0) {
+      // The room of a trainer that ends already.
+      --leaving;
+    } else {
+      const auto victim = ChooseVictim(*chosen, candidates, tenant_trainers);
+      if (victim != candidates.end()) {
+        actions.push_back(StopTrainer{victim->job->name, victim->attempt});
+        --tenant_trainers[victim->job->name.tenant];
+        candidates.erase(victim);
+      } else {
+        waiting.erase(chosen);
+        continue;
+      }
+    }
+    ++tenant_trainers[tenant];
+    last_launch[tenant] = ++newest_launch;
     waiting.erase(chosen);
   }
   return actions;
@@ -136,6 +208,9 @@ absl::Time NextWake(const Queue& queue, const Running& running, absl::Time now) 
     if (retry > now && jobs.contains(name)) wake = std::min(wake, retry);
   }
   for (const RunningTrainer& trainer : running.trainers) {
+    if (trainer.ran < queue.policy.min_run) {
+      wake = std::min(wake, now + queue.policy.min_run - trainer.ran);
+    }
     if (trainer.stopping.has_value()) {
       if (!trainer.killed) {
         wake = std::min(wake, now + queue.policy.stop_grace - *trainer.stopping);

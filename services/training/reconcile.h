@@ -20,8 +20,11 @@
 namespace slipway::training {
 
 struct SchedulingPolicy {
-  /// Trainers at once.
+  /// Trainers at once: of all tenants, and of each one (0: as many as of all).
   int max_trainers = 1;
+  int max_trainers_per_tenant = 0;
+  /// A trainer that ran for less is not stopped to make room: it would lose what it has begun.
+  absl::Duration min_run = absl::Minutes(1);
   /// Between SIGTERM and SIGKILL.
   absl::Duration stop_grace = absl::Seconds(10);
   /// The longest wait that a job may ever have had: a `not_before` beyond it comes from a clock
@@ -40,6 +43,7 @@ struct QueuedJob {
   int attempt = 0;
   absl::Time not_before = absl::InfinitePast();
   bool cancel_requested = false;
+  bool pause_requested = false;
   bool has_result = false;
   /// Time that ended attempts took.
   absl::Duration used = absl::ZeroDuration();
@@ -121,11 +125,16 @@ absl::Duration TimeLimit(const QueuedJob& job, const SchedulingPolicy& policy);
 
 /// What to do now, in this order. Any thread.
 ///
-/// - A trainer whose attempt is over, cancelled or out of time is asked to stop, then killed.
+/// - A trainer whose attempt is over, cancelled, paused or out of time is asked to stop, then
+///   killed.
 /// - Of the tenants that wait, the one with the fewest trainers comes first, then the one that
 ///   was served longest ago: a tenant with a thousand jobs holds up no other. Within a tenant the
 ///   higher priority comes first, then the older job. (A priority is the caller's own word, hence
 ///   no rank between tenants.)
+/// - Where no trainer is free, one is stopped for a job that waits: one of the same tenant with a
+///   lower priority (the lowest, of these the newest), or else the newest of the tenant with the
+///   most trainers, where that one has at least two more than the tenant that waits. The stopped
+///   job goes on from its checkpoint when its turn comes.
 /// - A job is not launched while a trainer of an earlier attempt lives: they share checkpoints.
 std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::Time now);
 

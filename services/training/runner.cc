@@ -130,6 +130,8 @@ void Runner::TakeNews() {
     const auto trainer = trainers_.find(name);
     if (trainer == trainers_.end()) continue;
     end.ran = end.ended - trainer->second.started;
+    // However it ended: it was asked to.
+    if (trainer->second.stop_asked.has_value()) end.end.interrupted = true;
     Log(Severity::kInfo, "trainer_ended",
         {{"job", name.ToString()},
          {"attempt", end.attempt},

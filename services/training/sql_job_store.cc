@@ -68,15 +68,22 @@ const std::vector<sql::Migration>& Migrations() {
         CREATE TABLE usage (cursor_number BIGINT PRIMARY KEY, usage BYTEA NOT NULL);
       )"},
       {2, "closed tenants", "CREATE TABLE closed_tenants (tenant TEXT PRIMARY KEY)"},
+      {3, "paused jobs", "ALTER TABLE jobs ADD COLUMN pause_requested BIGINT NOT NULL DEFAULT 0"},
   };
   return *migrations;
+}
+
+// A condition: the job is not over.
+std::string Unfinished() {
+  return fmt::format("state IN ({:d}, {:d}, {:d})", TrainingJob::QUEUED, TrainingJob::RUNNING,
+                     TrainingJob::PAUSED);
 }
 
 constexpr std::string_view kColumns =
     "job_order, tenant, id, key_id, request_id, request_hash, spec, dataset, priority, state, "
     "create_time, start_time, end_time, attempts, failures, not_before, attempt_start, "
     "attempt_seen, used, cancel_requested, result, progress, metrics, model_version, error, "
-    "last_sequence, progress_events, log_lines, code_version";
+    "last_sequence, progress_events, log_lines, code_version, pause_requested";
 
 int64_t ToMicros(absl::Time time) { return absl::ToUnixMicros(time); }
 
@@ -174,6 +181,7 @@ absl::StatusOr<Job> ReadJob(const Row& row) {
   job.last_sequence = row.GetInt(25);
   job.progress_events = row.GetInt(26);
   job.log_lines = row.GetInt(27);
+  job.pause_requested = row.GetBool(29);
   return job;
 }
 
@@ -237,20 +245,19 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
     if (taken.has_value()) {
       return absl::AlreadyExistsError(fmt::format("{} exists already", job.name.ToString()));
     }
-    ASSIGN_OR_RETURN(const auto unfinished,
-                     tx.QueryOne("SELECT COUNT(*) FROM jobs WHERE state IN (?, ?) AND tenant = ?",
-                                 {static_cast<int>(TrainingJob::QUEUED),
-                                  static_cast<int>(TrainingJob::RUNNING), job.name.tenant}));
+    ASSIGN_OR_RETURN(const auto unfinished, tx.QueryOne("SELECT COUNT(*) FROM jobs WHERE " +
+                                                            Unfinished() + " AND tenant = ?",
+                                                        {job.name.tenant}));
     if (unfinished->GetInt(0) >= max_unfinished) {
       return absl::ResourceExhaustedError(
-          fmt::format("tenants/{} has {} jobs that are queued or running, its limit is {}",
-                      job.name.tenant, unfinished->GetInt(0), max_unfinished));
+          fmt::format("tenants/{} has {} jobs that are not over, its limit is {}", job.name.tenant,
+                      unfinished->GetInt(0), max_unfinished));
     }
     out = job;
     ASSIGN_OR_RETURN(out.order, NextNumber(tx, "job_order"));
     RETURN_IF_ERROR(
         tx.Execute(fmt::format("INSERT INTO jobs ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                kColumns),
                    {out.order,
                     out.name.tenant,
@@ -280,7 +287,8 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
                     out.last_sequence,
                     out.progress_events,
                     out.log_lines,
-                    CodeVersion(out)})
+                    CodeVersion(out),
+                    out.pause_requested})
             .status());
     return WriteEffects(tx, out, effects);
   }));
@@ -323,9 +331,7 @@ absl::StatusOr<std::vector<Job>> SqlJobStore::List(std::string_view tenant, int6
 absl::StatusOr<std::vector<Job>> SqlJobStore::ListUnfinished() {
   std::vector<Job> jobs;
   RETURN_IF_ERROR(database_.Read([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(jobs, QueryJobs(tx, "WHERE state IN (?, ?) ORDER BY job_order",
-                                     {static_cast<int>(TrainingJob::QUEUED),
-                                      static_cast<int>(TrainingJob::RUNNING)}));
+    ASSIGN_OR_RETURN(jobs, QueryJobs(tx, "WHERE " + Unfinished() + " ORDER BY job_order", {}));
     return absl::OkStatus();
   }));
   return jobs;
@@ -345,7 +351,7 @@ absl::StatusOr<Job> SqlJobStore::Update(const JobName& name,
                    "failures = ?, not_before = ?, attempt_start = ?, attempt_seen = ?, used = ?, "
                    "cancel_requested = ?, result = ?, progress = ?, metrics = ?, "
                    "model_version = ?, error = ?, last_sequence = ?, progress_events = ?, "
-                   "log_lines = ?, code_version = ? WHERE job_order = ?",
+                   "log_lines = ?, code_version = ?, pause_requested = ? WHERE job_order = ?",
                    {static_cast<int>(job->state),
                     OptionalMicros(job->start_time),
                     OptionalMicros(job->end_time),
@@ -365,6 +371,7 @@ absl::StatusOr<Job> SqlJobStore::Update(const JobName& name,
                     job->progress_events,
                     job->log_lines,
                     CodeVersion(*job),
+                    job->pause_requested,
                     job->order})
             .status());
     RETURN_IF_ERROR(WriteEffects(tx, *job, effects));

@@ -221,13 +221,26 @@ absl::StatusOr<v1::ListTrainingJobsResponse> Training::List(const Principal& who
   return out;
 }
 
-absl::StatusOr<v1::TrainingJob> Training::Cancel(const Principal& who, const JobName& name) {
+absl::StatusOr<v1::TrainingJob> Training::Ask(const Principal& who, const JobName& name,
+                                              Request request, std::string_view event) {
   RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
   ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) {
-                     return RequestCancel(job, clock_.Now(), effects);
+                     return request(job, clock_.Now(), effects);
                    }));
-  Log(Severity::kInfo, "job_cancel_requested", {{"job", name.ToString()}, {"tenant", name.tenant}});
+  Log(Severity::kInfo, event, {{"job", name.ToString()}, {"tenant", name.tenant}});
   return ToProto(job);
+}
+
+absl::StatusOr<v1::TrainingJob> Training::Cancel(const Principal& who, const JobName& name) {
+  return Ask(who, name, RequestCancel, "job_cancel_requested");
+}
+
+absl::StatusOr<v1::TrainingJob> Training::Pause(const Principal& who, const JobName& name) {
+  return Ask(who, name, RequestPause, "job_pause_requested");
+}
+
+absl::StatusOr<v1::TrainingJob> Training::Resume(const Principal& who, const JobName& name) {
+  return Ask(who, name, RequestResume, "job_resume_requested");
 }
 
 absl::Status Training::Watch(const Principal& who, const JobName& name, int64_t after,

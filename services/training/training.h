@@ -60,6 +60,13 @@ class Training {
   /// Errors: kFailedPrecondition (it has succeeded or failed).
   absl::StatusOr<v1::TrainingJob> Cancel(const Principal& who, const JobName& name);
 
+  /// A queued job is set aside at once, a running one when its trainer has written a checkpoint.
+  /// Idempotent. Errors: kFailedPrecondition (it is over, or about to be).
+  absl::StatusOr<v1::TrainingJob> Pause(const Principal& who, const JobName& name);
+
+  /// Queues a paused job again. Idempotent. Errors: kFailedPrecondition (it is over).
+  absl::StatusOr<v1::TrainingJob> Resume(const Principal& who, const JobName& name);
+
   /// Hands every event after `after` to `emit`, those that are there and then those that come,
   /// until the one that ends the job. `emit` answers false, and `gone` true, when the watcher has
   /// left. Blocks.
@@ -97,6 +104,9 @@ class Training {
  private:
   absl::Status CheckDataset(const Principal& who, const v1::JobSpec& spec, absl::Time deadline,
                             registry::v1::Dataset& dataset);
+  using Request = absl::Status (*)(Job& job, absl::Time now, Effects& effects);
+  absl::StatusOr<v1::TrainingJob> Ask(const Principal& who, const JobName& name, Request request,
+                                      std::string_view event);
   absl::StatusOr<Job> Change(const JobName& name,
                              absl::FunctionRef<absl::Status(Job&, Effects&)> change);
   /// True once nothing of the tenant is under way.

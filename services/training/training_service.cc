@@ -53,6 +53,24 @@ class TrainingServiceImpl final : public v1::TrainingService::Service {
     });
   }
 
+  grpc::Status PauseTrainingJob(ServerContext* ctx, const v1::PauseTrainingJobRequest* request,
+                                v1::TrainingJob* out) override {
+    return edge_->Call(*ctx, "PauseTrainingJob", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const JobName name, JobName::Parse("name", request->name()));
+      ASSIGN_OR_RETURN(*out, training_.Pause(call.principal, name));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status ResumeTrainingJob(ServerContext* ctx, const v1::ResumeTrainingJobRequest* request,
+                                 v1::TrainingJob* out) override {
+    return edge_->Call(*ctx, "ResumeTrainingJob", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const JobName name, JobName::Parse("name", request->name()));
+      ASSIGN_OR_RETURN(*out, training_.Resume(call.principal, name));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::Status WatchTrainingJob(ServerContext* ctx, const v1::WatchTrainingJobRequest* request,
                                 grpc::ServerWriter<v1::Event>* writer) override {
     return edge_->Call(*ctx, "WatchTrainingJob", [&](const CallContext& call) -> absl::Status {

@@ -70,6 +70,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     std::string file;
     std::string id;
     std::string request_id;
+    int priority = 0;
     bool watch = false;
   };
   auto options = std::make_shared<Options>();
@@ -79,6 +80,8 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
   train.add_option("--name", options->id, "The job's id; else one is made");
   train.add_option("--request-id", options->request_id,
                    "Submitting again with the same id answers the same job");
+  train.add_option("--priority", options->priority,
+                   "Of your own jobs the one with the higher priority goes first");
   train.add_flag("-w,--watch", options->watch, "Follow it to its end");
   train.footer("Example:\n  slipway train examples/fashion-mnist-cnn.yaml --watch");
   session.OnRun(train, [&session, options]() -> absl::Status {
@@ -87,7 +90,9 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     Query query;
     if (!options->id.empty()) query.emplace_back("jobId", options->id);
     if (!options->request_id.empty()) query.emplace_back("requestId", options->request_id);
-    ASSIGN_OR_RETURN(const json job, api.Post(session.Path("jobs"), {{"spec", spec}}, query));
+    ASSIGN_OR_RETURN(
+        const json job,
+        api.Post(session.Path("jobs"), {{"spec", spec}, {"priority", options->priority}}, query));
     const std::string id = LastSegment(TextOf(job, "name"));
     if (!options->watch) {
       if (session.PrintJson(job)) return absl::OkStatus();
@@ -129,20 +134,25 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     return WatchJob(session, api, options->id);
   });
 
-  CLI::App& cancel = *job.add_subcommand("cancel", "Stops a job for good");
-  cancel.add_option("id", options->id, "The job's id")->required();
-  cancel.footer("Example:\n  slipway job cancel fashion-1");
-  session.OnRun(cancel, [&session, options]() -> absl::Status {
-    ASSIGN_OR_RETURN(const Api api, session.Connect());
-    ASSIGN_OR_RETURN(const json found,
-                     api.Post(session.Path("jobs/" + options->id + ":cancel"), json::object()));
-    if (!session.PrintJson(found)) {
-      session.out() << fmt::format(
-          "{} is {}\n", TextOf(found, "name"),
-          TextOf(found, "state") == "RUNNING" ? "being cancelled" : TextOf(found, "state"));
-    }
-    return absl::OkStatus();
-  });
+  const auto ask = [&](const std::string& verb, const std::string& about,
+                       const std::string& while_running) {
+    CLI::App& command = *job.add_subcommand(verb, about);
+    command.add_option("id", options->id, "The job's id")->required();
+    command.footer("Example:\n  slipway job " + verb + " fashion-1");
+    session.OnRun(command, [&session, options, verb, while_running]() -> absl::Status {
+      ASSIGN_OR_RETURN(const Api api, session.Connect());
+      ASSIGN_OR_RETURN(const json found,
+                       api.Post(session.Path("jobs/" + options->id + ":" + verb), json::object()));
+      if (session.PrintJson(found)) return absl::OkStatus();
+      const std::string state = TextOf(found, "state");
+      session.out() << fmt::format("{} is {}\n", TextOf(found, "name"),
+                                   state == "RUNNING" ? while_running : state);
+      return absl::OkStatus();
+    });
+  };
+  ask("cancel", "Stops a job for good", "being cancelled");
+  ask("pause", "Sets a job aside, with a checkpoint, until it is resumed", "being paused");
+  ask("resume", "Queues a paused job again: it goes on from its checkpoint", "RUNNING");
 }
 
 }  // namespace slipway::cli

@@ -121,6 +121,7 @@ void ExpectSame(const Job& a, const Job& b) {
   EXPECT_EQ(a.attempt_seen, b.attempt_seen);
   EXPECT_EQ(a.used, b.used);
   EXPECT_EQ(a.cancel_requested, b.cancel_requested);
+  EXPECT_EQ(a.pause_requested, b.pause_requested);
   ASSERT_EQ(a.result.has_value(), b.result.has_value());
   if (a.result.has_value()) {
     EXPECT_TRUE(MessageDifferencer::Equals(a.result->artifact, b.result->artifact));
@@ -180,6 +181,21 @@ TEST_P(SqlJobStoreTest, KeepsThatARunningJobIsToBeCancelledThroughARestart) {
   const auto job = store_->Get({"acme", "first"});
   EXPECT_EQ(job->state, TrainingJob::RUNNING);
   EXPECT_TRUE(job->cancel_requested);
+}
+
+TEST_P(SqlJobStoreTest, APausedJobIsNotOverAndStaysPausedThroughARestart) {
+  const auto pause = [](Job& job, Effects& effects) { return RequestPause(job, kT0, effects); };
+  ASSERT_TRUE(Insert(Make("acme", "queued")).ok());
+  ASSERT_TRUE(Insert(Make("acme", "running")).ok());
+  ASSERT_TRUE(Start({"acme", "running"}).ok());
+  ASSERT_TRUE(store_->Update({"acme", "queued"}, pause).ok());
+  ASSERT_TRUE(store_->Update({"acme", "running"}, pause).ok());
+  Reopen();
+  const auto unfinished = store_->ListUnfinished();
+  ASSERT_TRUE(unfinished.ok()) << unfinished.status();
+  ASSERT_EQ(unfinished->size(), 2u);
+  EXPECT_EQ((*unfinished)[0].state, TrainingJob::PAUSED);
+  EXPECT_TRUE((*unfinished)[1].pause_requested);
 }
 
 TEST_P(SqlJobStoreTest, AJobThatWasNotMadeIsNotFound) {

@@ -175,12 +175,23 @@ class TrainingProgramTest : public ::testing::Test {
     return job;
   }
 
-  absl::Status Cancel(const std::string& name) {
-    v1::CancelTrainingJobRequest request;
+  template <class Request>
+  absl::Status Ask(grpc::Status (v1::TrainingService::Stub::*method)(grpc::ClientContext*,
+                                                                     const Request&, TrainingJob*),
+                   const std::string& name) {
+    Request request;
     request.set_name(name);
     TrainingJob job;
-    return Call(*jobs_, &v1::TrainingService::Stub::CancelTrainingJob, request, job,
-                GatewayToken());
+    return Call(*jobs_, method, request, job, GatewayToken());
+  }
+  absl::Status Cancel(const std::string& name) {
+    return Ask(&v1::TrainingService::Stub::CancelTrainingJob, name);
+  }
+  absl::Status Pause(const std::string& name) {
+    return Ask(&v1::TrainingService::Stub::PauseTrainingJob, name);
+  }
+  absl::Status Resume(const std::string& name) {
+    return Ask(&v1::TrainingService::Stub::ResumeTrainingJob, name);
   }
 
   // Reads events until `enough` says so or the watch ends.
@@ -317,6 +328,43 @@ TEST_F(TrainingProgramTest, CancelsRunningJobsAlsoThoseThatDoNotListen) {
   EXPECT_EQ(Get(queued)->attempts(), 0);
   // Time was used by the two that ran.
   EXPECT_EQ(Usage().size(), 2u);
+}
+
+TEST_F(TrainingProgramTest, APausedJobStopsAlsoOneThatDoesNotListenAndGoesOnWhenItIsResumed) {
+  const std::string hang = Submit("hang", {"hang", "succeed"});
+  const std::string deaf = Submit("deaf", {"deaf", "succeed"});
+  for (const std::string& name : {hang, deaf}) WaitForAttempt(name, 1);
+  for (const std::string& name : {hang, deaf}) {
+    ASSERT_TRUE(Pause(name).ok());
+    (void)Watch(name, 0, [](const v1::Event& event) {
+      return event.state_change().state() == TrainingJob::PAUSED;
+    });
+    EXPECT_EQ(Get(name)->state(), TrainingJob::PAUSED);
+  }
+  // Neither takes the room of another one.
+  EXPECT_EQ(Finished(Submit("other", {"succeed"})).state(), TrainingJob::SUCCEEDED);
+  EXPECT_EQ(Get(hang)->state(), TrainingJob::PAUSED);
+  for (const std::string& name : {hang, deaf}) {
+    ASSERT_TRUE(Resume(name).ok());
+    EXPECT_EQ(Finished(name).state(), TrainingJob::SUCCEEDED);
+    EXPECT_EQ(Get(name)->attempts(), 2);
+    EXPECT_TRUE(absl::IsFailedPrecondition(Pause(name)));
+  }
+}
+
+TEST_F(TrainingProgramTest, AnUrgentJobMakesAnotherOneOfItsTenantGoOnLater) {
+  Kill();
+  Start({"max_trainers=1", "min_run=0s"});
+  const std::string idle = Submit("idle", {"hang", "succeed"});
+  WaitForAttempt(idle, 1);
+  auto request = ExampleRequest("acme", "urgent");
+  request.mutable_training_job()->set_priority(1);
+  request.mutable_training_job()->mutable_spec()->mutable_data()->add_labels("succeed");
+  ASSERT_TRUE(Submit(request).ok());
+  EXPECT_EQ(Finished("tenants/acme/jobs/urgent").state(), TrainingJob::SUCCEEDED);
+  const TrainingJob job = Finished(idle);
+  EXPECT_EQ(job.state(), TrainingJob::SUCCEEDED);
+  EXPECT_EQ(job.attempts(), 2);
 }
 
 TEST_F(TrainingProgramTest, AJobOutOfTimeFails) {

@@ -73,7 +73,7 @@ v1::Event LogEvent(const std::string& text, const std::string& severity = "info"
 
 // ---- The state machine: every change from every state. ----
 
-enum class Change { kStart, kCancel, kEnd, kResult, kSucceed, kGiveUp };
+enum class Change { kStart, kCancel, kPause, kResume, kEnd, kResult, kSucceed, kGiveUp };
 
 absl::Status Apply(Change change, Job& job, Effects& effects) {
   const absl::Time now = kT0 + absl::Seconds(20);
@@ -82,6 +82,10 @@ absl::Status Apply(Change change, Job& job, Effects& effects) {
       return StartAttempt(job, now, effects);
     case Change::kCancel:
       return RequestCancel(job, now, effects);
+    case Change::kPause:
+      return RequestPause(job, now, effects);
+    case Change::kResume:
+      return RequestResume(job, now, effects);
     case Change::kEnd:
       return EndAttempt(job, Crash(), {}, now, effects);
     case Change::kResult:
@@ -115,9 +119,23 @@ TEST(JobStateTest, EveryChangeFromEveryState) {
     return job;
   };
   const auto running = [] { return InAttempt(); };
+  const auto paused = [] {
+    Job job = Queued();
+    Effects effects;
+    EXPECT_TRUE(RequestPause(job, kT0, effects).ok());
+    return job;
+  };
+  const auto pausing = [] {
+    Job job = InAttempt();
+    Effects effects;
+    EXPECT_TRUE(RequestPause(job, kT0, effects).ok());
+    return job;
+  };
   const Transition table[] = {
       {"queued", Queued, kStart, TrainingJob::RUNNING},
       {"queued", Queued, kCancel, TrainingJob::CANCELLED},
+      {"queued", Queued, kPause, TrainingJob::PAUSED},
+      {"queued", Queued, kResume, TrainingJob::QUEUED},
       {"queued", Queued, kEnd, TrainingJob::QUEUED, kAborted},
       {"queued", Queued, kResult, TrainingJob::QUEUED, kAborted},
       {"queued", Queued, kSucceed, TrainingJob::QUEUED, kAborted},
@@ -125,11 +143,30 @@ TEST(JobStateTest, EveryChangeFromEveryState) {
 
       {"running", running, kStart, TrainingJob::RUNNING, kAborted},
       {"running", running, kCancel, TrainingJob::RUNNING},
+      {"running", running, kPause, TrainingJob::RUNNING},
+      {"running", running, kResume, TrainingJob::RUNNING},
       {"running", running, kEnd, TrainingJob::QUEUED},
       {"running", running, kResult, TrainingJob::RUNNING},
       {"running", running, kSucceed, TrainingJob::RUNNING, kAborted},
       {"running", running, kGiveUp, TrainingJob::RUNNING, kAborted},
 
+      {"pausing", pausing, kCancel, TrainingJob::RUNNING},
+      {"pausing", pausing, kPause, TrainingJob::RUNNING},
+      {"pausing", pausing, kResume, TrainingJob::RUNNING},
+      {"pausing", pausing, kEnd, TrainingJob::PAUSED},
+      {"pausing", pausing, kResult, TrainingJob::RUNNING},
+
+      {"paused", paused, kStart, TrainingJob::PAUSED, kAborted},
+      {"paused", paused, kCancel, TrainingJob::CANCELLED},
+      {"paused", paused, kPause, TrainingJob::PAUSED},
+      {"paused", paused, kResume, TrainingJob::QUEUED},
+      {"paused", paused, kEnd, TrainingJob::PAUSED, kAborted},
+      {"paused", paused, kResult, TrainingJob::PAUSED, kAborted},
+      {"paused", paused, kSucceed, TrainingJob::PAUSED, kAborted},
+      {"paused", paused, kGiveUp, TrainingJob::PAUSED, kAborted},
+
+      {"with result", WithResult, kPause, TrainingJob::RUNNING, kTooLate},
+      {"with result", WithResult, kResume, TrainingJob::RUNNING},
       {"with result", WithResult, kStart, TrainingJob::RUNNING, kAborted},
       {"with result", WithResult, kCancel, TrainingJob::RUNNING},
       {"with result", WithResult, kEnd, TrainingJob::RUNNING, kAborted},
@@ -138,6 +175,8 @@ TEST(JobStateTest, EveryChangeFromEveryState) {
       {"with result", WithResult, kGiveUp, TrainingJob::FAILED},
 
       {"succeeded", succeeded, kStart, TrainingJob::SUCCEEDED, kAborted},
+      {"succeeded", succeeded, kPause, TrainingJob::SUCCEEDED, kTooLate},
+      {"succeeded", succeeded, kResume, TrainingJob::SUCCEEDED, kTooLate},
       {"succeeded", succeeded, kCancel, TrainingJob::SUCCEEDED, kTooLate},
       {"succeeded", succeeded, kEnd, TrainingJob::SUCCEEDED, kAborted},
       {"succeeded", succeeded, kResult, TrainingJob::SUCCEEDED, kAborted},
@@ -145,6 +184,8 @@ TEST(JobStateTest, EveryChangeFromEveryState) {
       {"succeeded", succeeded, kGiveUp, TrainingJob::SUCCEEDED, kAborted},
 
       {"failed", failed, kStart, TrainingJob::FAILED, kAborted},
+      {"failed", failed, kPause, TrainingJob::FAILED, kTooLate},
+      {"failed", failed, kResume, TrainingJob::FAILED, kTooLate},
       {"failed", failed, kCancel, TrainingJob::FAILED, kTooLate},
       {"failed", failed, kEnd, TrainingJob::FAILED, kAborted},
       {"failed", failed, kResult, TrainingJob::FAILED, kAborted},
@@ -152,6 +193,8 @@ TEST(JobStateTest, EveryChangeFromEveryState) {
       {"failed", failed, kGiveUp, TrainingJob::FAILED, kAborted},
 
       {"cancelled", cancelled, kStart, TrainingJob::CANCELLED, kAborted},
+      {"cancelled", cancelled, kPause, TrainingJob::CANCELLED, kTooLate},
+      {"cancelled", cancelled, kResume, TrainingJob::CANCELLED, kTooLate},
       {"cancelled", cancelled, kCancel, TrainingJob::CANCELLED},
       {"cancelled", cancelled, kEnd, TrainingJob::CANCELLED, kAborted},
       {"cancelled", cancelled, kResult, TrainingJob::CANCELLED, kAborted},
@@ -221,6 +264,42 @@ TEST(JobTest, CancellingAgainTellsNothing) {
 }
 
 // ---- Trying again. ----
+
+TEST(JobTest, APausedJobGoesOnAtOnceWhenItIsResumedAndIsNotPausedAgain) {
+  Job job = InAttempt();
+  Effects effects;
+  ASSERT_TRUE(RequestPause(job, kT0, effects).ok());
+  AttemptEnd stopped;
+  stopped.interrupted = true;
+  stopped.wait = absl::Minutes(1);
+  ASSERT_TRUE(EndAttempt(job, stopped, {}, kT0, effects).ok());
+  EXPECT_EQ(job.state, TrainingJob::PAUSED);
+  EXPECT_EQ(job.failures, 0);
+  ASSERT_TRUE(RequestResume(job, kT0, effects).ok());
+  EXPECT_EQ(job.not_before, absl::InfinitePast());
+  ASSERT_TRUE(StartAttempt(job, kT0, effects).ok());
+  ASSERT_TRUE(EndAttempt(job, stopped, {}, kT0, effects).ok());
+  EXPECT_EQ(job.state, TrainingJob::QUEUED);
+}
+
+TEST(JobTest, AResultThatComesBeforeThePauseEndsTheJob) {
+  Job job = InAttempt();
+  Effects effects;
+  ASSERT_TRUE(RequestPause(job, kT0, effects).ok());
+  ASSERT_TRUE(AcceptResult(job, {}, kT0, effects).ok());
+  EXPECT_FALSE(job.pause_requested);
+  ASSERT_TRUE(Succeed(job, "tenants/acme/models/m/versions/1", kT0, effects).ok());
+}
+
+TEST(JobTest, AFailureThatCannotBeMendedEndsAJobThatIsBeingPaused) {
+  Job job = InAttempt();
+  Effects effects;
+  ASSERT_TRUE(RequestPause(job, kT0, effects).ok());
+  AttemptEnd end = Crash();
+  end.retryable = false;
+  ASSERT_TRUE(EndAttempt(job, end, {}, kT0, effects).ok());
+  EXPECT_EQ(job.state, TrainingJob::FAILED);
+}
 
 TEST(JobTest, FailsAfterAsManyAttemptsAsThePolicyAllows) {
   const RetryPolicy policy{3, absl::Seconds(2), absl::Minutes(1)};

@@ -119,6 +119,88 @@ TEST(ReconcileTest, TenantsTakeTurnsOnOneSlot) {
       ElementsAre("launch tenants/c/jobs/z", "launch tenants/b/jobs/y", "launch tenants/a/jobs/x"));
 }
 
+TEST(ReconcileTest, ATenantHasNoMoreTrainersThanItsShare) {
+  SchedulingPolicy policy = Capacity(4);
+  policy.max_trainers_per_tenant = 1;
+  EXPECT_THAT(
+      Decide({Waiting("a", "x", 1), Waiting("a", "y", 2), Waiting("b", "z", 3)}, {}, policy),
+      ElementsAre("launch tenants/a/jobs/x", "launch tenants/b/jobs/z"));
+}
+
+TEST(ReconcileTest, APausedJobWaitsForNothing) {
+  QueuedJob paused = Waiting("a", "x", 1);
+  paused.state = TrainingJob::PAUSED;
+  EXPECT_THAT(Decide({paused}), IsEmpty());
+}
+
+// ---- Making room. ----
+
+QueuedJob WithPriority(QueuedJob job, int priority) {
+  job.priority = priority;
+  return job;
+}
+
+// Trainers of these jobs that have run for an hour.
+Running LongRunning(const std::vector<QueuedJob>& jobs) {
+  Running running;
+  for (const QueuedJob& job : jobs) {
+    running.trainers.push_back(TrainerOf(job));
+    running.trainers.back().ran = absl::Hours(1);
+  }
+  return running;
+}
+
+TEST(ReconcileTest, AJobMakesWayForOneOfItsTenantWithAHigherPriority) {
+  const QueuedJob low = WithPriority(Started("a", "low"), -1);
+  const QueuedJob lower = WithPriority(Started("a", "lower"), -2);
+  const QueuedJob urgent = WithPriority(Waiting("a", "urgent", 9), 5);
+  const Running running = LongRunning({low, lower});
+  EXPECT_THAT(Decide({low, lower, urgent}, running, Capacity(2)),
+              ElementsAre("stop tenants/a/jobs/lower attempt 1"));
+  EXPECT_THAT(Decide({low, lower, WithPriority(urgent, -2)}, running, Capacity(2)), IsEmpty());
+}
+
+TEST(ReconcileTest, APriorityCountsForNothingBetweenTenants) {
+  const QueuedJob idle = WithPriority(Started("a", "idle"), -5);
+  EXPECT_THAT(Decide({idle, WithPriority(Waiting("b", "urgent", 9), 100)}, LongRunning({idle})),
+              IsEmpty());
+}
+
+TEST(ReconcileTest, ATenantWithMuchMakesWayForOneWithLittleUntilTheyAreEven) {
+  std::vector<QueuedJob> jobs;
+  for (int i = 0; i < 4; ++i) {
+    jobs.push_back(Started("greedy", "job-" + std::to_string(i)));
+    jobs.back().order = i;
+  }
+  const Running running = LongRunning(jobs);
+  for (int i = 0; i < 9; ++i) jobs.push_back(Waiting("modest", "m" + std::to_string(i), 10 + i));
+  EXPECT_THAT(Decide(jobs, running, Capacity(4)),
+              ElementsAre("stop tenants/greedy/jobs/job-3 attempt 1",
+                          "stop tenants/greedy/jobs/job-2 attempt 1"));
+}
+
+TEST(ReconcileTest, RoomThatIsBeingMadeIsNotMadeAgain) {
+  const QueuedJob low = Started("a", "low");
+  const QueuedJob other = Started("a", "other");
+  const QueuedJob urgent = WithPriority(Waiting("a", "urgent", 9), 1);
+  Running running = LongRunning({low, other});
+  running.trainers[0].stopping = absl::Seconds(1);
+  EXPECT_THAT(Decide({low, other, urgent}, running, Capacity(2)), IsEmpty());
+  // It is killed like any other that does not stop.
+  running.trainers[0].stopping = absl::Minutes(1);
+  EXPECT_THAT(Decide({low, other, urgent}, running, Capacity(2)),
+              ElementsAre("kill tenants/a/jobs/low attempt 1"));
+}
+
+TEST(ReconcileTest, ATrainerThatHasHardlyBegunIsLeftAlone) {
+  const QueuedJob low = Started("a", "low");
+  const QueuedJob urgent = WithPriority(Waiting("a", "urgent", 9), 1);
+  Running running = LongRunning({low});
+  running.trainers[0].ran = absl::Seconds(59);
+  EXPECT_THAT(Decide({low, urgent}, running), IsEmpty());
+  EXPECT_EQ(NextWake({{low, urgent}, {}}, running, kNow), kNow + absl::Seconds(1));
+}
+
 // ---- Waits. ----
 
 TEST(ReconcileTest, AJobThatIsToWaitWaits) {
@@ -172,6 +254,7 @@ std::vector<StopCase> StopCases() {
   const std::string kill = "kill tenants/a/jobs/j attempt 2";
   add("RunningIsLeftAlone", {}, [](auto&, auto&) {});
   add("Cancelled", {stop}, [](auto& j, auto&) { j.cancel_requested = true; });
+  add("Paused", {stop}, [](auto& j, auto&) { j.pause_requested = true; });
   add("StoppingInGrace", {}, [](auto& j, auto& t) {
     j.cancel_requested = true;
     t.stopping = absl::Seconds(9);
