@@ -394,6 +394,16 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
   return results;
 }
 
+double QuantileMillis(const std::vector<HttpFlowResult::Answer>& answers, double quantile) {
+  if (answers.empty()) return 0;
+  std::vector<absl::Duration> took;
+  for (const auto& answer : answers) took.push_back(answer.took);
+  const auto place =
+      took.begin() + static_cast<ptrdiff_t>(quantile * static_cast<double>(took.size() - 1));
+  std::nth_element(took.begin(), place, took.end());
+  return absl::ToDoubleMilliseconds(*place);
+}
+
 std::string HttpCallOnce(int port, const std::string& request) {
   Connection connection;
   connection.fd = Connect(port);

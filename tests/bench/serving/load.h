@@ -89,6 +89,9 @@ struct HttpFlowResult {
 std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& flows,
                                          int connections, absl::Duration time);
 
+/// Of what those answers took; 0 of none.
+double QuantileMillis(const std::vector<HttpFlowResult::Answer>& answers, double quantile);
+
 /// Sends one request and returns the whole answer, head and body; "" where the peer hangs up.
 std::string HttpCallOnce(int port, const std::string& request);
 

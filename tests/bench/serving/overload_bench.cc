@@ -26,24 +26,12 @@
 namespace slipway {
 namespace {
 
-using Answers = std::vector<HttpFlowResult::Answer>;
-
 constexpr double kOverload = 10;
 constexpr double kCalm = 0.05;
 constexpr double kAfter = 0.7;
 constexpr int kClosedCallers = 16;
 constexpr int kConnections = 2000;
 constexpr absl::Duration kInTime = absl::Milliseconds(250);
-
-double Milliseconds(const Answers& answers, double quantile) {
-  if (answers.empty()) return 0;
-  std::vector<absl::Duration> took;
-  for (const auto& answer : answers) took.push_back(answer.took);
-  const auto place =
-      took.begin() + static_cast<ptrdiff_t>(quantile * static_cast<double>(took.size() - 1));
-  std::nth_element(took.begin(), place, took.end());
-  return absl::ToDoubleMilliseconds(*place);
-}
 
 int64_t InTime(const HttpFlowResult& flow) {
   return std::count_if(flow.answered.begin(), flow.answered.end(),
@@ -88,7 +76,7 @@ int Main(const std::string& self, double seconds, const std::string& micros) {
   const HttpFlowResult& flood = overload[0];
   const double goodput =
       static_cast<double>(InTime(flood) + InTime(overload[1])) / seconds / capacity;
-  const double refused_p99 = Milliseconds(flood.refused, 0.99);
+  const double refused_p99 = QuantileMillis(flood.refused, 0.99);
   const double calm_share =
       static_cast<double>(InTime(overload[1])) / static_cast<double>(overload[1].sent);
   const double recovery = absl::ToDoubleSeconds(RecoveryOf(after[0]));
@@ -99,10 +87,10 @@ int Main(const std::string& self, double seconds, const std::string& micros) {
       capacity, seconds, kOverload * capacity, flood.sent, static_cast<long>(flood.answered.size()),
       static_cast<long>(flood.refused.size()), flood.failed, cpu / static_cast<double>(flood.sent));
   std::printf("goodput %.1f%% of the capacity, p99 %.1f ms; target 90%%, %s\n", 100 * goodput,
-              Milliseconds(flood.answered, 0.99), verdict(goodput >= 0.9));
+              QuantileMillis(flood.answered, 0.99), verdict(goodput >= 0.9));
   std::printf("refusals p99 %.2f ms; target < 50, %s\n", refused_p99, verdict(refused_p99 < 50));
   std::printf("calm deployment: %.2f%% of %ld answered in time, p99 %.1f ms; target 95%%, %s\n",
-              100 * calm_share, overload[1].sent, Milliseconds(overload[1].answered, 0.99),
+              100 * calm_share, overload[1].sent, QuantileMillis(overload[1].answered, 0.99),
               verdict(calm_share >= 0.95));
   std::printf("recovery at %.0f%% of the capacity: %.2f s; target < 5, %s\n", 100 * kAfter,
               recovery, verdict(recovery < 5));
