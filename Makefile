@@ -47,9 +47,11 @@ bench: release ## Measure, by the rules of docs/performance.md
 	$(CTEST) --test-dir build/release -V -L '^bench$$'
 
 .PHONY: soak
-soak: release ## A million metered calls, while the gateways are killed and started again
+soak: release ## A million metered calls while gateways are killed; 500 kills of one training
 	cmake --build build/release -j $(JOBS) --target usage_soak
 	$(CTEST) --test-dir build/release -V -L '^soak$$'
+	cmake --build build/release -j $(JOBS) --target trainer_process_test
+	SLIPWAY_KILLS=500 build/release/tests/trainer_process_test --gtest_filter='*KillsAtRandomMoments*'
 
 .PHONY: bench-serving
 bench-serving: release ## Measure serving alone, also beside other model servers, which come from PyPI

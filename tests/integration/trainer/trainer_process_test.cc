@@ -1,13 +1,16 @@
 // slipway-trainer as a process: killed, stopped, given nonsense.
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <random>
 #include <string>
 
 #include "common/files/files.h"
 #include "common/process/local_process_launcher.h"
+#include "common/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/training/spec/trainer_exit.h"
@@ -117,6 +120,34 @@ TEST_F(TrainerProcessTest, AKilledTrainerEndsWithTheSameWeightsAsOneThatWasNot) 
     EXPECT_EQ(ReadFile(Output(name, "model.safetensors")).value(), ExpectedWeights());
     EXPECT_THAT(ReadFile(Output(name, "events.jsonl")).value(),
                 HasSubstr("goes on from the checkpoint of step"));
+  }
+}
+
+// SLIPWAY_KILLS of them (50), at moments that lie anywhere in a run: while it starts, between two
+// checkpoints, within one, while it hands in its result.
+TEST_F(TrainerProcessTest, KillsAtRandomMomentsChangeNoBit) {
+  const char* const wanted = std::getenv("SLIPWAY_KILLS");
+  const int kills = wanted == nullptr ? 50 : std::atoi(wanted);
+  const absl::Duration begun = Clock::Real().Monotonic();
+  ExpectDone(*Start("timed"), "timed");
+  const double whole = absl::ToDoubleSeconds(Clock::Real().Monotonic() - begun);
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> moment(0, whole);
+  int runs = 0;
+  for (int killed = 0; killed < kills || runs == 0;) {
+    const std::string name = "run-" + std::to_string(runs);
+    auto process = Start(name);
+    if (killed < kills && !process->Wait(absl::Seconds(moment(random))).ok()) {
+      process->Kill();
+      ASSERT_TRUE(process->Wait(absl::Seconds(10)).ok());
+      ++killed;
+      continue;
+    }
+    ExpectDone(*process, name);
+    ASSERT_EQ(ReadFile(Output(name, "model.safetensors")).value(), ExpectedWeights()) << name;
+    ++runs;
   }
 }
 
