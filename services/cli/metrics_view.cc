@@ -6,6 +6,7 @@
 #include <ostream>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fmt/format.h"
@@ -16,9 +17,20 @@ namespace slipway::cli {
 
 using nlohmann::json;
 
+namespace {
+
+constexpr size_t kMaxShownClasses = 12;
+
+bool IsOfAClass(const std::string& metric) { return metric.find('/') != std::string::npos; }
+
+}  // namespace
+
 void PrintMetrics(std::ostream& out, const json& metrics, int width) {
   for (const auto& [name, value] : metrics.items()) {
-    if (name.find('/') != std::string::npos) continue;
+    if (!IsOfAClass(name)) width = std::max(width, static_cast<int>(name.size()));
+  }
+  for (const auto& [name, value] : metrics.items()) {
+    if (IsOfAClass(name)) continue;
     out << fmt::format("  {:<{}} {:.4f}\n", name, width, value.get<double>());
   }
 }
@@ -49,6 +61,25 @@ void PrintClassMetrics(std::ostream& out, const json& metrics) {
       const auto value = values.find(name);
       cells.push_back(value == values.end() ? "" : fmt::format("{:.4f}", value->second));
     }
+    table.Add(std::move(cells));
+  }
+  out << '\n';
+  table.Print(out);
+}
+
+void PrintConfusionMatrix(std::ostream& out, const json& evaluation) {
+  const json rows = evaluation.value("confusion_matrix", json::array());
+  const json labels = evaluation.value("labels", json::array());
+  if (rows.empty() || rows.size() > kMaxShownClasses) return;
+  const auto label = [&](size_t c) {
+    return c < labels.size() ? labels[c].get<std::string>() : fmt::format("{}", c);
+  };
+  std::vector<std::string> heads = {"TRUE \\ SAID"};
+  for (size_t c = 0; c < rows.size(); ++c) heads.push_back(label(c));
+  Table table(std::move(heads));
+  for (size_t c = 0; c < rows.size(); ++c) {
+    std::vector<std::string> cells = {label(c)};
+    for (const json& count : rows[c]) cells.push_back(fmt::format("{}", count.get<int64_t>()));
     table.Add(std::move(cells));
   }
   out << '\n';

@@ -7,6 +7,7 @@
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "services/training/clean_text.h"
+#include "services/training/spec/gates.h"
 
 namespace slipway::training {
 namespace {
@@ -77,25 +78,6 @@ absl::Status IsOver(const Job& job, std::string_view change) {
 
 bool IsLogSeverity(const std::string& severity) {
   return severity == "debug" || severity == "info" || severity == "warning" || severity == "error";
-}
-
-// The first threshold that the metrics miss, or "".
-std::string MissedThreshold(const v1::EvaluationSpec& evaluation,
-                            const std::map<std::string, double>& metrics) {
-  // Sorted, so that the same job gets the same verdict.
-  const std::map<std::string, double> thresholds(evaluation.at_least().begin(),
-                                                 evaluation.at_least().end());
-  for (const auto& [name, least] : thresholds) {
-    const auto metric = metrics.find(name);
-    if (metric == metrics.end()) {
-      return fmt::format("spec.evaluation.at_least.{}: the training measured no such metric", name);
-    }
-    // Written so that NaN misses.
-    if (!(metric->second >= least)) {
-      return fmt::format("{} {:.6g} is below {:.6g}", name, metric->second, least);
-    }
-  }
-  return "";
 }
 
 }  // namespace
@@ -266,9 +248,9 @@ absl::Status AcceptResult(Job& job, Result result, absl::Time now, Effects& effe
   job.used += std::max(absl::ZeroDuration(), now - job.attempt_start);
   job.attempt_seen = now;
   job.metrics = result.metrics;
-  if (const std::string missed = MissedThreshold(job.spec.evaluation(), result.metrics);
-      !missed.empty()) {
-    MoveTo(TrainingJob::FAILED, job, missed, now, effects);
+  if (const absl::Status kept = CheckThresholds(job.spec.evaluation(), result.metrics);
+      !kept.ok()) {
+    MoveTo(TrainingJob::FAILED, job, std::string(kept.message()), now, effects);
     return absl::OkStatus();
   }
   job.pause_requested = false;

@@ -22,6 +22,11 @@ class ModelRegistry {
                                                            const DatasetName& name,
                                                            absl::Time deadline) = 0;
 
+  /// The version that `alias` holds. Errors: kNotFound (no such alias).
+  virtual absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
+                                                                const AliasName& alias,
+                                                                absl::Time deadline) = 0;
+
   /// Makes a version, and the model where there is none. The same `request_id` again answers the
   /// version that the first call made. Returns its name.
   virtual absl::StatusOr<std::string> CreateVersion(const Principal& who, const ModelName& model,

@@ -58,6 +58,14 @@ absl::StatusOr<registry::v1::Dataset> RegistryClient::GetDataset(const Principal
   return impl_->Call(who, deadline, &Stub::GetDataset, request);
 }
 
+absl::StatusOr<registry::v1::ModelVersion> RegistryClient::GetVersion(const Principal& who,
+                                                                      const AliasName& alias,
+                                                                      absl::Time deadline) {
+  registry::v1::GetModelVersionRequest request;
+  request.set_name(alias.ToString());
+  return impl_->Call(who, deadline, &Stub::GetModelVersion, request);
+}
+
 absl::StatusOr<std::string> RegistryClient::CreateVersion(const Principal& who,
                                                           const ModelName& model,
                                                           const registry::v1::ModelVersion& version,

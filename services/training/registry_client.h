@@ -20,6 +20,9 @@ class RegistryClient final : public ModelRegistry {
 
   absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who, const DatasetName& name,
                                                    absl::Time deadline) override;
+  absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
+                                                        const AliasName& alias,
+                                                        absl::Time deadline) override;
   absl::StatusOr<std::string> CreateVersion(const Principal& who, const ModelName& model,
                                             const registry::v1::ModelVersion& version,
                                             const std::string& request_id,

@@ -6,6 +6,7 @@
 #include "common/log/log.h"
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
+#include "services/training/spec/gates.h"
 
 namespace slipway::training {
 namespace {
@@ -355,10 +356,7 @@ bool Runner::Register(const JobName& name) {
           [&](Job& job, Effects& effects) {
             const absl::Time now = clock_.Now();
             if (version.ok()) return Succeed(job, *version, now, effects);
-            return GiveUpResult(job,
-                                fmt::format("the registry refused the version: {}",
-                                            std::string(version.status().message())),
-                                now, effects);
+            return GiveUpResult(job, std::string(version.status().message()), now, effects);
           },
           nullptr);
     }
@@ -368,8 +366,21 @@ bool Runner::Register(const JobName& name) {
   return true;
 }
 
+absl::Status Runner::CompareWithHeld(const Principal& owner, const Job& job) {
+  if (!job.spec.evaluation().has_no_worse_than()) return absl::OkStatus();
+  const v1::NoWorseThan& bound = job.spec.evaluation().no_worse_than();
+  const AliasName alias{{job.name.tenant, job.spec.model()}, bound.alias()};
+  // Where an earlier try got as far as the alias, this is the version that the job itself made.
+  const absl::StatusOr<registry::v1::ModelVersion> held =
+      registry_.GetVersion(owner, alias, clock_.Now() + options_.registry_timeout);
+  if (absl::IsNotFound(held.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(held.status());
+  return CheckNoWorse(bound, job.metrics, *held);
+}
+
 absl::StatusOr<std::string> Runner::MakeVersion(const Job& job) {
   const Principal owner = OwnerOf(job);
+  RETURN_IF_ERROR(CompareWithHeld(owner, job));
   registry::v1::ModelVersion version;
   *version.mutable_artifact() = job.result->artifact;
   *version.mutable_signature() = job.result->signature;
@@ -383,15 +394,17 @@ absl::StatusOr<std::string> Runner::MakeVersion(const Job& job) {
   lineage.set_seed(job.spec.training().seed());
 
   const ModelName model{job.name.tenant, job.spec.model()};
-  ASSIGN_OR_RETURN(std::string made,
-                   registry_.CreateVersion(owner, model, version, job.name.ToString(),
-                                           clock_.Now() + options_.registry_timeout));
+  constexpr std::string_view kRefused = "the registry refused the version";
+  absl::StatusOr<std::string> made = registry_.CreateVersion(
+      owner, model, version, job.name.ToString(), clock_.Now() + options_.registry_timeout);
+  if (!made.ok()) return Annotate(made.status(), kRefused);
   if (!job.spec.alias().empty()) {
-    RETURN_IF_ERROR(registry_.SetAlias(owner, AliasName{model, job.spec.alias()}, made,
-                                       clock_.Now() + options_.registry_timeout));
+    const absl::Status moved = registry_.SetAlias(owner, AliasName{model, job.spec.alias()}, *made,
+                                                  clock_.Now() + options_.registry_timeout);
+    if (!moved.ok()) return Annotate(moved, kRefused);
   }
   Log(Severity::kInfo, "version_registered",
-      {{"job", job.name.ToString()}, {"tenant", job.name.tenant}, {"version", made}});
+      {{"job", job.name.ToString()}, {"tenant", job.name.tenant}, {"version", *made}});
   return made;
 }
 

@@ -93,6 +93,8 @@ class Runner {
   void RegisterLoop(std::stop_token stop);
   // True when it has to be tried again.
   bool Register(const JobName& name);
+  // Holds the result against the version that spec.evaluation.no_worse_than names.
+  absl::Status CompareWithHeld(const Principal& owner, const Job& job);
   absl::StatusOr<std::string> MakeVersion(const Job& job);
 
   // ---- Either. ----

@@ -5,6 +5,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "common/fields/json.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
@@ -82,6 +83,22 @@ void PrintVersion(const Session& session, const json& version) {
                               when.empty() ? "" : "  when " + when));
   }
   PrintClassMetrics(out, metrics);
+}
+
+// What the trainer wrote of the version's test; empty where it wrote nothing.
+absl::StatusOr<json> FetchEvaluation(const Session& session, const Api& api, const json& version) {
+  const json artifact = version.value("artifact", json::object());
+  for (const json& file : artifact.value("files", json::array())) {
+    if (TextOf(file, "path") != "about/evaluation.json") continue;
+    std::string text;
+    RETURN_IF_ERROR(api.Download(session.Path("blobs/" + TextOf(file, "digest") + ":download"),
+                                 [&](std::string_view piece) {
+                                   text += piece;
+                                   return absl::OkStatus();
+                                 }));
+    return ParseJson(text, "evaluation.json");
+  }
+  return json::object();
 }
 
 // Of texts "INPUT=OUTPUT".
@@ -175,7 +192,10 @@ void AddModelCommands(CLI::App& root, Session& session) {
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     ASSIGN_OR_RETURN(const json found, api.Get(session.Path("models/" + options->id + "/versions/" +
                                                             options->version)));
-    if (!session.PrintJson(found)) PrintVersion(session, found);
+    if (session.PrintJson(found)) return absl::OkStatus();
+    PrintVersion(session, found);
+    ASSIGN_OR_RETURN(const json evaluation, FetchEvaluation(session, api, found));
+    PrintConfusionMatrix(session.out(), evaluation);
     return absl::OkStatus();
   });
 

@@ -81,7 +81,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
   train.add_option("--request-id", options->request_id,
                    "Submitting again with the same id answers the same job");
   train.add_option("--priority", options->priority,
-                   "Of your own jobs the one with the higher priority goes first");
+                   "Of your jobs the higher goes first");
   train.add_flag("-w,--watch", options->watch, "Follow it to its end");
   train.footer("Example:\n  slipway train examples/fashion-mnist-cnn.yaml --watch");
   session.OnRun(train, [&session, options]() -> absl::Status {
@@ -152,7 +152,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
   };
   ask("cancel", "Stops a job for good", "being cancelled");
   ask("pause", "Sets a job aside, with a checkpoint, until it is resumed", "being paused");
-  ask("resume", "Queues a paused job again: it goes on from its checkpoint", "RUNNING");
+  ask("resume", "Queues a paused job; it goes on from its checkpoint", "RUNNING");
 }
 
 }  // namespace slipway::cli

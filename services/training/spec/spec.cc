@@ -17,6 +17,7 @@
 #include "fmt/ranges.h"
 #include "google/protobuf/struct.pb.h"
 #include "nlohmann/json.hpp"
+#include "services/training/spec/gates.h"
 
 namespace slipway::training {
 namespace {
@@ -219,42 +220,51 @@ absl::Duration CheckTimeLimit(const v1::ResourceSpec& resources, Problems& probl
   return limit;
 }
 
-// What a threshold may be set on: the higher, the better.
-struct Gate {
-  std::string_view metric;
-  TargetKind targets;
-};
-constexpr Gate kGates[] = {
-    {"accuracy", TargetKind::kClass},
-    {"precision_macro", TargetKind::kClass},
-    {"recall_macro", TargetKind::kClass},
-    {"f1_macro", TargetKind::kClass},
-    {"r2", TargetKind::kReal},
-};
+enum class Bound { kAtLeast, kAtMost, kMargin };
+
+// Bounds of metrics; `targets` are the loss's, where that is known.
+void CheckBounds(std::string_view field, Bound kind,
+                 const google::protobuf::Map<std::string, double>& bounds,
+                 std::optional<TargetKind> targets, Problems& problems) {
+  const auto may_be_set = [&](const GateMetric& metric) {
+    if (targets.has_value() && metric.targets != *targets) return false;
+    return kind == Bound::kMargin || metric.higher_is_better == (kind == Bound::kAtLeast);
+  };
+  // A proto map has no order; errors have one.
+  for (const auto& [metric, bound] : std::map<std::string, double>(bounds.begin(), bounds.end())) {
+    const std::string path = fmt::format("spec.evaluation.{}.{}", field, metric);
+    std::set<std::string_view> known;
+    for (const GateMetric& gate : GateMetrics()) {
+      if (may_be_set(gate)) known.insert(gate.name);
+    }
+    if (!known.contains(metric)) {
+      problems.Add(path, fmt::format("is no metric of this loss{}; must be one of {}",
+                                     kind == Bound::kAtLeast  ? " that is better when higher"
+                                     : kind == Bound::kAtMost ? " that is better when lower"
+                                                              : "",
+                                     fmt::join(known, ", ")));
+    } else if (kind == Bound::kAtLeast && !(bound <= 1 && std::isfinite(bound))) {
+      problems.Add(path, fmt::format("must be at most 1, got {}", bound));
+    } else if (kind != Bound::kAtLeast && !(bound >= 0 && std::isfinite(bound))) {
+      problems.Add(path, fmt::format("must be at least 0, got {}", bound));
+    }
+  }
+}
 
 void CheckEvaluation(const v1::EvaluationSpec& evaluation, std::optional<TargetKind> targets,
                      Problems& problems) {
   problems.CheckRange("spec.evaluation.recorded_samples", evaluation.recorded_samples(), 0,
                       kMaxRecordedSamples);
-  // A proto map has no order; errors have one.
-  std::map<std::string, double> thresholds(evaluation.at_least().begin(),
-                                           evaluation.at_least().end());
-  for (const auto& [metric, least] : thresholds) {
-    const std::string path = "spec.evaluation.at_least." + metric;
-    std::vector<std::string_view> known;
-    bool found = false;
-    for (const Gate& gate : kGates) {
-      if (targets.has_value() && gate.targets != *targets) continue;
-      known.push_back(gate.metric);
-      found |= gate.metric == metric;
-    }
-    if (!found) {
-      problems.Add(path, fmt::format("is no metric of this loss; must be one of {}",
-                                     fmt::join(known, ", ")));
-    } else if (!(least <= 1) || !std::isfinite(least)) {
-      problems.Add(path, fmt::format("must be at most 1, got {}", least));
-    }
+  CheckBounds("at_least", Bound::kAtLeast, evaluation.at_least(), targets, problems);
+  CheckBounds("at_most", Bound::kAtMost, evaluation.at_most(), targets, problems);
+  if (!evaluation.has_no_worse_than()) return;
+  const v1::NoWorseThan& other = evaluation.no_worse_than();
+  CheckRequiredSlug("spec.evaluation.no_worse_than.alias", other.alias(), problems);
+  if (other.margin().empty()) {
+    problems.Add("spec.evaluation.no_worse_than.margin",
+                 "is required: metrics, and by how much each may be worse");
   }
+  CheckBounds("no_worse_than.margin", Bound::kMargin, other.margin(), targets, problems);
 }
 
 template <class Variant>

@@ -19,11 +19,13 @@
 #include "common/onnx/export.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "services/training/spec/gates.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/sampler.h"
-#include "services/training/trainer/metrics.h"
+#include "services/training/trainer/metrics/classification.h"
+#include "services/training/trainer/metrics/regression.h"
 #include "services/training/trainer/tensorboard/event_file.h"
 
 namespace slipway::trainer {
@@ -36,6 +38,8 @@ constexpr int64_t kEvaluationBatch = 512;
 // Histograms of more parameters than this would take longer than they are worth.
 constexpr int64_t kMaxChartedParameters = 20'000'000;
 constexpr char kChartFolder[] = "tensorboard";
+// Below about/: what the version scored, and for classes the confusion matrix.
+constexpr std::string_view kEvaluationFile = "evaluation.json";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
@@ -112,6 +116,30 @@ absl::Status CheckMemory(const nn::Network& network, const training::Optimizer& 
                                   network.trainable_count(), needed / kGiB, machine / kGiB));
 }
 
+// What a model scores on some rows.
+struct Score {
+  double loss = 0;  // mean over the rows
+  // One of the two, by the task.
+  std::optional<ClassificationMetrics> classes;
+  RegressionMetrics numbers;
+
+  std::map<std::string, double> Report(const std::vector<std::string>& labels) const {
+    std::map<std::string, double> metrics = classes ? classes->Report(labels) : numbers.Report();
+    metrics["loss"] = loss;
+    return metrics;
+  }
+};
+
+// A loss or a metric that is no number cannot be registered, nor be held against anything.
+absl::Status CheckFinite(const std::map<std::string, double>& metrics) {
+  for (const auto& [name, value] : metrics) {
+    if (std::isfinite(value)) continue;
+    return absl::FailedPreconditionError(
+        fmt::format("no version is registered: {} is no finite number on the test part", name));
+  }
+  return absl::OkStatus();
+}
+
 class Run {
  public:
   Run(const TrainingRunOptions& options, AttemptHost& host, const Clock& clock)
@@ -130,15 +158,12 @@ class Run {
   absl::Status EndEpoch();
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
   void ReportCheckpoints(CheckpointWriter& writer);
-  struct Score {
-    double loss = 0;
-    std::map<std::string, double> metrics;
-  };
   absl::StatusOr<Score> Evaluate(const Examples& examples, const std::vector<int64_t>& rows);
-  absl::Status CheckGates(const std::map<std::string, double>& metrics) const;
-  absl::Status HandIn(const Score& score);
+  absl::Status HandIn(const Score& score, const std::map<std::string, double>& metrics);
   absl::Status WriteModel(const std::string& folder, std::vector<std::string_view>& files);
   absl::Status WriteSamples(const std::string& path);
+  absl::Status WriteEvaluation(const std::string& path, const Score& score,
+                               const std::map<std::string, double>& metrics);
 
   int64_t seed() const { return spec_.job.training().seed(); }
   bool stopped() const { return outcome_.has_value(); }
@@ -362,11 +387,13 @@ absl::Status Run::EndEpoch() {
   if (!data_.validation_rows.empty()) {
     ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.train, data_.validation_rows));
     progress_.set_validation_loss(score.loss);
-    for (const auto& [metric, value] : score.metrics) charted["validation/" + metric] = value;
+    for (const auto& [metric, value] : score.Report(data_.labels)) {
+      charted["validation/" + metric] = value;
+    }
     text += fmt::format("; validation loss {:.4f}", score.loss);
     if (classes) {
-      progress_.set_validation_accuracy(score.metrics.at("accuracy"));
-      text += fmt::format(", accuracy {:.4f}", score.metrics.at("accuracy"));
+      progress_.set_validation_accuracy(score.classes->accuracy());
+      text += fmt::format(", accuracy {:.4f}", score.classes->accuracy());
     }
   }
   Tell("info", std::move(text));
@@ -423,40 +450,22 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Run::Score> Run::Evaluate(const Examples& examples,
-                                         const std::vector<int64_t>& rows) {
-  const bool classes = description_.task == nn::Task::kClassification;
-  ClassificationMetrics classification(data_.outputs);
-  RegressionMetrics regression;
+absl::StatusOr<Score> Run::Evaluate(const Examples& examples, const std::vector<int64_t>& rows) {
   Score score;
+  if (description_.task == nn::Task::kClassification) score.classes.emplace(data_.outputs);
   const int64_t count = std::ssize(rows);
   for (int64_t first = 0; first < count; first += kEvaluationBatch) {
     const int64_t size = std::min(kEvaluationBatch, count - first);
     Gather(examples, rows, first, size, batch_);
     ASSIGN_OR_RETURN(const Judgement judgement, learner_->Judge(batch_));
     score.loss += judgement.loss * static_cast<double>(size) / static_cast<double>(count);
-    if (classes) {
-      classification.Add(judgement.scores, batch_.classes);
+    if (score.classes.has_value()) {
+      score.classes->Add(judgement.scores, batch_.classes);
     } else {
-      regression.Add(judgement.scores, batch_.values);
+      score.numbers.Add(judgement.scores, batch_.values);
     }
   }
-  score.metrics = classes ? classification.Report(data_.labels) : regression.Report();
-  score.metrics["loss"] = score.loss;
   return score;
-}
-
-absl::Status Run::CheckGates(const std::map<std::string, double>& metrics) const {
-  const auto& gates = spec_.job.evaluation().at_least();
-  for (const auto& [metric, least] : std::map<std::string, double>(gates.begin(), gates.end())) {
-    const auto it = metrics.find(metric);
-    if (it != metrics.end() && it->second >= least) continue;
-    return absl::FailedPreconditionError(fmt::format(
-        "no version is registered: on the test part {} is {}, and spec.evaluation.at_least.{} is "
-        "{}",
-        metric, it == metrics.end() ? "absent" : fmt::format("{:.4f}", it->second), metric, least));
-  }
-  return absl::OkStatus();
 }
 
 // The artifact's files; adds their names to `files`.
@@ -498,16 +507,31 @@ absl::Status Run::WriteSamples(const std::string& path) {
   return WriteSafetensors(path, std::span(&tensor, 1), {});
 }
 
-absl::Status Run::HandIn(const Score& score) {
+absl::Status Run::WriteEvaluation(const std::string& path, const Score& score,
+                                  const std::map<std::string, double>& metrics) {
+  nlohmann::ordered_json object = {{"rows", data_.test_rows.size()}, {"metrics", metrics}};
+  if (score.classes.has_value()) {
+    object["labels"] = data_.labels;
+    object["confusion_matrix"] = score.classes->ConfusionMatrix();
+  }
+  return WriteFileAtomically(path, object.dump(2) + "\n");
+}
+
+absl::Status Run::HandIn(const Score& score, const std::map<std::string, double>& metrics) {
   const std::string& folder = options_.checkpoint_dir;
   std::vector<std::string_view> files;
   RETURN_IF_ERROR(WriteModel(folder, files));
+  const std::string evaluation = fmt::format("{}/{}", folder, kEvaluationFile);
+  RETURN_IF_ERROR(WriteEvaluation(evaluation, score, metrics));
   training::v1::CompleteAttemptRequest result;
   result.mutable_artifact()->set_format(std::string(nn::kArtifactFormat));
   for (const std::string_view name : files) {
     ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
                      host_.StoreFile(std::string(name), fmt::format("{}/{}", folder, name)));
   }
+  ASSIGN_OR_RETURN(
+      *result.mutable_artifact()->add_files(),
+      host_.StoreFile(fmt::format("{}{}", nn::kAboutFolder, kEvaluationFile), evaluation));
   std::error_code absent;
   for (const auto& chart : std::filesystem::directory_iterator(ChartFolder(), absent)) {
     const std::string name =
@@ -522,7 +546,7 @@ absl::Status Run::HandIn(const Score& score) {
   };
   fill(description_.input, result.mutable_signature()->add_inputs());
   fill(description_.output, result.mutable_signature()->add_outputs());
-  for (const auto& [metric, value] : score.metrics) (*result.mutable_metrics())[metric] = value;
+  for (const auto& [metric, value] : metrics) (*result.mutable_metrics())[metric] = value;
   for (const std::string& label : data_.labels) result.add_labels(label);
   return host_.Complete(std::move(result));
 }
@@ -544,14 +568,16 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
   progress_.set_remaining_seconds(0);
   Enter("evaluating");
   ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.test, data_.test_rows));
+  const std::map<std::string, double> metrics = score.Report(data_.labels);
   std::map<std::string, double> charted;
-  for (const auto& [metric, value] : score.metrics) charted["test/" + metric] = value;
+  for (const auto& [metric, value] : metrics) charted["test/" + metric] = value;
   RETURN_IF_ERROR(Chart(charted));
-  RETURN_IF_ERROR(CheckGates(score.metrics));
+  RETURN_IF_ERROR(CheckFinite(metrics));
+  RETURN_IF_ERROR(training::CheckThresholds(spec_.job.evaluation(), metrics));
   if (stopped()) return *outcome_;
   Enter("registering");
   if (stopped()) return *outcome_;
-  RETURN_IF_ERROR(HandIn(score));
+  RETURN_IF_ERROR(HandIn(score, metrics));
   return RunOutcome::kCompleted;
 }
 

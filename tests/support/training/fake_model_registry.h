@@ -28,6 +28,15 @@ class FakeModelRegistry final : public ModelRegistry {
     datasets_.erase(name);
   }
 
+  /// Points an alias at a version with these metrics, as another job would.
+  void AddHeldVersion(const AliasName& alias, const std::map<std::string, double>& metrics) {
+    MutexLock lock(mutex_);
+    const std::string name =
+        VersionName{alias.model, ++numbers_[alias.model.ToString()]}.ToString();
+    versions_[name].mutable_metrics()->insert(metrics.begin(), metrics.end());
+    aliases_[alias.ToString()] = name;
+  }
+
   /// The next calls of CreateVersion end so, in this order; then they succeed again. With
   /// `made`, the version is made all the same: its answer is lost.
   void FailNext(absl::Status status, bool made = false) {
@@ -70,6 +79,20 @@ class FakeModelRegistry final : public ModelRegistry {
     const auto dataset = datasets_.find(name.ToString());
     if (dataset == datasets_.end() || who.tenant != name.tenant) return NotFound(name.ToString());
     return dataset->second;
+  }
+
+  absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
+                                                        const AliasName& alias,
+                                                        absl::Time) override {
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    const auto held = aliases_.find(alias.ToString());
+    if (held == aliases_.end() || who.tenant != alias.model.tenant) {
+      return NotFound(alias.ToString());
+    }
+    registry::v1::ModelVersion version = versions_.at(held->second);
+    version.set_name(held->second);
+    return version;
   }
 
   absl::StatusOr<std::string> CreateVersion(const Principal& who, const ModelName& model,

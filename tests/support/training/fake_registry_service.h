@@ -39,6 +39,16 @@ class FakeRegistryService final : public registry::v1::RegistryService::Service 
     });
   }
 
+  grpc::Status GetModelVersion(grpc::ServerContext* ctx,
+                               const registry::v1::GetModelVersionRequest* request,
+                               registry::v1::ModelVersion* out) override {
+    return edge_->Call(*ctx, "GetModelVersion", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const auto alias, AliasName::Parse("name", request->name()));
+      ASSIGN_OR_RETURN(*out, models_.GetVersion(call.principal, alias, call.deadline));
+      return absl::OkStatus();
+    });
+  }
+
   grpc::Status CreateModelVersion(grpc::ServerContext* ctx,
                                   const registry::v1::CreateModelVersionRequest* request,
                                   registry::v1::ModelVersion* out) override {

@@ -169,8 +169,75 @@ TEST_F(RunnerTest, AResultBelowItsThresholdMakesNoVersion) {
   launcher().End(kFirst, 1, {});
   const TrainingJob job = Finished();
   EXPECT_EQ(job.state(), TrainingJob::FAILED);
-  EXPECT_EQ(job.error(), "accuracy 0.85 is below 0.9");
+  EXPECT_EQ(job.error(),
+            "no version is registered: accuracy is 0.85 on the test part, and "
+            "spec.evaluation.at_least.accuracy is 0.9");
   EXPECT_THAT(registry_.versions(), IsEmpty());
+}
+
+// ---- Held against the version that an alias holds. ----
+
+class NoWorseTest : public RunnerTest {
+ protected:
+  const AliasName kProduction{{"acme", "digits-mlp"}, "production"};
+
+  // A job that may be worse than production by 0.01, and moves it.
+  void SubmitRival() {
+    v1::JobSpec spec = ExampleSpec();
+    spec.set_alias("production");
+    v1::NoWorseThan& bound = *spec.mutable_evaluation()->mutable_no_worse_than();
+    bound.set_alias("production");
+    (*bound.mutable_margin())["accuracy"] = 0.01;
+    Submit("first", spec);
+    launcher().WaitForLaunch(kFirst, 1);
+  }
+};
+
+TEST_F(NoWorseTest, AWorseVersionIsNotRegisteredAndTheAliasStays) {
+  registry_.AddHeldVersion(kProduction, {{"accuracy", 0.97}});
+  SubmitRival();
+  ASSERT_TRUE(Complete(1, 0.95).ok());
+  launcher().End(kFirst, 1, {});
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
+  EXPECT_EQ(job.error(),
+            "no version is registered: accuracy is 0.95, and 0.97 in "
+            "tenants/acme/models/digits-mlp/versions/1, which the alias production holds; "
+            "spec.evaluation.no_worse_than.margin.accuracy is 0.01");
+  EXPECT_EQ(registry_.versions().size(), 1u);
+  EXPECT_EQ(registry_.aliases().at(kProduction.ToString()),
+            "tenants/acme/models/digits-mlp/versions/1");
+}
+
+TEST_F(NoWorseTest, AVersionWithinTheMarginTakesTheAlias) {
+  registry_.AddHeldVersion(kProduction, {{"accuracy", 0.955}});
+  SubmitRival();
+  ASSERT_TRUE(Complete(1, 0.95).ok());
+  launcher().End(kFirst, 1, {});
+  EXPECT_EQ(Finished().model_version(), "tenants/acme/models/digits-mlp/versions/2");
+  EXPECT_EQ(registry_.aliases().at(kProduction.ToString()),
+            "tenants/acme/models/digits-mlp/versions/2");
+}
+
+TEST_F(NoWorseTest, TheFirstVersionHasNothingToBeWorseThan) {
+  SubmitRival();
+  ASSERT_TRUE(Complete(1, 0.1).ok());
+  launcher().End(kFirst, 1, {});
+  EXPECT_EQ(Finished().state(), TrainingJob::SUCCEEDED);
+}
+
+TEST_F(NoWorseTest, ARegistryThatIsDownIsWaitedForAndNotPassedBy) {
+  registry_.AddHeldVersion(kProduction, {{"accuracy", 0.97}});
+  SubmitRival();
+  registry_.SetDown(true);
+  ASSERT_TRUE(Complete(1, 0.95).ok());
+  launcher().End(kFirst, 1, {});
+  registry_.SetDown(false);
+  TrainingJob job = *training().Get(who_, {"acme", "first"});
+  for (; job.state() == TrainingJob::RUNNING; job = *training().Get(who_, {"acme", "first"})) {
+    Advance(absl::Seconds(2));
+  }
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
 }
 
 // ---- Trainers that die. ----

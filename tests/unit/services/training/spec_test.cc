@@ -77,6 +77,18 @@ TEST(SpecTest, TakesASpecForPictures) {
   EXPECT_EQ(spec->time_limit, absl::Minutes(10));
 }
 
+TEST(SpecTest, TakesBoundsOnEveryMetricOfItsLoss) {
+  json spec = Good();
+  spec["evaluation"] = {
+      {"at_least", {{"f1_weighted", 0.8}, {"roc_auc", 0.9}}},
+      {"at_most", {{"log_loss", 0.5}}},
+      {"no_worse_than", {{"alias", "production"}, {"margin", {{"accuracy", 0}, {"loss", 0.1}}}}}};
+  EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+  spec = GoodTable();
+  spec["evaluation"] = {{"at_most", {{"mse", 2.5}, {"mae", 100}}}};
+  EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+}
+
 TEST(SpecTest, TakesASpecForTables) {
   const auto spec = ParseSpec(ToSpec(GoodTable()));
   ASSERT_TRUE(spec.ok()) << spec.status();
@@ -194,6 +206,26 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/evaluation/at_least/accuracy", 1.1, "spec.evaluation.at_least.accuracy: must be at most"},
       {"/evaluation/at_least/r2", 0.9, "spec.evaluation.at_least.r2: is no metric of this loss"},
       {"/evaluation/at_least/loss", 0.9, "spec.evaluation.at_least.loss: is no metric of this"},
+      {"/evaluation/at_most",
+       {{"accuracy", 0.9}},
+       "spec.evaluation.at_most.accuracy: is no metric of this loss that is better when lower; "
+       "must be one of log_loss, loss"},
+      {"/evaluation/at_most", {{"log_loss", -1}}, "spec.evaluation.at_most.log_loss: must be at"},
+      {"/evaluation/no_worse_than",
+       {{"margin", {{"accuracy", 0}}}},
+       "spec.evaluation.no_worse_than.alias: is required"},
+      {"/evaluation/no_worse_than",
+       {{"alias", "A B"}, {"margin", {{"accuracy", 0}}}},
+       "spec.evaluation.no_worse_than.alias: "},
+      {"/evaluation/no_worse_than",
+       {{"alias", "production"}},
+       "spec.evaluation.no_worse_than.margin: is required"},
+      {"/evaluation/no_worse_than",
+       {{"alias", "production"}, {"margin", {{"mse", 0}}}},
+       "spec.evaluation.no_worse_than.margin.mse: is no metric of this loss; must be one of"},
+      {"/evaluation/no_worse_than",
+       {{"alias", "production"}, {"margin", {{"f1_macro", -0.1}}}},
+       "spec.evaluation.no_worse_than.margin.f1_macro: must be at least 0, got -0.1"},
   };
   for (const Fault& fault : table) {
     SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));

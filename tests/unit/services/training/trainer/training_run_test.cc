@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/services/training/trainer/data_files.h"
@@ -105,7 +106,7 @@ TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
   std::vector<std::string> files;
   for (const auto& file : host.result->artifact().files()) files.push_back(file.path());
   EXPECT_THAT(files, ::testing::ElementsAre("architecture.json", "model.safetensors", "model.onnx",
-                                            "samples.safetensors",
+                                            "samples.safetensors", "about/evaluation.json",
                                             StartsWith("about/tensorboard/events.out.tfevents.")));
   EXPECT_EQ(host.result->signature().inputs(0).name(), "image");
   EXPECT_EQ(host.result->signature().inputs(0).datatype(), "UINT8");
@@ -123,6 +124,30 @@ TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
   ASSERT_TRUE(samples.ok()) << samples.status();
   ASSERT_NE(samples->Find("image"), nullptr);
   EXPECT_EQ(samples->Find("image")->dtype(), DataType::kUint8);
+}
+
+TEST_F(TrainingRunTest, TheEvaluationIsAFileOfTheVersion) {
+  script_.right = 0;  // the next class, each time
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_TRUE(Attempt(host).ok());
+  const auto evaluation = nlohmann::json::parse(host.stored.at("about/evaluation.json"));
+  EXPECT_EQ(evaluation["rows"], 20);
+  EXPECT_EQ(evaluation["labels"], nlohmann::json({"a", "b", "c"}));
+  EXPECT_EQ(evaluation["metrics"]["accuracy"], 0);
+  EXPECT_EQ(evaluation["metrics"].size(), host.result->metrics().size());
+  const auto matrix = evaluation["confusion_matrix"].get<std::vector<std::vector<int64_t>>>();
+  ASSERT_EQ(matrix.size(), 3u);
+  for (size_t c = 0; c < 3; ++c) EXPECT_EQ(matrix[c][c], 0);
+  EXPECT_EQ(matrix[0][1] + matrix[1][2] + matrix[2][0], 20);
+}
+
+TEST_F(TrainingRunTest, ALossAboveItsThresholdIsNotHandedIn) {
+  (*job_.mutable_evaluation()->mutable_at_most())["loss"] = 0.4;
+  FakeAttemptHost host(folder_.path().string());
+  EXPECT_EQ(Attempt(host).status().message(),
+            "no version is registered: loss is 0.5 on the test part, and "
+            "spec.evaluation.at_most.loss is 0.4");
+  EXPECT_TRUE(host.stored.empty());
 }
 
 TEST_F(TrainingRunTest, RecordsNoRowsWhereTheSpecWantsNone) {
@@ -283,7 +308,7 @@ TEST_F(TrainingRunTest, AVersionBelowItsThresholdIsNotHandedIn) {
   const auto outcome = Attempt(host);
   EXPECT_EQ(outcome.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(outcome.status().message(),
-            "no version is registered: on the test part accuracy is 0.5000, and "
+            "no version is registered: accuracy is 0.5 on the test part, and "
             "spec.evaluation.at_least.accuracy is 0.9");
   EXPECT_TRUE(host.stored.empty());
   (*job_.mutable_evaluation()->mutable_at_least())["accuracy"] = 0.5;
