@@ -1,6 +1,7 @@
 """TensorBoard, unmodified, opens what a trainer wrote, also one that was killed and went on:
 `tensorboard_test.py TRAINER`, where TRAINER is slipway-trainer."""
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,8 @@ import tempfile
 import unittest
 import urllib.parse
 import urllib.request
+
+import PIL.Image
 
 SPEC = {
     "model": "m",
@@ -116,6 +119,16 @@ class TensorBoardTest(unittest.TestCase):
             self.get("plugin/histograms/histograms", run="tensorboard", tag=weights[0]))
         # 4 channels of a 3 x 3 window over one.
         self.assertEqual(sum(bucket[2] for bucket in points[-1][2]), 36)
+
+    def test_the_first_pictures_are_shown(self):
+        images = json.loads(
+            self.get("plugin/images/images", run="tensorboard", tag="train/pictures", sample="0"))
+        self.assertEqual((images[0]["height"], images[0]["width"]), (32, 32))
+        url = self.url + "data/plugin/images/individualImage?" + images[0]["query"]
+        with urllib.request.urlopen(url) as answer:
+            picture = PIL.Image.open(io.BytesIO(answer.read()))
+        # A bright band of two rows of eight pixels says the label.
+        self.assertEqual(max(picture.getdata()), 200)
 
     def test_the_network_is_a_graph(self):
         graph = self.get("plugin/graphs/graph", run="tensorboard", conceptual="false")

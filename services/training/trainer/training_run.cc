@@ -37,6 +37,8 @@ constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 constexpr int64_t kEvaluationBatch = 512;
 // Histograms of more parameters than this would take longer than they are worth.
 constexpr int64_t kMaxChartedParameters = 20'000'000;
+constexpr int64_t kPicturesAcross = 4;
+constexpr int64_t kMaxChartedPixels = 256 * 256;
 constexpr char kChartFolder[] = "tensorboard";
 // Below about/: what the version scored, and for classes the confusion matrix.
 constexpr std::string_view kEvaluationFile = "evaluation.json";
@@ -153,6 +155,7 @@ class Run {
   absl::Status TrainAll(CheckpointWriter& writer);
   std::string ChartFolder() const;
   absl::Status OpenCharts();
+  void ChartPictures();
   absl::Status Chart(const std::map<std::string, double>& scalars);
   absl::Status TakeStep();
   absl::Status EndEpoch();
@@ -331,7 +334,32 @@ absl::Status Run::OpenCharts() {
   const bool classes = description_.task == nn::Task::kClassification;
   const std::string tags[] = {"test/loss", classes ? "test/accuracy" : "test/r2"};
   charts_->AddHyperparameters(spec, tags, now);
+  ChartPictures();
   return absl::OkStatus();
+}
+
+// The first pictures that are trained on, as one.
+void Run::ChartPictures() {
+  const Examples& examples = *data_.train;
+  const Shape& shape = examples.input.shape;
+  const bool grey = shape.rank() == 3 || (shape.rank() == 4 && shape[1] == 1);
+  if (!grey || examples.input.dtype != DataType::kUint8) return;
+  const int64_t height = shape[shape.rank() - 2];
+  const int64_t width = shape[shape.rank() - 1];
+  if (height * width > kMaxChartedPixels) return;
+  std::string grid(static_cast<size_t>(kPicturesAcross * kPicturesAcross * height * width), '\0');
+  const int64_t count =
+      std::min<int64_t>(kPicturesAcross * kPicturesAcross, std::ssize(data_.train_rows));
+  Gather(examples, data_.train_rows, 0, count, batch_);
+  for (int64_t i = 0; i < count * height; ++i) {
+    const int64_t picture = i / height;
+    const int64_t row = picture / kPicturesAcross * height + i % height;
+    const int64_t column = picture % kPicturesAcross * width;
+    std::copy_n(batch_.inputs.begin() + i * width, width,
+                grid.begin() + row * kPicturesAcross * width + column);
+  }
+  charts_->AddPicture("train/pictures", grid, static_cast<int>(kPicturesAcross * height),
+                      static_cast<int>(kPicturesAcross * width), state_.step, clock_.Now());
 }
 
 // Scalars, and how the parameters are spread, at the step that was done last.

@@ -15,6 +15,7 @@
 
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "png.h"
 #include "tensorboard/events.pb.h"
 
 namespace slipway::trainer {
@@ -97,6 +98,22 @@ tensorboard::HistogramProto HistogramOf(std::span<const float> values) {
     histogram.add_bucket(static_cast<double>(*count));
   }
   return histogram;
+}
+
+std::string Png(std::string_view bytes, int height, int width) {
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = static_cast<png_uint_32>(width);
+  image.height = static_cast<png_uint_32>(height);
+  image.format = PNG_FORMAT_GRAY;
+  std::string out(PNG_IMAGE_PNG_SIZE_MAX(image), '\0');
+  png_alloc_size_t size = out.size();
+  if (!png_image_write_to_memory(&image, out.data(), &size, /*convert_to_8_bit=*/0, bytes.data(),
+                                 /*row_stride=*/0, /*colormap=*/nullptr)) {
+    size = 0;
+  }
+  out.resize(size);
+  return out;
 }
 
 tensorboard::TensorShapeProto ShapeOf(const TensorSpec& spec) {
@@ -221,6 +238,18 @@ void EventFile::AddHyperparameters(const json& spec, std::span<const std::string
   AddPluginValue("_hparams_/experiment", experiment, summary);
   AddPluginValue("_hparams_/session_start_info", start, summary);
   AddSummary(summary, 0, now);
+}
+
+void EventFile::AddPicture(const std::string& tag, std::string_view bytes, int height, int width,
+                           int64_t step, absl::Time now) {
+  tensorboard::Summary summary;
+  tensorboard::Summary::Value& added = *summary.add_value();
+  added.set_tag(tag);
+  added.mutable_image()->set_height(height);
+  added.mutable_image()->set_width(width);
+  added.mutable_image()->set_colorspace(1);
+  added.mutable_image()->set_encoded_image_string(Png(bytes, height, width));
+  AddSummary(summary, step, now);
 }
 
 void EventFile::AddScalars(const std::map<std::string, double>& scalars, int64_t step,

@@ -5,6 +5,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "common/nn/network.h"
@@ -40,6 +41,10 @@ class EventFile {
   /// by them, and the tags of what they are to be compared for.
   void AddHyperparameters(const nlohmann::json& spec, std::span<const std::string> metric_tags,
                           absl::Time now);
+
+  /// A grey picture: `height` rows of `width` bytes, 0 black.
+  void AddPicture(const std::string& tag, std::string_view bytes, int height, int width,
+                  int64_t step, absl::Time now);
 
   /// "validation/loss": 0.31, ...
   void AddScalars(const std::map<std::string, double>& scalars, int64_t step, absl::Time now);
