@@ -49,6 +49,7 @@ struct Fields {
   std::vector<TensorFields> inputs;
   std::vector<TensorFields> outputs;
   std::vector<std::string> labels;
+  json table;
   json preprocessing = json::array();
   json architecture;
 
@@ -56,9 +57,10 @@ struct Fields {
   void Describe(V& v) {
     v.Int("format", format, {.min = 1, .max = kFormat, .required = true});
     v.Enum("task", task, kTasks, Presence::kRequired);
-    v.Objects("inputs", inputs, {.min = 1, .max = 1, .required = true});
+    v.Objects("inputs", inputs, {.min = 1, .max = 2, .required = true});
     v.Objects("outputs", outputs, {.min = 1, .max = 1, .required = true});
     v.Texts("labels", labels, {.min = 1, .max = 256}, {.max = kMaxClasses});
+    v.Raw("table", table);
     v.Raw("preprocessing", preprocessing);
     v.Raw("architecture", architecture, Presence::kRequired);
   }
@@ -85,6 +87,25 @@ absl::Status CheckInput(const TensorSpec& input, const std::string& path) {
   return absl::OkStatus();
 }
 
+// The raw inputs: those of the table, or the network's one.
+absl::Status ReadInputs(const Fields& fields, const std::string& path,
+                        ModelDescription& description) {
+  std::vector<TensorSpec> inputs;
+  for (size_t i = 0; i < fields.inputs.size(); ++i) {
+    ASSIGN_OR_RETURN(inputs.emplace_back(),
+                     fields.inputs[i].ToSpec(JoinPath(JoinPath(path, "inputs"), i)));
+  }
+  description.input = inputs[0];
+  if (!fields.table.is_null()) {
+    ASSIGN_OR_RETURN(description.table, Table::Parse(fields.table, JoinPath(path, "table")));
+    description.input = description.table->encoded();
+  }
+  if (inputs == description.inputs()) return absl::OkStatus();
+  return InvalidField(JoinPath(path, "inputs"), description.table.has_value()
+                                                    ? "must be what the table takes"
+                                                    : "must be one tensor");
+}
+
 }  // namespace
 
 TensorSpec OutputOf(Task task, int64_t size) {
@@ -102,7 +123,7 @@ absl::StatusOr<ModelDescription> ModelDescription::Parse(std::string_view text,
   ModelDescription description;
   description.task = fields.task;
   description.labels = std::move(fields.labels);
-  ASSIGN_OR_RETURN(description.input, fields.inputs[0].ToSpec(JoinPath(path, "inputs[0]")));
+  RETURN_IF_ERROR(ReadInputs(fields, path, description));
   ASSIGN_OR_RETURN(description.output, fields.outputs[0].ToSpec(JoinPath(path, "outputs[0]")));
   const std::string steps = JoinPath(path, "preprocessing");
   if (!fields.preprocessing.is_array() || fields.preprocessing.size() > 64) {
@@ -121,18 +142,23 @@ absl::StatusOr<ModelDescription> ModelDescription::Parse(std::string_view text,
 std::string ModelDescription::Print() const {
   Fields fields;
   fields.task = task;
-  fields.inputs = {TensorFields::From(input)};
+  for (const TensorSpec& each : inputs()) fields.inputs.push_back(TensorFields::From(each));
   fields.outputs = {TensorFields::From(output)};
   fields.labels = labels;
   nlohmann::ordered_json object = WriteFields(fields);
+  if (table.has_value()) object["table"] = table->ToJson();
   object["preprocessing"] = nlohmann::ordered_json::array();
   for (const auto& step : preprocessing) object["preprocessing"].push_back(step->ToJson());
   object["architecture"] = architecture->ToJson();
   return object.dump(2) + "\n";
 }
 
+std::vector<TensorSpec> ModelDescription::inputs() const {
+  return table.has_value() ? table->inputs() : std::vector<TensorSpec>{input};
+}
+
 absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) const {
-  RETURN_IF_ERROR(CheckInput(input, JoinPath(path, "inputs[0]")));
+  RETURN_IF_ERROR(CheckInput(input, JoinPath(path, table.has_value() ? "table" : "inputs[0]")));
   const int64_t size = output.shape.rank() == 2 ? output.shape[1] : 0;
   const TensorSpec expected = OutputOf(task, size);
   if (size < 1 || size > static_cast<int64_t>(kMaxClasses) || output != expected) {

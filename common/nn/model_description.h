@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "common/nn/architecture.h"
 #include "common/nn/network.h"
 #include "common/nn/preprocessing.h"
+#include "common/nn/table.h"
 #include "common/status/status.h"
 #include "common/tensor/tensor.h"
 
@@ -35,7 +37,8 @@ enum class Task {
 /// Torch-free. A value; parts are shared and immutable.
 struct ModelDescription {
   Task task = Task::kClassification;
-  TensorSpec input;                 // raw rows, as callers send them; dimension 0 is the batch
+  std::optional<Table> table;       // where raw rows are those of a table: what encodes them
+  TensorSpec input;                 // of the network: encoded or raw rows; dimension 0 is the batch
   TensorSpec output;                // see Task
   std::vector<std::string> labels;  // of the classes, by index; may be empty
   std::vector<std::shared_ptr<const Preprocessing>> preprocessing;  // first to last
@@ -47,6 +50,9 @@ struct ModelDescription {
 
   /// As Parse reads it.
   std::string Print() const;
+
+  /// Raw rows, as callers send them.
+  std::vector<TensorSpec> inputs() const;
 
   /// The network that goes from `input` to `output`. Errors: InvalidField below `path`, for
   /// instance where a picture is too small for the architecture.

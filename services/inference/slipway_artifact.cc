@@ -10,18 +10,21 @@ namespace {
 
 constexpr uint64_t kMaxDescriptionBytes = uint64_t{16} << 20;
 
-absl::StatusOr<nn::Network> BuildNetwork(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxDescriptionBytes));
-  ASSIGN_OR_RETURN(const nn::ModelDescription description, nn::ModelDescription::Parse(text, ""));
-  return description.BuildNetwork("");
-}
-
 }  // namespace
 
+absl::StatusOr<nn::ModelDescription> ReadDescription(const ModelSource& source) {
+  ASSIGN_OR_RETURN(const std::string path, PathOf(source, nn::kDescriptionFile));
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxDescriptionBytes);
+  if (!text.ok()) return Annotate(text.status(), nn::kDescriptionFile);
+  auto description = nn::ModelDescription::Parse(*text, "");
+  if (!description.ok()) return Annotate(description.status(), nn::kDescriptionFile);
+  return description;
+}
+
 absl::StatusOr<SlipwayArtifact> SlipwayArtifact::Open(const ModelSource& source) {
-  ASSIGN_OR_RETURN(const std::string description_path, PathOf(source, nn::kDescriptionFile));
+  ASSIGN_OR_RETURN(const nn::ModelDescription description, ReadDescription(source));
   ASSIGN_OR_RETURN(const std::string weights_path, PathOf(source, nn::kWeightsFile));
-  absl::StatusOr<nn::Network> network = BuildNetwork(description_path);
+  absl::StatusOr<nn::Network> network = description.BuildNetwork("");
   if (!network.ok()) return Annotate(network.status(), nn::kDescriptionFile);
   auto weights = SafetensorsFile::Open(weights_path, SafetensorsFile::Access::kMap);
   // The path is the cache's; what a person knows is the file's name in the artifact.

@@ -17,7 +17,9 @@
 #include "fmt/ranges.h"
 #include "google/protobuf/struct.pb.h"
 #include "nlohmann/json.hpp"
+#include "services/training/spec/data_spec.h"
 #include "services/training/spec/gates.h"
+#include "services/training/spec/problems.h"
 
 namespace slipway::training {
 namespace {
@@ -32,42 +34,7 @@ constexpr int kMaxKeptCheckpoints = 1000;
 constexpr int kDefaultKeptCheckpoints = 2;
 constexpr int kDefaultRecordedSamples = 32;
 constexpr int kMaxRecordedSamples = 1024;
-constexpr int kMaxLabels = 100'000;
-constexpr size_t kMaxLabelBytes = 256;
-constexpr size_t kMaxColumnBytes = 1024;
-constexpr size_t kMaxPathBytes = 1024;
 constexpr absl::Duration kMaxTimeLimit = absl::Hours(24 * 30);
-
-// Collects what is wrong, so that a caller sees all of it at once.
-class Problems {
- public:
-  void Add(std::string_view path, std::string_view problem) { Add(InvalidField(path, problem)); }
-
-  // Adds an InvalidField (which may hold several problems already); OK adds nothing.
-  void Add(const absl::Status& status) {
-    if (status.ok()) return;
-    if (field_.empty()) field_ = FieldOf(status);
-    if (!text_.empty()) text_ += "; ";
-    text_ += std::string(status.message());
-  }
-
-  template <class Number>
-  void CheckRange(std::string_view path, Number value, Number min, Number max) {
-    if (value < min || value > max || !std::isfinite(static_cast<double>(value))) {
-      Add(path, fmt::format("must be between {} and {}, got {}", min, max, value));
-    }
-  }
-
-  absl::Status Done() const {
-    if (text_.empty()) return absl::OkStatus();
-    // The text starts with the field: InvalidField writes it once more.
-    return InvalidField(field_, std::string_view(text_).substr(field_.size() + 2));
-  }
-
- private:
-  std::string field_;
-  std::string text_;
-};
 
 json ToJson(const google::protobuf::Value& value) {
   switch (value.kind_case()) {
@@ -102,94 +69,6 @@ void CheckRequiredSlug(std::string_view path, const std::string& id, Problems& p
   } else {
     problems.Add(CheckSlug(path, id));
   }
-}
-
-void CheckFilePath(std::string_view path, const std::string& file, Problems& problems) {
-  if (file.empty()) return problems.Add(path, "is required: a path of a file in the dataset");
-  const auto refuse = [&] {
-    problems.Add(path,
-                 "must be a relative path without empty, '.' or '..' parts, '\\' or control "
-                 "characters, of at most 1024 bytes");
-  };
-  if (file.size() > kMaxPathBytes) return refuse();
-  for (const unsigned char c : file) {
-    if (c < 0x20 || c == 0x7f || c == '\\') return refuse();
-  }
-  for (size_t start = 0; start <= file.size();) {
-    const size_t end = std::min(file.find('/', start), file.size());
-    const std::string_view part = std::string_view(file).substr(start, end - start);
-    if (part.empty() || part == "." || part == "..") return refuse();
-    start = end + 1;
-  }
-}
-
-void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
-               Problems& problems) {
-  CheckFilePath(path + ".inputs", part.inputs(), problems);
-  if (has_targets) {
-    CheckFilePath(path + ".targets", part.targets(), problems);
-  } else if (!part.targets().empty()) {
-    problems.Add(path + ".targets", "is for idx; in csv spec.data.target_column names the target");
-  }
-}
-
-void CheckLabels(const v1::DataSpec& data, Problems& problems) {
-  if (data.labels_size() > kMaxLabels) {
-    return problems.Add("spec.data.labels",
-                        fmt::format("must be at most {}, got {}", kMaxLabels, data.labels_size()));
-  }
-  std::set<std::string_view> seen;
-  for (int i = 0; i < data.labels_size(); ++i) {
-    const std::string& label = data.labels(i);
-    const std::string path = fmt::format("spec.data.labels[{}]", i);
-    if (label.empty() || label.size() > kMaxLabelBytes) {
-      problems.Add(path, fmt::format("must be 1 to {} bytes", kMaxLabelBytes));
-    } else if (!seen.insert(label).second) {
-      problems.Add(path, fmt::format("repeats \"{}\"", label));
-    }
-  }
-}
-
-void CheckData(const v1::JobSpec& job, Problems& problems) {
-  if (!job.has_data()) return problems.Add("spec.data", "is required");
-  const v1::DataSpec& data = job.data();
-  const bool idx = data.format() == "idx";
-  const bool csv = data.format() == "csv";
-  if (!idx && !csv) {
-    problems.Add("spec.data.format",
-                 data.format().empty()
-                     ? "is required; must be one of idx, csv"
-                     : fmt::format("must be one of idx, csv, got \"{}\"", data.format()));
-  } else {
-    if (data.has_train()) {
-      CheckPart("spec.data.train", data.train(), idx, problems);
-    } else {
-      problems.Add("spec.data.train", "is required");
-    }
-    if (data.has_test()) CheckPart("spec.data.test", data.test(), idx, problems);
-    if (csv && data.target_column().empty()) {
-      problems.Add("spec.data.target_column", "is required for csv: the column to predict");
-    }
-    if (data.target_column().size() > kMaxColumnBytes) {
-      problems.Add("spec.data.target_column",
-                   fmt::format("must be at most {} bytes", kMaxColumnBytes));
-    }
-    if (idx && !data.target_column().empty()) {
-      problems.Add("spec.data.target_column", "is for csv; in idx the targets are a file");
-    }
-  }
-  problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);
-  problems.CheckRange("spec.data.test_fraction", data.test_fraction(), 0.0, 0.5);
-  if (data.has_test() && data.test_fraction() > 0) {
-    problems.Add("spec.data.test_fraction", "must be absent where spec.data.test is given");
-  }
-  if (!data.has_test() && data.test_fraction() == 0) {
-    problems.Add("spec.data.test",
-                 "is required, or spec.data.test_fraction: a version is registered with what it "
-                 "scores on data that training never saw");
-  }
-  problems.CheckRange("spec.data.scale", data.scale(), 0.0, 1e12);
-  CheckLabels(data, problems);
 }
 
 void CheckLoop(const v1::LoopSpec& loop, Problems& problems) {
@@ -324,9 +203,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   spec.time_limit = CheckTimeLimit(job.resources(), problems);
   const std::optional<TargetKind> targets =
       loss.has_value() ? std::optional(TargetsOf(*loss)) : std::nullopt;
-  if (targets == TargetKind::kReal && job.data().labels_size() > 0) {
-    problems.Add("spec.data.labels", "names classes, and this loss has none");
-  }
+  if (targets.has_value()) CheckDataFits(job.data(), *targets, problems);
   CheckEvaluation(job.evaluation(), targets, problems);
   if (!job.alias().empty()) problems.Add(CheckSlug("spec.alias", job.alias()));
   RETURN_IF_ERROR(problems.Done());

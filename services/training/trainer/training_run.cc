@@ -23,6 +23,7 @@
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
 #include "services/training/trainer/data/open_data.h"
+#include "services/training/trainer/data/raw_table.h"
 #include "services/training/trainer/data/sampler.h"
 #include "services/training/trainer/metrics/classification.h"
 #include "services/training/trainer/metrics/regression.h"
@@ -267,6 +268,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   description_.task =
       targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
   description_.input = data_.train->input;
+  description_.table = data_.table;
   description_.output = nn::OutputOf(description_.task, data_.outputs);
   description_.labels = data_.labels;
   ASSIGN_OR_RETURN(description_.preprocessing, FitPreprocessing(spec_.job.data(), data_));
@@ -515,24 +517,34 @@ absl::Status Run::WriteModel(const std::string& folder, std::vector<std::string_
   } else {
     return onnx.status();
   }
-  if (spec_.job.evaluation().recorded_samples() > 0) {
+  // The file's format has no texts.
+  const bool has_texts = data_.table.has_value() && data_.table->texts() > 0;
+  if (spec_.job.evaluation().recorded_samples() > 0 && !has_texts) {
     RETURN_IF_ERROR(WriteSamples(path(nn::kSamplesFile)));
   }
   return absl::OkStatus();
 }
 
+// Raw rows; and of a table, whose network takes them encoded, those too.
 absl::Status Run::WriteSamples(const std::string& path) {
   const int64_t count =
       std::min<int64_t>(spec_.job.evaluation().recorded_samples(), std::ssize(data_.test_rows));
   Gather(*data_.test, data_.test_rows, 0, count, batch_);
-  std::vector<int64_t> shape = data_.test->input.shape.dims();
+  std::vector<int64_t> shape = description_.input.shape.dims();
   shape[0] = count;
+  std::vector<Tensor> tensors;
   ASSIGN_OR_RETURN(
-      const Tensor tensor,
+      tensors.emplace_back(),
       Tensor::Make(description_.input.name, description_.input.dtype, Shape(std::move(shape)),
                    Buffer::Own(std::string(batch_.inputs.data(), batch_.inputs.size())),
                    "samples"));
-  return WriteSafetensors(path, std::span(&tensor, 1), {});
+  if (data_.table.has_value()) {
+    ASSIGN_OR_RETURN(
+        std::vector<Tensor> raw,
+        ToTensors(*data_.raw_test, std::span(data_.test_rows).first(static_cast<size_t>(count))));
+    for (Tensor& tensor : raw) tensors.push_back(std::move(tensor));
+  }
+  return WriteSafetensors(path, tensors, {});
 }
 
 absl::Status Run::WriteEvaluation(const std::string& path, const Score& score,
@@ -572,7 +584,9 @@ absl::Status Run::HandIn(const Score& score, const std::map<std::string, double>
     out->set_datatype(std::string(DataTypeName(spec.dtype)));
     for (const int64_t dim : spec.shape.dims()) out->add_shape(dim);
   };
-  fill(description_.input, result.mutable_signature()->add_inputs());
+  for (const TensorSpec& input : description_.inputs()) {
+    fill(input, result.mutable_signature()->add_inputs());
+  }
   fill(description_.output, result.mutable_signature()->add_outputs());
   for (const auto& [metric, value] : metrics) (*result.mutable_metrics())[metric] = value;
   for (const std::string& label : data_.labels) result.add_labels(label);

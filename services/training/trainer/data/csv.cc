@@ -1,5 +1,6 @@
 #include "services/training/trainer/data/csv.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -11,6 +12,31 @@ namespace {
 
 constexpr uint64_t kMaxBytes = uint64_t{8} << 30;
 constexpr size_t kMaxColumns = 100'000;
+
+// Where the text first breaks UTF-8 (RFC 3629), or its size.
+size_t FindBrokenUtf8(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    if (lead < 0x80) {
+      ++at;
+      continue;
+    }
+    const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (length == 0 || text.size() - at < length) return at;
+    for (size_t i = 1; i < length; ++i) {
+      const auto next = static_cast<unsigned char>(text[at + i]);
+      if (next < 0x80 || next > 0xbf) return at;
+      // Overlong forms, surrogates, beyond U+10FFFF.
+      if (i == 1 && ((lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) ||
+                     (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f))) {
+        return at;
+      }
+    }
+    at += length;
+  }
+  return at;
+}
 
 // Walks over the text once. A quoted cell is unquoted where it stands (it only gets shorter), so
 // that every cell is a view.
@@ -102,6 +128,11 @@ absl::StatusOr<std::unique_ptr<const CsvTable>> ReadCsv(const std::string& path,
   ASSIGN_OR_RETURN(GzipReader reader, GzipReader::Open(path, name));
   auto table = std::make_unique<CsvTable>();
   ASSIGN_OR_RETURN(table->text, reader.ReadAll(kMaxBytes));
+  if (const size_t broken = FindBrokenUtf8(table->text); broken < table->text.size()) {
+    const auto lines =
+        std::count(table->text.begin(), table->text.begin() + static_cast<ptrdiff_t>(broken), '\n');
+    return absl::InvalidArgumentError(fmt::format("{}, line {}: is not UTF-8", name, lines + 1));
+  }
   Parser parser(table->text, name);
   if (parser.done()) return absl::InvalidArgumentError(fmt::format("{} is empty", name));
   std::vector<std::string_view> cells;

@@ -11,7 +11,8 @@
 
 namespace slipway::trainer {
 
-/// A table read from CSV (RFC 4180: quoted cells, CRLF or LF, the first line names the columns).
+/// A table read from CSV (RFC 4180, UTF-8: quoted cells, CRLF or LF, the first line names the
+/// columns).
 struct CsvTable {
   std::vector<std::string> columns;
   /// Row by row, each as long as `columns`; views into `text`.

@@ -3,15 +3,18 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/nn/table.h"
 #include "common/tensor/tensor.h"
 
 namespace slipway::trainer {
 
-/// Rows with their targets, in memory as they came: a gather of rows into a batch is a few
-/// memcpy, and what is done to them (scaling) is the network's first layers. A value; filled once.
+/// Rows with their targets, in memory as the network takes them: a gather of rows into a batch is a
+/// few memcpy, and what else is done to them (scaling) is the network's first layers. A value;
+/// filled once.
 struct Examples {
   /// Of a batch of rows: dimension 0 is -1.
   TensorSpec input;
@@ -23,6 +26,8 @@ struct Examples {
   std::vector<int64_t> classes;
   std::vector<float> values;
 };
+
+struct RawTable;
 
 /// What a training works on.
 struct TrainingData {
@@ -36,6 +41,11 @@ struct TrainingData {
   int64_t outputs = 0;
   /// Names of the classes by index; may be empty.
   std::vector<std::string> labels;
+  /// Of a table with rules for its columns: what was fitted, which made the examples of the raw
+  /// rows; the same rows have the same places in both.
+  std::optional<nn::Table> table;
+  std::shared_ptr<const RawTable> raw_train;
+  std::shared_ptr<const RawTable> raw_test;  // may be the same as raw_train
 };
 
 /// Some rows, one after another, as a learner takes them.

@@ -8,9 +8,11 @@
 #include <utility>
 
 #include "fmt/format.h"
-#include "services/training/trainer/data/csv_examples.h"
+#include "services/training/trainer/data/fit_table.h"
 #include "services/training/trainer/data/idx_examples.h"
 #include "services/training/trainer/data/random.h"
+#include "services/training/trainer/data/raw_table.h"
+#include "services/training/trainer/data/split.h"
 
 namespace slipway::trainer {
 namespace {
@@ -26,28 +28,10 @@ std::vector<int64_t> AllRows(int64_t count) {
   return rows;
 }
 
-// Moves a random share of `rows` out of it, at least one row and never all. Both keep the
-// file's order.
-absl::StatusOr<std::vector<int64_t>> TakeShare(std::vector<int64_t>& rows, double share,
-                                               Random random, const std::string& field) {
-  const auto count =
-      static_cast<size_t>(std::max(1.0, std::round(share * static_cast<double>(rows.size()))));
-  if (count >= rows.size()) {
-    return InvalidField(field,
-                        fmt::format("leaves nothing to train on: there are {} rows", rows.size()));
-  }
-  Shuffle(rows, random);
-  std::vector<int64_t> taken(rows.end() - static_cast<ptrdiff_t>(count), rows.end());
-  rows.resize(rows.size() - count);
-  std::sort(rows.begin(), rows.end());
-  std::sort(taken.begin(), taken.end());
-  return taken;
-}
-
 // How many classes there are, and whether each row is one of them.
 absl::StatusOr<int64_t> CountClasses(const training::v1::DataSpec& spec, const Examples& train,
-                                     const Examples& test, const CsvLayout& layout) {
-  const int64_t named = std::max<int64_t>(spec.labels_size(), std::ssize(layout.labels));
+                                     const Examples& test, const std::vector<std::string>& labels) {
+  const int64_t named = std::max<int64_t>(spec.labels_size(), std::ssize(labels));
   const int64_t classes =
       named > 0 ? named : *std::max_element(train.classes.begin(), train.classes.end()) + 1;
   const auto check = [&](const Examples& examples, std::string_view part) -> absl::Status {
@@ -111,23 +95,58 @@ Moments SumMoments(const Examples& examples, const std::vector<int64_t>& rows,
   return moments;
 }
 
-}  // namespace
+// The rows as the network takes them: encoded, or their numbers as they are.
+Examples ToExamples(const RawTable& raw, const std::optional<nn::Table>& table) {
+  Examples examples;
+  examples.count = raw.count;
+  examples.classes = raw.classes;
+  examples.values = raw.values;
+  if (!table.has_value()) {
+    examples.input = {nn::Table::kNumbers,
+                      DataType::kFp32,
+                      {Shape::kAny, static_cast<int64_t>(raw.number_columns)}};
+    examples.row_bytes = raw.number_columns * sizeof(float);
+    examples.inputs.assign(reinterpret_cast<const char*>(raw.numbers.data()),
+                           raw.numbers.size() * sizeof(float));
+    return examples;
+  }
+  examples.input = table->encoded();
+  std::vector<float> encoded(static_cast<size_t>(table->width()));
+  examples.row_bytes = encoded.size() * sizeof(float);
+  examples.inputs.reserve(static_cast<size_t>(raw.count) * examples.row_bytes);
+  for (int64_t row = 0; row < raw.count; ++row) {
+    table->Encode(raw.NumbersOf(row), raw.TextsOf(row), encoded);
+    examples.inputs.append(reinterpret_cast<const char*>(encoded.data()), examples.row_bytes);
+  }
+  return examples;
+}
 
-absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, TargetKind targets,
-                                      uint64_t seed, FileFetcher fetch) {
-  CsvLayout layout;
-  layout.labels.assign(spec.labels().begin(), spec.labels().end());
-  const auto read = [&](const training::v1::Part& part, const std::string& field) {
-    return spec.format() == "csv"
-               ? ReadCsvExamples(part, field, spec.target_column(), targets, fetch, layout)
-               : ReadIdxExamples(part, field, targets, fetch);
-  };
-  TrainingData data;
-  ASSIGN_OR_RETURN(Examples train, read(spec.train(), "spec.data.train"));
-  data.train_rows = AllRows(train.count);
+// Takes the test and the validation part out of the train part.
+absl::Status Split(const training::v1::DataSpec& spec, const SplitInputs& inputs, uint64_t seed,
+                   TrainingData& data) {
+  if (!spec.has_test()) {
+    ASSIGN_OR_RETURN(data.test_rows,
+                     TakeShare(data.train_rows, spec.test_fraction(), spec.split(), inputs,
+                               Random(seed, kTestStream), "spec.data.test_fraction"));
+  }
+  if (spec.validation_fraction() > 0) {
+    ASSIGN_OR_RETURN(data.validation_rows,
+                     TakeShare(data.train_rows, spec.validation_fraction(), spec.split(), inputs,
+                               Random(seed, kValidationStream), "spec.data.validation_fraction"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OpenIdx(const training::v1::DataSpec& spec, TargetKind targets, uint64_t seed,
+                     FileFetcher fetch, TrainingData& data) {
+  data.labels.assign(spec.labels().begin(), spec.labels().end());
+  ASSIGN_OR_RETURN(Examples train,
+                   ReadIdxExamples(spec.train(), "spec.data.train", targets, fetch));
   data.train = std::make_shared<const Examples>(std::move(train));
+  data.test = data.train;
+  data.train_rows = AllRows(data.train->count);
   if (spec.has_test()) {
-    ASSIGN_OR_RETURN(Examples test, read(spec.test(), "spec.data.test"));
+    ASSIGN_OR_RETURN(Examples test, ReadIdxExamples(spec.test(), "spec.data.test", targets, fetch));
     if (test.input != data.train->input) {
       return InvalidField(
           "spec.data.test.inputs",
@@ -136,21 +155,50 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
     }
     data.test_rows = AllRows(test.count);
     data.test = std::make_shared<const Examples>(std::move(test));
-  } else {
-    ASSIGN_OR_RETURN(data.test_rows,
-                     TakeShare(data.train_rows, spec.test_fraction(), Random(seed, kTestStream),
-                               "spec.data.test_fraction"));
-    data.test = data.train;
   }
-  if (spec.validation_fraction() > 0) {
-    ASSIGN_OR_RETURN(data.validation_rows,
-                     TakeShare(data.train_rows, spec.validation_fraction(),
-                               Random(seed, kValidationStream), "spec.data.validation_fraction"));
+  return Split(spec, {data.train->classes, {}}, seed, data);
+}
+
+absl::Status OpenTable(const training::v1::DataSpec& spec, TargetKind targets, uint64_t seed,
+                       FileFetcher fetch, TrainingData& data) {
+  TableLayout layout;
+  layout.labels.assign(spec.labels().begin(), spec.labels().end());
+  const auto read =
+      [&](const training::v1::Part& part,
+          const std::string& field) -> absl::StatusOr<std::shared_ptr<const RawTable>> {
+    ASSIGN_OR_RETURN(RawTable table, ReadTable(spec, part, field, targets, fetch, layout));
+    return std::make_shared<const RawTable>(std::move(table));
+  };
+  ASSIGN_OR_RETURN(data.raw_train, read(spec.train(), "spec.data.train"));
+  data.raw_test = data.raw_train;
+  data.train_rows = AllRows(data.raw_train->count);
+  if (spec.has_test()) {
+    ASSIGN_OR_RETURN(data.raw_test, read(spec.test(), "spec.data.test"));
+    data.test_rows = AllRows(data.raw_test->count);
   }
+  data.labels = layout.labels;
+  RETURN_IF_ERROR(Split(spec, {data.raw_train->classes, data.raw_train->split_cells}, seed, data));
+  if (spec.columns_size() > 0) {
+    ASSIGN_OR_RETURN(data.table,
+                     FitTable(layout, *data.raw_train, spec.standardize(), data.train_rows));
+  }
+  data.train = std::make_shared<const Examples>(ToExamples(*data.raw_train, data.table));
+  data.test = data.raw_test == data.raw_train
+                  ? data.train
+                  : std::make_shared<const Examples>(ToExamples(*data.raw_test, data.table));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, TargetKind targets,
+                                      uint64_t seed, FileFetcher fetch) {
+  TrainingData data;
+  RETURN_IF_ERROR(spec.format() == "csv" ? OpenTable(spec, targets, seed, fetch, data)
+                                         : OpenIdx(spec, targets, seed, fetch, data));
   data.outputs = 1;
   if (targets == TargetKind::kClass) {
-    ASSIGN_OR_RETURN(data.outputs, CountClasses(spec, *data.train, *data.test, layout));
-    data.labels = layout.labels;
+    ASSIGN_OR_RETURN(data.outputs, CountClasses(spec, *data.train, *data.test, data.labels));
   }
   return data;
 }
@@ -158,6 +206,7 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
 absl::StatusOr<std::vector<std::shared_ptr<const nn::Preprocessing>>> FitPreprocessing(
     const training::v1::DataSpec& spec, const TrainingData& data) {
   std::vector<std::shared_ptr<const nn::Preprocessing>> steps;
+  if (data.table.has_value()) return steps;  // it does all of that, column by column
   const double scale = spec.scale() > 0 ? spec.scale() : 1;
   if (scale != 1) steps.push_back(nn::MakeRescale(scale));
   if (!spec.standardize()) return steps;

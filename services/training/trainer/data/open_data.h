@@ -18,7 +18,8 @@ namespace slipway::trainer {
 using FileFetcher = absl::FunctionRef<absl::StatusOr<std::string>(const std::string& path)>;
 
 /// Opens what `spec` names and splits it: the test part (a file of its own, or a share of the
-/// train part) and the validation part are drawn by `seed`. `spec` has passed ParseSpec.
+/// train part) and the validation part are drawn by `seed`, see TakeShare; rules for columns are
+/// fitted on what is left, the training rows. `spec` has passed ParseSpec.
 /// Errors: InvalidField that names the field of the spec, the file in the dataset and what is
 /// wrong with it: "spec.data.train.inputs: train-images.gz is cut short: ...".
 absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec,

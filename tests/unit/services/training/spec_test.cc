@@ -259,6 +259,92 @@ TEST(SpecTest, NamesEachFaultOfASpecForTables) {
   }
 }
 
+// A spec for a table with a rule of each kind, and nothing wrong.
+json GoodColumns() {
+  json spec = GoodTable();
+  spec["data"]["columns"] = json::parse(R"([
+    {"name": "age", "missing": "median", "outliers": {"method": "iqr", "action": "clip"}},
+    {"name": "city", "kind": "category", "missing": "constant", "constant": "elsewhere"},
+    {"name": "size", "kind": "category", "encoding": "ordinal", "values": ["s", "m", "l"]},
+    {"name": "since", "kind": "date", "parts": ["year", "month"], "scale": "min_max"},
+    {"name": "id", "kind": "ignore"},
+    {"name": "price", "missing": "drop"},
+    {"name": "*", "log": true, "scale": "robust"}
+  ])");
+  spec["data"]["split"] = {{"method", "group"}, {"column", "household"}};
+  spec["data"]["drop_duplicates"] = true;
+  return spec;
+}
+
+TEST(SpecTest, TakesRulesForColumns) {
+  EXPECT_TRUE(ParseSpec(ToSpec(GoodColumns())).ok()) << ErrorOf(ToSpec(GoodColumns()));
+}
+
+TEST(SpecTest, NamesEachFaultOfARuleForAColumn) {
+  const Fault table[] = {
+      {"/data/columns/0/name", "", "spec.data.columns[0].name: must be 1 to 1024 bytes"},
+      {"/data/columns/0/name", "city", "spec.data.columns[1].name: repeats \"city\""},
+      {"/data/columns/0/kind", "text",
+       "spec.data.columns[0].kind: must be one of number, category"},
+      {"/data/columns/0/missing", "guess",
+       "spec.data.columns[0].missing: must be one of drop, mean"},
+      {"/data/columns/1/missing", "mean",
+       "spec.data.columns[1].missing: must be one of drop, mode"},
+      {"/data/columns/0/missing", "constant", "spec.data.columns[0].constant: must be a finite"},
+      {"/data/columns/0/constant", 3, "spec.data.columns[0].constant: is for missing: constant"},
+      {"/data/columns/1/constant", 3, "spec.data.columns[1].constant: must be a text"},
+      {"/data/columns/1/constant", "", "spec.data.columns[1].constant: must be a text"},
+      {"/data/columns/0/outliers/method", "iqrs", "spec.data.columns[0].outliers.method: must be"},
+      {"/data/columns/0/outliers/method", nullptr, "spec.data.columns[0].outliers.method: is req"},
+      {"/data/columns/0/outliers/action", nullptr, "spec.data.columns[0].outliers.action: is req"},
+      {"/data/columns/0/outliers/action", "hide", "spec.data.columns[0].outliers.action: must be"},
+      {"/data/columns/0/outliers/limit", -1, "spec.data.columns[0].outliers.limit: must be betw"},
+      {"/data/columns/1/outliers",
+       {{"method", "iqr"}, {"action", "clip"}},
+       "spec.data.columns[1].outliers: is for numbers only"},
+      {"/data/columns/1/log", true, "spec.data.columns[1].log: is for numbers only"},
+      {"/data/columns/0/scale", "unit",
+       "spec.data.columns[0].scale: must be one of none, standard"},
+      {"/data/columns/1/scale", "robust", "spec.data.columns[1].scale: is for numbers and dates"},
+      {"/data/columns/0/encoding", "hash", "spec.data.columns[0].encoding: is for categories only"},
+      {"/data/columns/1/encoding", "embed",
+       "spec.data.columns[1].encoding: must be one of one_hot"},
+      {"/data/columns/1/encoding", "hash", "spec.data.columns[1].buckets: must be between 2 and"},
+      {"/data/columns/1/buckets", 8, "spec.data.columns[1].buckets: is for encoding: hash only"},
+      {"/data/columns/2/values/1", "s", "spec.data.columns[2].values[1]: must be a text that is"},
+      {"/data/columns/2/encoding", "hash", "spec.data.columns[2].buckets: must be between"},
+      {"/data/columns/0/values", {"a"}, "spec.data.columns[0].values: is for categories only"},
+      {"/data/columns/1/values", {"here"}, "spec.data.columns[1].constant: must be one of values"},
+      {"/data/columns/3/parts", nullptr, "spec.data.columns[3].parts: is required: some of year"},
+      {"/data/columns/3/parts/0", "week", "spec.data.columns[3].parts[0]: must be one of year"},
+      {"/data/columns/0/parts", {"year"}, "spec.data.columns[0].parts: is for dates only"},
+      {"/data/columns/4/missing", "drop", "spec.data.columns[4].missing: is for inputs only"},
+      {"/data/columns/5/missing", "mean", "spec.data.columns[5]: is the target"},
+      {"/data/columns/5/scale", "robust", "spec.data.columns[5]: is the target"},
+      {"/data/scale", 255, "spec.data.scale: must be absent where spec.data.columns"},
+      {"/data/split/method", "fair", "spec.data.split.method: must be one of random, stratified"},
+      {"/data/split/method", "random", "spec.data.split.column: is for the methods group and time"},
+      {"/data/split/method", "stratified", "spec.data.split.column: is for the methods group"},
+      {"/data/split/column", nullptr, "spec.data.split.column: is required: what the split goes"},
+      {"/data/split/column", "price", "spec.data.split.column: must not be the target"},
+      {"/data/split", {{"method", "stratified"}}, "spec.data.split.method: goes by classes, and"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    EXPECT_THAT(ErrorOf(Spoil(GoodColumns(), fault)), StartsWith(fault.error));
+  }
+  json pictures = Good();
+  pictures["data"]["columns"] = {{{"name", "x"}}};
+  EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.columns: is for csv");
+  pictures = Good();
+  pictures["data"]["split"] = {{"method", "time"}, {"column", "x"}};
+  EXPECT_EQ(ErrorOf(ToSpec(pictures)),
+            "spec.data.split.method: goes by a column, and only csv has columns");
+  pictures = Good();
+  pictures["data"]["drop_duplicates"] = true;
+  EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.drop_duplicates: is for csv");
+}
+
 TEST(SpecTest, RefusesNumbersThatAreNone) {
   const double bad[] = {std::nan(""), INFINITY, -INFINITY};
   for (const double number : bad) {

@@ -150,6 +150,65 @@ TEST_F(TrainingRunTest, ALossAboveItsThresholdIsNotHandedIn) {
   EXPECT_TRUE(host.stored.empty());
 }
 
+// A table with rules: callers send raw rows, and the version says how they are encoded.
+class TableRunTest : public TrainingRunTest {
+ protected:
+  void UseTable(const std::string& columns) {
+    std::string table = "x,c,y\n";
+    for (int i = 0; i < 100; ++i) {
+      table += std::to_string(i) + "," + (i % 2 == 0 ? "even" : "odd") + "," + "abc"[i % 3] + "\n";
+    }
+    WriteFile(folder_ / "table.csv", table);
+    job_.clear_data();
+    const std::string data = R"({"format": "csv", "train": {"inputs": "table.csv"},
+        "target_column": "y", "test_fraction": 0.2, "columns": )" +
+                             columns + "}";
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(data, job_.mutable_data()).ok());
+  }
+};
+
+TEST_F(TableRunTest, TakesRawRowsAndDescribesHowTheyAreEncoded) {
+  UseTable(R"([{"name": "x", "scale": "min_max"}, {"name": "c", "kind": "category"}])");
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  ASSERT_EQ(host.result->signature().inputs_size(), 2);
+  EXPECT_EQ(host.result->signature().inputs(0).name(), "features");
+  EXPECT_EQ(host.result->signature().inputs(1).name(), "texts");
+  EXPECT_EQ(host.result->signature().inputs(1).datatype(), "BYTES");
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(description->table->width(), 3);
+  EXPECT_FALSE(host.stored.contains("samples.safetensors")) << "its format has no texts";
+}
+
+TEST_F(TableRunTest, RecordsRowsBothRawAndEncoded) {
+  UseTable(R"([{"name": "x", "scale": "min_max"}, {"name": "c", "kind": "ignore"}])");
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  const auto samples =
+      SafetensorsFile::Parse(Buffer::Own(host.stored.at("samples.safetensors")), "samples");
+  ASSERT_TRUE(samples.ok()) << samples.status();
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  const auto encoded = description->table->Encode(std::span(samples->Find("features"), 1));
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  EXPECT_EQ(encoded->data().view(), samples->Find("encoded")->data().view());
+}
+
+TEST_F(TableRunTest, AKilledRunOfATableEndsWithTheSameWeights) {
+  UseTable(R"([{"name": "x", "outliers": {"method": "iqr", "limit": 0.3, "action": "drop"}},
+               {"name": "c", "kind": "category"}])");
+  job_.mutable_data()->mutable_split()->set_method("stratified");
+  const std::string expected = WeightsOfOneRun();
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 8"));
+  EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+}
+
 TEST_F(TrainingRunTest, RecordsNoRowsWhereTheSpecWantsNone) {
   job_.mutable_evaluation()->set_recorded_samples(0);
   FakeAttemptHost host(folder_.path().string());

@@ -1,0 +1,271 @@
+#include "services/training/spec/data_spec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/nn/column.h"
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+
+namespace slipway::training {
+namespace {
+
+constexpr int kMaxLabels = 100'000;
+constexpr size_t kMaxLabelBytes = 256;
+constexpr size_t kMaxColumnBytes = 1024;
+constexpr size_t kMaxPathBytes = 1024;
+constexpr int kMaxBuckets = 10'000;
+
+void CheckFilePath(std::string_view path, const std::string& file, Problems& problems) {
+  if (file.empty()) return problems.Add(path, "is required: a path of a file in the dataset");
+  const auto refuse = [&] {
+    problems.Add(path,
+                 "must be a relative path without empty, '.' or '..' parts, '\\' or control "
+                 "characters, of at most 1024 bytes");
+  };
+  if (file.size() > kMaxPathBytes) return refuse();
+  for (const unsigned char c : file) {
+    if (c < 0x20 || c == 0x7f || c == '\\') return refuse();
+  }
+  for (size_t start = 0; start <= file.size();) {
+    const size_t end = std::min(file.find('/', start), file.size());
+    const std::string_view part = std::string_view(file).substr(start, end - start);
+    if (part.empty() || part == "." || part == "..") return refuse();
+    start = end + 1;
+  }
+}
+
+void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
+               Problems& problems) {
+  CheckFilePath(path + ".inputs", part.inputs(), problems);
+  if (has_targets) {
+    CheckFilePath(path + ".targets", part.targets(), problems);
+  } else if (!part.targets().empty()) {
+    problems.Add(path + ".targets", "is for idx; in csv spec.data.target_column names the target");
+  }
+}
+
+void CheckLabels(const v1::DataSpec& data, Problems& problems) {
+  if (data.labels_size() > kMaxLabels) {
+    return problems.Add("spec.data.labels",
+                        fmt::format("must be at most {}, got {}", kMaxLabels, data.labels_size()));
+  }
+  std::set<std::string_view> seen;
+  for (int i = 0; i < data.labels_size(); ++i) {
+    const std::string& label = data.labels(i);
+    const std::string path = fmt::format("spec.data.labels[{}]", i);
+    if (label.empty() || label.size() > kMaxLabelBytes) {
+      problems.Add(path, fmt::format("must be 1 to {} bytes", kMaxLabelBytes));
+    } else if (!seen.insert(label).second) {
+      problems.Add(path, fmt::format("repeats \"{}\"", label));
+    }
+  }
+}
+
+constexpr std::string_view kKinds[] = {"number", "category", "date", "ignore"};
+constexpr std::string_view kMissing[] = {"drop", "mean", "median", "mode", "constant"};
+constexpr std::string_view kMissingTexts[] = {"drop", "mode", "constant"};
+constexpr std::string_view kMethods[] = {"z_score", "iqr"};
+constexpr std::string_view kActions[] = {"clip", "drop"};
+constexpr std::string_view kScales[] = {"none", "standardize", "min_max", "robust"};
+constexpr std::string_view kEncodings[] = {"one_hot", "ordinal", "hash"};
+constexpr std::string_view kParts[] = {"year", "month", "day", "weekday", "hour", "minute"};
+constexpr std::string_view kSplits[] = {"random", "stratified", "group", "time"};
+
+// One of `choices`, or left out.
+void CheckChoice(const std::string& path, const std::string& value,
+                 std::span<const std::string_view> choices, Problems& problems) {
+  if (value.empty() || std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  problems.Add(path, fmt::format("must be one of {}, got \"{}\"", fmt::join(choices, ", "), value));
+}
+
+void CheckSplit(const v1::DataSpec& data, Problems& problems) {
+  const v1::SplitSpec& split = data.split();
+  CheckChoice("spec.data.split.method", split.method(), kSplits, problems);
+  const bool by_column = split.method() == "group" || split.method() == "time";
+  if (by_column && data.format() != "csv") {
+    problems.Add("spec.data.split.method", "goes by a column, and only csv has columns");
+  } else if (by_column && split.column().empty()) {
+    problems.Add("spec.data.split.column", "is required: what the split goes by");
+  }
+  if (!by_column && !split.column().empty()) {
+    problems.Add("spec.data.split.column", "is for the methods group and time");
+  }
+  if (split.method() == "group" && split.column() == data.target_column()) {
+    problems.Add("spec.data.split.column", "must not be the target");
+  }
+}
+
+// What only some kinds of columns have.
+void CheckOnlyFor(const std::string& path, std::string_view key, bool given, std::string_view kinds,
+                  Problems& problems) {
+  if (given) problems.Add(fmt::format("{}.{}", path, key), fmt::format("is for {} only", kinds));
+}
+
+void CheckOutliers(const std::string& path, const v1::OutlierSpec& outliers, Problems& problems) {
+  CheckChoice(path + ".method", outliers.method(), kMethods, problems);
+  CheckChoice(path + ".action", outliers.action(), kActions, problems);
+  if (outliers.method().empty()) problems.Add(path + ".method", "is required: z_score or iqr");
+  if (outliers.action().empty()) problems.Add(path + ".action", "is required: clip or drop");
+  problems.CheckRange(path + ".limit", outliers.limit(), 0.0, 1e6);
+}
+
+void CheckConstant(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
+  const bool is_text = column.kind() == "category" || column.kind() == "date";
+  const auto given = column.constant().kind_case();
+  const bool fits = is_text ? !column.constant().string_value().empty()
+                            : given == google::protobuf::Value::kNumberValue &&
+                                  std::isfinite(column.constant().number_value());
+  if (column.missing() != "constant") {
+    CheckOnlyFor(path, "constant", column.has_constant(), "missing: constant", problems);
+  } else if (!fits) {
+    problems.Add(path + ".constant", is_text ? "must be a text" : "must be a finite number");
+  } else if (column.kind() == "date" && !nn::ParseDate(column.constant().string_value())) {
+    problems.Add(path + ".constant", "must be a date such as 2026-11-22");
+  } else if (column.values_size() > 0 &&
+             std::find(column.values().begin(), column.values().end(),
+                       column.constant().string_value()) == column.values().end()) {
+    problems.Add(path + ".constant", "must be one of values");
+  }
+}
+
+void CheckCategory(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
+  CheckChoice(path + ".encoding", column.encoding(), kEncodings, problems);
+  const bool hash = column.encoding() == "hash";
+  if (hash) problems.CheckRange(path + ".buckets", column.buckets(), 2, kMaxBuckets);
+  CheckOnlyFor(path, "buckets", !hash && column.buckets() != 0, "encoding: hash", problems);
+  CheckOnlyFor(path, "values", hash && column.values_size() > 0, "one_hot and ordinal", problems);
+  std::set<std::string_view> seen;
+  for (int i = 0; i < column.values_size(); ++i) {
+    if (column.values(i).empty() || !seen.insert(column.values(i)).second) {
+      problems.Add(fmt::format("{}.values[{}]", path, i), "must be a text that is there once");
+    }
+  }
+}
+
+void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
+  CheckChoice(path + ".kind", column.kind(), kKinds, problems);
+  const bool category = column.kind() == "category";
+  const bool date = column.kind() == "date";
+  const bool number = column.kind().empty() || column.kind() == "number";
+  if (number) {
+    CheckChoice(path + ".missing", column.missing(), kMissing, problems);
+  } else {
+    CheckChoice(path + ".missing", column.missing(), kMissingTexts, problems);
+  }
+  CheckChoice(path + ".scale", column.scale(), kScales, problems);
+  CheckConstant(path, column, problems);
+  if (category) CheckCategory(path, column, problems);
+  if (column.has_outliers() && number) {
+    CheckOutliers(path + ".outliers", column.outliers(), problems);
+  }
+  if (date && column.parts().empty()) {
+    problems.Add(path + ".parts", fmt::format("is required: some of {}", fmt::join(kParts, ", ")));
+  }
+  for (int i = 0; i < column.parts_size(); ++i) {
+    CheckChoice(fmt::format("{}.parts[{}]", path, i), column.parts(i), kParts, problems);
+  }
+  CheckOnlyFor(path, "missing", column.kind() == "ignore" && !column.missing().empty(), "inputs",
+               problems);
+  CheckOnlyFor(path, "outliers", !number && column.has_outliers(), "numbers", problems);
+  CheckOnlyFor(path, "log", !number && column.log(), "numbers", problems);
+  CheckOnlyFor(path, "scale", !number && !date && !column.scale().empty(), "numbers and dates",
+               problems);
+  CheckOnlyFor(path, "encoding", !category && !column.encoding().empty(), "categories", problems);
+  CheckOnlyFor(path, "buckets", !category && column.buckets() != 0, "categories", problems);
+  CheckOnlyFor(path, "values", !category && column.values_size() > 0, "categories", problems);
+  CheckOnlyFor(path, "parts", !date && column.parts_size() > 0, "dates", problems);
+}
+
+void CheckColumns(const v1::DataSpec& data, Problems& problems) {
+  if (data.format() != "csv") {
+    if (data.columns_size() > 0) problems.Add("spec.data.columns", "is for csv");
+    if (data.drop_duplicates()) problems.Add("spec.data.drop_duplicates", "is for csv");
+    return;
+  }
+  if (data.columns_size() > 0 && data.scale() > 0) {
+    problems.Add("spec.data.scale", "must be absent where spec.data.columns says what to scale");
+  }
+  std::set<std::string_view> names;
+  for (int i = 0; i < data.columns_size(); ++i) {
+    const v1::ColumnSpec& column = data.columns(i);
+    const std::string path = fmt::format("spec.data.columns[{}]", i);
+    if (column.name().empty() || column.name().size() > kMaxColumnBytes) {
+      problems.Add(path + ".name", fmt::format("must be 1 to {} bytes", kMaxColumnBytes));
+    } else if (!names.insert(column.name()).second) {
+      problems.Add(path + ".name", fmt::format("repeats \"{}\"", column.name()));
+    }
+    if (column.name() != data.target_column()) {
+      CheckColumn(path, column, problems);
+      continue;
+    }
+    v1::ColumnSpec other = column;
+    other.clear_name();
+    other.clear_missing();
+    if (other.ByteSizeLong() > 0 || (!column.missing().empty() && column.missing() != "drop")) {
+      problems.Add(path, "is the target: there may be missing: drop, and nothing else");
+    }
+  }
+}
+
+}  // namespace
+
+void CheckData(const v1::JobSpec& job, Problems& problems) {
+  if (!job.has_data()) return problems.Add("spec.data", "is required");
+  const v1::DataSpec& data = job.data();
+  const bool idx = data.format() == "idx";
+  const bool csv = data.format() == "csv";
+  if (!idx && !csv) {
+    problems.Add("spec.data.format",
+                 data.format().empty()
+                     ? "is required; must be one of idx, csv"
+                     : fmt::format("must be one of idx, csv, got \"{}\"", data.format()));
+  } else {
+    if (data.has_train()) {
+      CheckPart("spec.data.train", data.train(), idx, problems);
+    } else {
+      problems.Add("spec.data.train", "is required");
+    }
+    if (data.has_test()) CheckPart("spec.data.test", data.test(), idx, problems);
+    if (csv && data.target_column().empty()) {
+      problems.Add("spec.data.target_column", "is required for csv: the column to predict");
+    }
+    if (data.target_column().size() > kMaxColumnBytes) {
+      problems.Add("spec.data.target_column",
+                   fmt::format("must be at most {} bytes", kMaxColumnBytes));
+    }
+    if (idx && !data.target_column().empty()) {
+      problems.Add("spec.data.target_column", "is for csv; in idx the targets are a file");
+    }
+  }
+  problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);
+  problems.CheckRange("spec.data.test_fraction", data.test_fraction(), 0.0, 0.5);
+  if (data.has_test() && data.test_fraction() > 0) {
+    problems.Add("spec.data.test_fraction", "must be absent where spec.data.test is given");
+  }
+  if (!data.has_test() && data.test_fraction() == 0) {
+    problems.Add("spec.data.test",
+                 "is required, or spec.data.test_fraction: a version is registered with what it "
+                 "scores on data that training never saw");
+  }
+  problems.CheckRange("spec.data.scale", data.scale(), 0.0, 1e12);
+  CheckLabels(data, problems);
+  CheckSplit(data, problems);
+  CheckColumns(data, problems);
+}
+
+void CheckDataFits(const v1::DataSpec& data, TargetKind targets, Problems& problems) {
+  if (targets != TargetKind::kReal) return;
+  if (data.labels_size() > 0) {
+    problems.Add("spec.data.labels", "names classes, and this loss has none");
+  }
+  if (data.split().method() == "stratified") {
+    problems.Add("spec.data.split.method", "goes by classes, and this loss has none");
+  }
+}
+
+}  // namespace slipway::training

@@ -1,0 +1,18 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_SPEC_DATA_SPEC_H_
+#define SLIPWAY_SERVICES_TRAINING_SPEC_DATA_SPEC_H_
+
+#include "services/training/spec/problems.h"
+#include "services/training/spec/target_kind.h"
+#include "slipway/training/v1/training.pb.h"
+
+namespace slipway::training {
+
+/// Adds what is wrong with `job.data()`, as far as it can be told without the data.
+void CheckData(const v1::JobSpec& job, Problems& problems);
+
+/// Adds what does not go with the targets of the spec's loss.
+void CheckDataFits(const v1::DataSpec& data, TargetKind targets, Problems& problems);
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_SPEC_DATA_SPEC_H_
