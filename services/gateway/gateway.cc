@@ -11,6 +11,7 @@
 
 #include "common/config/version.h"
 #include "common/crypto/ed25519.h"
+#include "common/files/file_lock.h"
 #include "common/files/files.h"
 #include "common/grpc/client.h"
 #include "common/http/io/io_threads.h"
@@ -72,6 +73,15 @@ constexpr absl::Duration kIdleGrace = absl::Milliseconds(200);
 // Between two looks at the deletions of tenants, and for their last audit record.
 constexpr absl::Duration kDeletionInterval = absl::Seconds(1);
 constexpr absl::Duration kVouchTimeout = absl::Seconds(5);
+
+// Limits in a file are one gateway's (SqlLimitStore): two would each let in all of them.
+absl::StatusOr<FileLock> LockDatabase(const GatewayConfig& config) {
+  constexpr std::string_view kFile = "sqlite:";
+  if (!config.database.starts_with(kFile)) return FileLock();
+  const std::string path = config.database.substr(kFile.size());
+  return FileLock::Take(path + ".lock",
+                        path + ", which is for one gateway (several share PostgreSQL),");
+}
 
 absl::StatusOr<std::unique_ptr<sql::Database>> OpenDatabase(const GatewayConfig& config) {
   ASSIGN_OR_RETURN(auto database, sql::Database::Open(config.database));
@@ -205,6 +215,7 @@ class Gateway::Impl : public http::Handler {
   }
 
   absl::Status OpenState() {
+    ASSIGN_OR_RETURN(database_lock_, LockDatabase(config_));
     ASSIGN_OR_RETURN(database_, OpenDatabase(config_));
     store_ = std::make_unique<SqlIdentityStore>(*database_);
     ASSIGN_OR_RETURN(Peppers peppers, OpenPeppers(config_, *store_));
@@ -537,6 +548,7 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<tracing::Tracer> tracer_;  // null where nothing is traced
   std::unique_ptr<RequestObserver> observer_;
   http::IoThreads io_threads_;
+  FileLock database_lock_;
   std::unique_ptr<sql::Database> database_;
   std::unique_ptr<SqlIdentityStore> store_;
   std::unique_ptr<KeyTable> table_;

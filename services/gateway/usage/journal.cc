@@ -1,7 +1,6 @@
 #include "services/gateway/usage/journal.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -123,7 +122,6 @@ Journal::~Journal() {
   for (const Segment& segment : segments_) {
     if (segment.fd >= 0) ::close(segment.fd);
   }
-  if (lock_ >= 0) ::close(lock_);
 }
 
 absl::Status Journal::OpenFiles() {
@@ -131,13 +129,7 @@ absl::Status Journal::OpenFiles() {
   if (::mkdir(options_.folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return FromErrno(errno, "cannot make", options_.folder);
   }
-  const std::string lock_path = options_.folder + "/lock";
-  lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_ < 0) return FromErrno(errno, "cannot open", lock_path);
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} is in use by another gateway", options_.folder));
-  }
+  ASSIGN_OR_RETURN(lock_, FileLock::Take(options_.folder + "/lock", options_.folder));
   const std::string id_path = options_.folder + "/id";
   absl::StatusOr<std::string> id = ReadFile(id_path, 64);
   if (absl::IsNotFound(id.status())) {

@@ -12,6 +12,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
+#include "common/files/file_lock.h"
 #include "common/status/status.h"
 #include "common/sync/mutex.h"
 
@@ -134,7 +135,7 @@ class Journal {
 
   const JournalOptions options_;
   std::string id_;
-  int lock_ = -1;
+  FileLock lock_;
   int64_t first_segment_ = 0;
 
   mutable Mutex mutex_;

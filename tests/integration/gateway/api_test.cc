@@ -421,6 +421,16 @@ TEST_F(ApiTest, RefusalsAreAuditedByKeyOrAddressAndExplained) {
             "refused with 404, not charged: tenant; 1 such in its minute");
 }
 
+TEST_F(ApiTest, ADatabaseInAFileIsForOneGateway) {
+  GatewayConfig config = config_;
+  config.data_dir = folder_ / "second";
+  std::filesystem::create_directory(config.data_dir);
+  Metrics metrics("gateway");
+  const auto second = Gateway::Start(config, metrics, Clock::Real());
+  EXPECT_TRUE(absl::IsFailedPrecondition(second.status())) << second.status();
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("which is for one gateway"));
+}
+
 TEST_F(ApiTest, ExportsTheAuditLogLineByLineAndUsageAsCsv) {
   for (int i = 0; i < 5; ++i) AskJson("POST", "/api/v1/tenants/-/models?modelId=m", key_, "{}");
   const Answer lines = Ask("GET", "/api/v1/audit:export?kind=CHANGES", key_);

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <string>
 
+#include "common/files/file_lock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/system_calls.h"
@@ -89,6 +90,19 @@ TEST(ReadFileTest, RefusesWhatIsTooLargeAbsentOrNoFile) {
   EXPECT_EQ(ReadFile(folder / "five", 4).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReadFile(folder / "none").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ReadFile(folder.path().string()).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(FileLockTest, OneHoldsItAndItGoesWithIt) {
+  const TempDir folder;
+  {
+    auto held = FileLock::Take(folder / "lock", "the folder");
+    ASSERT_TRUE(held.ok()) << held.status();
+    const FileLock moved = *std::move(held);
+    EXPECT_EQ(FileLock::Take(folder / "lock", "the folder").status(),
+              absl::FailedPreconditionError("the folder is in use by another process"));
+  }
+  EXPECT_TRUE(FileLock::Take(folder / "lock", "the folder").ok());
+  EXPECT_TRUE(absl::IsNotFound(FileLock::Take(folder / "absent/lock", "it").status()));
 }
 
 }  // namespace
