@@ -252,6 +252,10 @@ class Gateway::Impl : public http::Handler {
         std::make_unique<LedgerFeed>(*journal_, *ledger_, config_.ledger_interval, clock_);
     limits_ = std::make_unique<SqlLimitStore>(*database_, clock_);
     admission_ = std::make_unique<Admission>(config_.keys_stale, metrics_.metrics(), clock_);
+    admission_->SetOnRefused([this](const KnownKey& key, const http::RequestHead& head,
+                                    std::string_view reason, int http_code) {
+      refusals_->Count(RefusalOf(reason, http_code, head, &key.principal));
+    });
     lease_keeper_ =
         std::make_unique<LeaseKeeper>(*limits_, *admission_, metrics_.metrics(), clock_);
     RETURN_IF_ERROR(lease_keeper_->Refresh());
@@ -340,7 +344,7 @@ class Gateway::Impl : public http::Handler {
     inner_calls_ = std::make_unique<InnerCalls>(*api_, *methods_);
     repository_ = std::make_unique<Repository>(*inner_calls_);
     openai_ = std::make_unique<OpenAiHandler>(
-        OpenAiHandler::Parts{*inner_calls_, routes_, metrics_, clock_});
+        OpenAiHandler::Parts{*inner_calls_, routes_, *admission_, metrics_, clock_});
     OipHandler::Options oip;
     oip.server_name = config_.server_name;
     oip.version = Version();
@@ -383,6 +387,8 @@ class Gateway::Impl : public http::Handler {
         service(ServiceId::kController, "/slipway.controller.v1.ControllerService/PurgeTenant"),
         service(ServiceId::kTraining, "/slipway.training.v1.TrainingService/PurgeTenant"),
         service(ServiceId::kRegistry, "/slipway.registry.v1.RegistryService/PurgeTenant"),
+        {"limits", [this](const std::string& tenant,
+                          bool remove) { return limits_->PurgeTenant(tenant, remove); }},
         {"identity", [this](const std::string& tenant, bool remove) {
            return deletions_->PurgeIdentity(tenant, remove);
          }}};

@@ -98,6 +98,7 @@ void InferStream::Begin(http::grpc::Message message) {
                    .input_bytes = input_bytes,
                    .rows = head->rows,
                    .sticky = StickyValue(prediction->endpoint(), call_->exchange().head().headers),
+                   .head = &call_->exchange().head(),
                    .span = SpanOf(call_->exchange())};
   {
     MutexLock lock(mutex_);

@@ -76,7 +76,7 @@ bool InferenceDoor::Handle(Call call, std::string_view method, Key key) {
                     .start = parts_.clock.Monotonic(),
                     .in_flight = std::make_shared<InFlight::Guard>(in_flight_)};
   if (in.key != nullptr && !CountsByItself(method)) {
-    absl::StatusOr<Permit> permit = parts_.admission.Admit(*in.key);
+    absl::StatusOr<Permit> permit = parts_.admission.Admit(*in.key, &in.call->exchange().head());
     if (!permit.ok()) {
       Fail(in, permit.status());
       return true;
@@ -273,6 +273,7 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
          .input_bytes = input_bytes,
          .rows = head->rows,
          .sticky = StickyValue(prediction->endpoint(), in.call->exchange().head().headers),
+         .head = &in.call->exchange().head(),
          .deadline = in.call->Deadline(parts_.clock.Now(), absl::InfiniteDuration()),
          .span = SpanOf(in.call->exchange())},
         [this, in, prediction](absl::StatusOr<InferAnswer> answer) {

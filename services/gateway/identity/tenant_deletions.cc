@@ -121,15 +121,6 @@ absl::Status TenantDeletions::Finish(const Entry& entry) {
         tx.Execute("UPDATE tenants SET display_name = '', request_id = NULL WHERE id = ?",
                    {entry.tenant})
             .status());
-    // Of the tenant itself and of its keys: '0' comes after '/'.
-    const std::string name = "tenants/" + entry.tenant;
-    for (const char* table : {"limits", "limit_meters"}) {
-      RETURN_IF_ERROR(tx.Execute(fmt::format("DELETE FROM {} WHERE subject = ? OR "
-                                             "(subject > ? AND subject < ?)",
-                                             table),
-                                 {name, name + "/", name + "0"})
-                          .status());
-    }
     return SetState(tx, entry.tenant, TenantState::kDeleted);
   });
 }

@@ -12,6 +12,20 @@ namespace {
 
 enum AccountOf { kTenant = 0, kKey = 1 };
 
+std::string_view ReasonOf(Quantity quantity) {
+  switch (quantity) {
+    case Quantity::kRequests:
+      return "limit_requests";
+    case Quantity::kTokens:
+      return "limit_tokens";
+    case Quantity::kConcurrency:
+      return "limit_concurrency";
+    case Quantity::kBudget:
+      return "limit_budget";
+  }
+  return "limit";
+}
+
 }  // namespace
 
 Admission::Admission(absl::Duration stale, Metrics& metrics, const Clock& clock)
@@ -50,13 +64,14 @@ Permit Admission::PermitFor(const KnownKey& key) {
   return permit;
 }
 
-absl::StatusOr<Permit> Admission::Admit(const KnownKey& key) {
+absl::StatusOr<Permit> Admission::Admit(const KnownKey& key, const http::RequestHead* head) {
   Amounts amounts;
   amounts[Quantity::kRequests] = 1;
-  return Take(PermitFor(key), amounts);
+  return Take(PermitFor(key), key, head, amounts);
 }
 
-absl::StatusOr<Permit> Admission::Admit(const KnownKey& key, const Prediction& prediction) {
+absl::StatusOr<Permit> Admission::Admit(const KnownKey& key, const http::RequestHead* head,
+                                        const Prediction& prediction) {
   Amounts amounts;
   amounts[Quantity::kRequests] = 1;
   amounts[Quantity::kTokens] = prediction.tokens;
@@ -68,13 +83,18 @@ absl::StatusOr<Permit> Admission::Admit(const KnownKey& key, const Prediction& p
         {.input_tokens = prediction.tokens,
          .compute_micros = permit.priced_->compute_micros.load(std::memory_order_relaxed)});
   }
-  return Take(std::move(permit), amounts);
+  return Take(std::move(permit), key, head, amounts);
 }
 
-absl::StatusOr<Permit> Admission::Take(Permit permit, const Amounts& amounts) {
+absl::StatusOr<Permit> Admission::Take(Permit permit, const KnownKey& key,
+                                       const http::RequestHead* head, const Amounts& amounts) {
   if (permit.accounts_[kTenant] == nullptr && permit.accounts_[kKey] == nullptr) return permit;
+  const auto refused = [&](std::string_view reason, int http_code) {
+    if (head != nullptr && on_refused_ != nullptr) on_refused_(key, *head, reason, http_code);
+  };
   const Surroundings around = Around();
   if (around.now - around.looked > stale_) {
+    refused("limits_unavailable", 503);
     return absl::UnavailableError("limits cannot be checked at the moment; try again");
   }
   permit.admission_ = this;
@@ -86,6 +106,7 @@ absl::StatusOr<Permit> Admission::Take(Permit permit, const Amounts& amounts) {
     Note(account, taken);
     if (!taken.refusal) continue;
     refused_[of][static_cast<size_t>(taken.refusal->quantity)]->Increment();
+    refused(ReasonOf(taken.refusal->quantity), 429);
     http::Headers headers;
     permit.AddHeaders(headers);
     absl::Status status = OverLimit(account->subject(), *taken.refusal, std::move(headers));

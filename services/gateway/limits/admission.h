@@ -20,6 +20,10 @@
 #include "services/gateway/limits/lease_store.h"
 #include "services/gateway/limits/permit.h"
 
+namespace slipway::http {
+struct RequestHead;
+}
+
 namespace slipway::gateway {
 
 /// Whether a call is within what its key and its tenant may use: every call of every door asks here
@@ -38,11 +42,19 @@ class Admission {
     int64_t tokens = 0;              ///< rows of its tensors; of text: in and at most out
   };
 
+  /// Told, by any thread, of each request that is refused: its key, the reason ("limit_requests",
+  /// ..., a literal) and what it is answered. Set before the first Admit.
+  using OnRefused = std::function<void(const KnownKey& key, const http::RequestHead& head,
+                                       std::string_view reason, int http_code)>;
+  void SetOnRefused(OnRefused on_refused) { on_refused_ = std::move(on_refused); }
+
   /// Takes what the call needs: a request and, of a prediction, its tokens, a place among those
   /// under way, and what it is expected to cost. Errors, fit for the caller, with headers that say
   /// when to come back: OverLimit; kUnavailable where the database has been away for too long.
-  absl::StatusOr<Permit> Admit(const KnownKey& key);
-  absl::StatusOr<Permit> Admit(const KnownKey& key, const Prediction& prediction);
+  /// `head`: the request's; null where there is none (a batch's line, which comes again).
+  absl::StatusOr<Permit> Admit(const KnownKey& key, const http::RequestHead* head);
+  absl::StatusOr<Permit> Admit(const KnownKey& key, const http::RequestHead* head,
+                               const Prediction& prediction);
 
   /// The rest is LeaseKeeper's.
 
@@ -59,7 +71,8 @@ class Admission {
   friend class Permit;
 
   Permit PermitFor(const KnownKey& key);
-  absl::StatusOr<Permit> Take(Permit permit, const Amounts& amounts);
+  absl::StatusOr<Permit> Take(Permit permit, const KnownKey& key, const http::RequestHead* head,
+                              const Amounts& amounts);
   Surroundings Around() const;
   void Note(const std::shared_ptr<Account>& account, const Account::Taken& taken);
 
@@ -68,6 +81,7 @@ class Admission {
   const absl::Duration stale_;
   const Clock& clock_;
   std::function<void()> on_hungry_;
+  OnRefused on_refused_;
   std::atomic<int64_t> looked_nanos_;
   std::atomic<int64_t> settled_nanos_ = -1;  // not known yet
   std::atomic<int> replicas_ = 1;

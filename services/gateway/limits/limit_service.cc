@@ -105,7 +105,14 @@ absl::StatusOr<LimitService::Subject> LimitService::FindSubject(std::string_view
     return InvalidField(field, "must end with /limits");
   }
   Subject subject{.name = name.substr(0, name.size() - kLimits.size()), .tenant = ""};
-  if (TenantName::Parse(field, subject.name).ok()) return subject;
+  if (const auto tenant = TenantName::Parse(field, subject.name); tenant.ok()) {
+    ASSIGN_OR_RETURN(const TenantRecord record, identity_.GetTenant(tenant->tenant));
+    // What is set while it goes would stay.
+    const bool goes =
+        record.state == TenantState::kDeleting || record.state == TenantState::kDeleted;
+    if (goes) return NotFound(subject.name);
+    return subject;
+  }
   ASSIGN_OR_RETURN(const KeyName key, KeyName::Parse(field, subject.name));
   RETURN_IF_ERROR(identity_.GetKey(key.tenant, key.id).status());
   subject.tenant = TenantName{key.tenant}.ToString();

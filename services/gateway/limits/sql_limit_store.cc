@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
+#include "common/identity/tenant_content.h"
 #include "common/names/names.h"
 #include "fmt/format.h"
 #include "slipway/gateway/v1/limit_state.pb.h"
@@ -75,9 +77,11 @@ MeterKey KeyOf(const LeaseRequest& request) {
   return {request.subject, static_cast<int64_t>(request.quantity)};
 }
 
+// Of what is limited still: the last words of a deleted tenant's calls leave no row.
 absl::StatusOr<std::map<MeterKey, v1::MeterState>> ReadStates(
     sql::Transaction& tx, const std::vector<LeaseRequest>& requests) {
   std::map<MeterKey, v1::MeterState> states;
+  std::set<std::string> limited;
   std::string places;
   sql::Params subjects;
   for (const LeaseRequest& request : requests) {
@@ -86,21 +90,27 @@ absl::StatusOr<std::map<MeterKey, v1::MeterState>> ReadStates(
     subjects.emplace_back(request.subject);
   }
   RETURN_IF_ERROR(tx.ForEach(
-      fmt::format("SELECT subject, quantity, state FROM limit_meters WHERE subject IN ({})",
+      fmt::format("SELECT l.subject, m.quantity, m.state FROM limits l LEFT JOIN limit_meters m "
+                  "ON m.subject = l.subject WHERE l.subject IN ({})",
                   places),
       subjects, [&](const sql::Row& row) -> absl::Status {
-        const auto state = states.find({row.GetString(0), row.GetInt(1)});
+        limited.insert(row.GetString(0));
+        const std::optional<int64_t> quantity = row.GetOptionalInt(1);
+        if (!quantity) return absl::OkStatus();
+        const auto state = states.find({row.GetString(0), *quantity});
         if (state == states.end() || state->second.ParseFromString(row.GetBlob(2))) {
           return absl::OkStatus();
         }
         return absl::InternalError(
             fmt::format("the state of {}'s limits cannot be read", row.GetString(0)));
       }));
+  std::erase_if(states, [&](const auto& state) { return !limited.contains(state.first.first); });
   return states;
 }
 
 absl::Status WriteStates(sql::Transaction& tx, const std::map<MeterKey, v1::MeterState>& states,
                          const std::map<MeterKey, LeaseAnswer>& answers, absl::Time now) {
+  if (states.empty()) return absl::OkStatus();
   std::string rows;
   sql::Params params;
   for (const auto& [key, state] : states) {
@@ -213,6 +223,38 @@ absl::Status SqlLimitStore::DeletePrice(const std::string& id) {
     if (deleted == 0) return NotFound("prices/" + id);
     return BumpHead(tx, /*prices=*/true);
   });
+}
+
+absl::StatusOr<identity::v1::PurgeTenantResponse> SqlLimitStore::PurgeTenant(
+    const std::string& tenant, bool remove) {
+  // Of the tenant itself and of its keys: '0' comes after '/'.
+  constexpr std::string_view kOfTenant = "subject = ? OR (subject > ? AND subject < ?)";
+  const std::string name = TenantName{tenant}.ToString();
+  const sql::Params subjects = {name, name + "/", name + "0"};
+  identity::v1::PurgeTenantResponse content;
+  RETURN_IF_ERROR(database_.Write([&](sql::Transaction& tx) -> absl::Status {
+    content.Clear();
+    for (const auto& [table, columns] :
+         {std::pair("limits", "subject"),
+          std::pair("limit_meters", "subject || ' ' || CAST(quantity AS TEXT)")}) {
+      if (remove) {
+        RETURN_IF_ERROR(
+            tx.Execute(fmt::format("DELETE FROM {} WHERE {}", table, kOfTenant), subjects)
+                .status());
+      }
+      std::vector<std::string> names;
+      RETURN_IF_ERROR(
+          tx.ForEach(fmt::format("SELECT {} FROM {} WHERE {}", columns, table, kOfTenant), subjects,
+                     [&](const sql::Row& row) {
+                       names.push_back(row.GetString(0));
+                       return absl::OkStatus();
+                     }));
+      AddKind(table, std::move(names), content);
+    }
+    return absl::OkStatus();
+  }));
+  content.set_done(remove);
+  return content;
 }
 
 absl::StatusOr<absl::Time> SqlLimitStore::Now(sql::Transaction& tx) const {
@@ -330,9 +372,11 @@ absl::StatusOr<std::vector<LeaseAnswer>> SqlLimitStore::Exchange(
       for (const LeaseRequest& request : requests) {
         const MeterKey key = KeyOf(request);
         const auto spent = ledger.find(key);
+        v1::MeterState forgotten;
+        const auto state = states.find(key);
         const auto answer =
-            Share(states[key], replica, request, replicas, now,
-                  spent == ledger.end() ? std::nullopt : std::optional(spent->second));
+            Share(state == states.end() ? forgotten : state->second, replica, request, replicas,
+                  now, spent == ledger.end() ? std::nullopt : std::optional(spent->second));
         if (!answer) {
           unknown = &request;
           return absl::FailedPreconditionError("what was spent has to be read first");

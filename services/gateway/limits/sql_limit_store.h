@@ -8,6 +8,7 @@
 #include "common/status/status.h"
 #include "common/time/clock.h"
 #include "services/gateway/limits/lease_store.h"
+#include "slipway/identity/v1/purge.pb.h"
 
 namespace slipway::gateway {
 
@@ -35,6 +36,11 @@ class SqlLimitStore final : public LeaseStore {
   static constexpr int kMaxPrices = 1000;
   /// Errors: NotFound("prices/{id}").
   absl::Status DeletePrice(const std::string& id);
+
+  /// As the services' PurgeTenant: the limits of the tenant and of its keys, and what is used and
+  /// leased of them.
+  absl::StatusOr<identity::v1::PurgeTenantResponse> PurgeTenant(const std::string& tenant,
+                                                                bool remove);
 
   absl::Status Register(const std::string& replica) override;
   absl::Status Leave(const std::string& replica) override;

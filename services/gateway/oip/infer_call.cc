@@ -72,6 +72,7 @@ void InferCall::Read() {
                       .input_bytes = input_bytes,
                       .rows = RowsOf(request.head),
                       .sticky = StickyValue(prediction_->endpoint(), exchange_->head().headers),
+                      .head = &exchange_->head(),
                       .span = SpanOf(*exchange_)},
                      [self = shared_from_this()](absl::StatusOr<InferAnswer> answer) {
                        self->OnAnswer(std::move(answer));

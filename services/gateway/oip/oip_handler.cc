@@ -61,7 +61,7 @@ bool OipHandler::Takes(http::Exchange& exchange, std::string_view method) {
 }
 
 bool OipHandler::Admit(http::Exchange& exchange, const KnownKey& key) {
-  absl::StatusOr<Permit> permit = parts_.admission.Admit(key);
+  absl::StatusOr<Permit> permit = parts_.admission.Admit(key, &exchange.head());
   if (!permit.ok()) {
     Refuse(exchange, metadata_, permit.status());
     return false;

@@ -57,9 +57,10 @@ void Prediction::Start(Request request, Done done) {
   }
   const Target* target = endpoint_->Choose(version_, hash_);
   absl::StatusOr<Permit> permit = parts_.admission.Admit(
-      *key_, {.deployment = endpoint_->deployment,
-              .model_version = target == nullptr ? std::string_view() : target->model_version,
-              .tokens = request_.rows});
+      *key_, request_.head,
+      {.deployment = endpoint_->deployment,
+       .model_version = target == nullptr ? std::string_view() : target->model_version,
+       .tokens = request_.rows});
   if (!permit.ok()) return End(permit.status());
   permit_ = *std::move(permit);
   absl::StatusOr<Recorder::Ticket> ticket = parts_.recorder.Admit();
@@ -100,6 +101,7 @@ void Prediction::Leave(EndpointState::End end) {
 bool Prediction::FallBack() {
   // A version and a sequence's state are nowhere else.
   if (endpoint_->fallback.empty() || !version_.empty() || in_sequence()) return false;
+  if (!key_->MayCall(endpoint_->fallback)) return false;
   if (parts_.clock.Now() >= request_.deadline || ++fallbacks_ > kMaxFallbacks) return false;
   auto next = parts_.routes.Get()->Find(endpoint_->tenant, endpoint_->fallback);
   if (next == nullptr) return false;

@@ -29,8 +29,8 @@ namespace slipway::gateway {
 ///
 ///   1. Start() takes what the call may use of its key's limits, chooses version and worker, and
 ///      asks. Another worker is asked where nothing of the call has run (the first was not there,
-///      or does not know the sequence that it goes on with) and the endpoint's RetryBudget has room;
-///      another endpoint, the fallback, where this one fails and the caller still waits.
+///      or does not know the sequence that it goes on with) and the endpoint's RetryBudget has
+///      room; another endpoint, the fallback, where this one fails and the caller still waits.
 ///   2. `done` has the answer, and the door writes it down.
 ///   3. Book() puts the row into the journal, with what the call cost: before the answer's first
 ///      byte.
@@ -71,6 +71,8 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
     /// Calls of the same text stay together (StickyValue); empty: any worker will do. Seen by Start
     /// alone.
     std::string_view sticky = {};
+    /// Of the request; null where there is none. Seen by Start alone.
+    const http::RequestHead* head = nullptr;
     /// When the caller no longer waits; infinite: it does not say.
     absl::Time deadline = absl::InfiniteFuture();
     /// What the calls to workers are steps of; null: nothing. Lives until `done` has run.

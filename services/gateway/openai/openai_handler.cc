@@ -133,7 +133,19 @@ void OpenAiHandler::Handle(std::shared_ptr<http::Exchange> exchange,
       MethodNotAllowed(head.path(), fmt::format("{}", fmt::join(allowed, ", ")), head.request_id));
 }
 
+bool OpenAiHandler::Admit(const RequestPtr& request) {
+  absl::StatusOr<Permit> permit = parts_.admission.Admit(*request->key, &request->exchange->head());
+  if (permit.ok()) {
+    permit->KeepRequest();
+  } else {
+    models_.Observe(ToHttpCode(permit.status()), absl::ZeroDuration());
+    request->Refuse(permit.status());
+  }
+  return permit.ok();
+}
+
 void OpenAiHandler::ListModels(const RequestPtr& request) {
+  if (!Admit(request)) return;
   std::map<std::string, std::shared_ptr<const Endpoint>> models;
   const auto routes = parts_.routes.Get();
   for (const auto& [name, endpoint] : routes->endpoints()) {
@@ -149,6 +161,7 @@ void OpenAiHandler::ListModels(const RequestPtr& request) {
 }
 
 void OpenAiHandler::RetrieveModel(const RequestPtr& request) {
+  if (!Admit(request)) return;
   const auto endpoint = FindEndpoint(parts_.routes, *request->key, request->id, "");
   models_.Observe(ToHttpCode(endpoint.status()), absl::ZeroDuration());
   if (!endpoint.ok()) return request->Refuse(endpoint.status());

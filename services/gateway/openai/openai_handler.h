@@ -12,6 +12,7 @@
 #include "services/gateway/api/path_template.h"
 #include "services/gateway/gateway_metrics.h"
 #include "services/gateway/identity/key_table.h"
+#include "services/gateway/limits/admission.h"
 #include "services/gateway/openai/files.h"
 #include "services/gateway/openai/request.h"
 #include "services/gateway/relay/inner_call.h"
@@ -26,6 +27,7 @@ class OpenAiHandler {
   struct Parts {
     InnerCalls& calls;
     const Routes& routes;
+    Admission& admission;
     GatewayMetrics& metrics;
     const Clock& clock;
   };
@@ -49,6 +51,9 @@ class OpenAiHandler {
   /// `path`: "/v1/files/{id}".
   void Add(std::string_view http_method, std::string_view path, Handler handler);
 
+  /// Counts a request that is no call of the public API. False, and answered, where the key may
+  /// make no more.
+  bool Admit(const openai::RequestPtr& request);
   void ListModels(const openai::RequestPtr& request);
   void RetrieveModel(const openai::RequestPtr& request);
   void CreateBatch(const openai::RequestPtr& request);

@@ -88,7 +88,8 @@ ApiCall::ApiCall(ApiCore& core, RequestMetrics& metrics, const PublicMethod& met
 const Principal& ApiCall::principal() const { return key_->principal; }
 
 void ApiCall::Start() {
-  absl::StatusOr<Permit> permit = core_.parts.admission.Admit(*key_);
+  absl::StatusOr<Permit> permit =
+      core_.parts.admission.Admit(*key_, &transport_->exchange().head());
   if (!permit.ok()) return Fail(permit.status());
   // It was made, whatever becomes of it.
   permit->KeepRequest();

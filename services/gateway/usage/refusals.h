@@ -15,7 +15,7 @@ namespace slipway::gateway {
 
 /// A request that was turned away before any work.
 struct Refusal {
-  std::string_view reason;  ///< "no_key", "bad_key", "role", "tenant", "limit": a literal.
+  std::string_view reason;  ///< "no_key", "bad_key", "role", "limit_tokens": a literal.
   int http_code = 0;
   std::string_view tenant = {};
   std::string_view key_id =

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/identity/tenant_content.h"
 #include "common/metrics/metrics.h"
 #include "common/sql/database.h"
 #include "common/time/clock.h"
@@ -111,6 +112,7 @@ TEST_P(LimitStoreTest, TellsWhatHasChangedSinceTheLastLook) {
 TEST_P(LimitStoreTest, OneReplicaSeesWhatTheOtherLeaves) {
   ASSERT_TRUE(store_.Register("a").ok());
   ASSERT_TRUE(store_.Register("b").ok());
+  ASSERT_TRUE(store_.SetLimits(Requests("tenants/acme", 1000), "").ok());
   const LeaseAnswer answer = Exchange("a", Report(Quantity::kRequests, 1, 100, 300));
   EXPECT_EQ(answer.granted, 300);
   EXPECT_EQ(answer.left, 600);
@@ -127,6 +129,9 @@ TEST_P(LimitStoreTest, OneReplicaSeesWhatTheOtherLeaves) {
 }
 
 TEST_P(LimitStoreTest, ABudgetThatIsNotKnownIsReadFromTheLedger) {
+  LimitsRecord record{.subject = "tenants/acme", .limits = {}};
+  record.limits.most[Quantity::kBudget] = 1000;
+  ASSERT_TRUE(store_.SetLimits(record, "").ok());
   const absl::Time now = Clock::Real().Now();
   Spend("1", "k1", 200, now);
   Spend("2", "k2", 40, now);
@@ -135,14 +140,12 @@ TEST_P(LimitStoreTest, ABudgetThatIsNotKnownIsReadFromTheLedger) {
   LeaseRequest of_key = Report(Quantity::kBudget, 1, 0);
   of_key.subject = "tenants/acme/keys/k1";
   EXPECT_EQ(Exchange("a", of_key).left, 800);
-  LimitsRecord record{.subject = "tenants/acme", .limits = {}};
-  record.limits.most[Quantity::kBudget] = 1000;
-  ASSERT_TRUE(store_.SetLimits(record, "").ok());
   EXPECT_EQ(store_.GetLimits("tenants/acme")->spent, 240);
 }
 
 TEST_P(LimitStoreTest, ExchangesAtOnceLoseNothing) {
   constexpr int kEach = 25;
+  ASSERT_TRUE(store_.SetLimits(Requests("tenants/acme", 1000), "").ok());
   std::atomic<int> failed = 0;
   {
     std::vector<std::jthread> threads;
@@ -163,6 +166,35 @@ TEST_P(LimitStoreTest, ExchangesAtOnceLoseNothing) {
   EXPECT_EQ(Exchange("0", Report(Quantity::kRequests, kEach + 2, 0)).left, 1000 - 4 * kEach);
 }
 
+TEST_P(LimitStoreTest, ADeletedTenantsLimitsGoAndLateReportsLeaveNothing) {
+  const auto report = [&](const std::string& subject) {
+    LeaseRequest request = Report(Quantity::kRequests, 1, 10, 5);
+    request.subject = subject;
+    EXPECT_EQ(Exchange("a", request).left, 985);
+  };
+  const std::vector<std::string> subjects = {"tenants/acme", "tenants/acme/keys/k1",
+                                             "tenants/acme-2"};
+  for (const std::string& subject : subjects) {
+    ASSERT_TRUE(store_.SetLimits(Requests(subject, 1000), "").ok());
+    report(subject);
+  }
+  const auto closed = store_.PurgeTenant("acme", /*remove=*/false);
+  ASSERT_TRUE(closed.ok()) << closed.status();
+  EXPECT_FALSE(closed->done());
+  ASSERT_EQ(closed->kinds_size(), 2);
+  for (const auto& kind : closed->kinds()) EXPECT_EQ(kind.count(), 2) << kind.kind();
+  const auto removed = store_.PurgeTenant("acme", /*remove=*/true);
+  ASSERT_TRUE(removed.ok()) << removed.status();
+  EXPECT_TRUE(removed->done());
+  EXPECT_TRUE(IsEmpty(*removed));
+
+  for (const std::string& subject : subjects) report(subject);
+  const auto look = store_.Look({});
+  ASSERT_EQ(look->limits.size(), 1u);
+  ASSERT_EQ(look->meters.size(), 1u);
+  EXPECT_EQ(look->meters[0].subject, "tenants/acme-2");
+}
+
 INSTANTIATE_TEST_SUITE_P(Databases, LimitStoreTest, ::testing::Values("sqlite", "postgresql"),
                          [](const auto& test) { return test.param; });
 
@@ -178,7 +210,7 @@ struct Gateway {
     keeper.Start();
   }
   bool Call(const KnownKey& key) {
-    auto permit = admission.Admit(key);
+    auto permit = admission.Admit(key, nullptr);
     if (permit.ok()) permit->KeepRequest();
     return permit.ok();
   }

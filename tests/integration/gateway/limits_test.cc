@@ -104,9 +104,57 @@ TEST_F(LimitsTest, PassesTheLimitAndThenRefusesInTheFormOfEachDoor) {
   EXPECT_EQ(Ask("GET", "/api/v1/platform", operator_key_).status, 200);
 }
 
+TEST_F(LimitsTest, RefusalsAreInTheAuditLogByKeyAndReasonAndExplained) {
+  SetLimits(R"({"requestsPerMinute":1,"tokensPerMinute":1000})");
+  SetLimits(R"({"tokensPerMinute":5})", KeySubject());
+  std::string body = InferBody();
+  body.replace(body.find("[1,2]"), 5, "[9,2]");
+  body.replace(body.find("[1.5,2]"), 7, "[1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9]");
+  EXPECT_EQ(Infer(body).status, 429);  // takes no request
+  EXPECT_EQ(Infer(InferBody()).status, 200);
+  const Answer first = Ask("GET", "/api/v1/platform", key_);
+  EXPECT_EQ(first.status, 429);
+  for (const char* path : {"/v1/models", "/v1/files", "/v2/models/digits"}) {
+    EXPECT_EQ(Ask("GET", path, key_).status, 429) << path;
+  }
+  const auto stub = inference::GRPCInferenceService::NewStub(Dial());
+  grpc::ClientContext context;
+  Prepare(context);
+  inference::ModelInferResponse response;
+  EXPECT_EQ(stub->ModelInfer(&context, GrpcRequest(), &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+
+  const json rows = AskJson("GET", "/api/v1/audit?kind=REFUSALS", operator_key_)["auditRecords"];
+  ASSERT_EQ(rows.size(), 2u) << rows.dump(1);
+  EXPECT_EQ(rows[0]["reason"], "limit_requests");
+  EXPECT_EQ(rows[0]["method"], "GET /api/v1/platform");
+  EXPECT_EQ(rows[0]["requestId"], std::string(first.headers.Get("x-request-id")));
+  EXPECT_EQ(rows[1]["reason"], "limit_tokens");
+  EXPECT_EQ(rows[1]["method"], "POST /v2/models/digits/infer");
+  for (const json& row : rows) {
+    EXPECT_EQ(row["keyId"], std::string(*KeyIdOf(key_)));
+    EXPECT_EQ(row["tenant"], "acme");
+    EXPECT_EQ(row["httpCode"], 429);
+    EXPECT_EQ(row["count"], "1");
+  }
+  EXPECT_EQ(
+      AskJson("GET", "/api/v1/usage:explain?requestId=" + rows[0]["requestId"].get<std::string>(),
+              operator_key_)["summary"],
+      "refused with 429, not charged: limit_requests; 1 such in its minute");
+  // The counts of a minute come when it is over, which it is for a gateway that ends.
+  gateway_.reset();
+  StartGateway();
+  const json later = AskJson("GET", "/api/v1/audit?kind=REFUSALS", operator_key_)["auditRecords"];
+  ASSERT_EQ(later.size(), 3u) << later.dump(1);
+  EXPECT_EQ(later[0]["reason"], "limit_requests");
+  EXPECT_EQ(later[0]["count"], "5");
+}
+
 TEST_F(LimitsTest, EveryRouteOfTheProtocolCountsOnceThroughBothDoors) {
   SetLimits(R"({"requestsPerMinute":1000000})");
   const std::vector<std::pair<const char*, const char*>> routes = {
+      {"GET", "/v1/models"},
+      {"GET", "/v1/models/digits"},
       {"GET", "/v2"},
       {"GET", "/v2/models/stats"},
       {"GET", "/v2/models/digits"},

@@ -126,6 +126,22 @@ TEST_F(RoutingTest, TheFallbackAnswersWhereNoWorkerIsThereAndTheRowSaysSo) {
   EXPECT_EQ(Metric(R"(inference_fallbacks_total{endpoint="main",tenant="acme"})"), 1);
 }
 
+TEST_F(RoutingTest, AKeyThatMayNotCallTheFallbackIsNotAnsweredByIt) {
+  Add("main", 0).mutable_routing()->set_fallback(Name("spare"));
+  Add("spare");
+  Publish();
+  const auto status_with = [&](const std::string& models) {
+    const std::string body =
+        fmt::format(R"({{"role":"ROLE_CALLER","allowedModels":[{}]}})", models);
+    const std::string key =
+        AskJson("POST", "/api/v1/tenants/acme/keys", operator_key_, body)["secret"];
+    return Ask("POST", "/v2/models/main/infer", key, InferBody()).status;
+  };
+  EXPECT_EQ(status_with(R"("main")"), 503);
+  EXPECT_EQ(Calls("spare"), 0u);
+  EXPECT_EQ(status_with(R"("main","spare")"), 200);
+}
+
 TEST_F(RoutingTest, TheFallbackAnswersWhatTheFirstOneFailedAtOrHadNoRoomFor) {
   Add("main").mutable_routing()->set_fallback(Name("spare"));
   Add("spare");

@@ -56,11 +56,11 @@ class AdmissionTest : public ::testing::Test {
 
   absl::StatusOr<Permit> Predict(int64_t tokens = 1, int replica = 0) {
     return replicas_[replica]->admission().Admit(
-        key_, {.deployment = kDeployment, .model_version = kVersion, .tokens = tokens});
+        key_, nullptr, {.deployment = kDeployment, .model_version = kVersion, .tokens = tokens});
   }
   /// A request that is over, and counts.
   bool Call(const KnownKey& key, int replica = 0) {
-    auto permit = replicas_[replica]->admission().Admit(key);
+    auto permit = replicas_[replica]->admission().Admit(key, nullptr);
     if (permit.ok()) permit->KeepRequest();
     return permit.ok();
   }

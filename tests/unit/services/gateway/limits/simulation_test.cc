@@ -71,7 +71,7 @@ class Simulation {
   void Call(LimitsReplica& replica) {
     const absl::Duration now = clock_.Monotonic();
     while (!times_.empty() && times_.front() <= now - kWindow - kLate) times_.pop_front();
-    auto permit = replica.admission().Admit(key_);
+    auto permit = replica.admission().Admit(key_, nullptr);
     if (!permit.ok()) {
       ++refused_;
       least_ = std::min(least_, static_cast<int64_t>(times_.size()));
