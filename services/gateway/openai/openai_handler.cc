@@ -76,6 +76,7 @@ absl::Status InWordsOfBatches(const absl::Status& status) {
 OpenAiHandler::OpenAiHandler(const Parts& parts)
     : parts_(parts),
       files_(parts.calls, parts.clock),
+      organization_(parts.calls, parts.clock),
       models_(parts.metrics.Method("v1/models")),
       other_(parts.metrics.Method("other")) {
   Add("GET", "/v1/models", [this](const auto& request) { ListModels(request); });
@@ -89,6 +90,10 @@ OpenAiHandler::OpenAiHandler(const Parts& parts)
   Add("GET", "/v1/batches", [this](const auto& request) { ListBatches(request); });
   Add("GET", "/v1/batches/{id}", [this](const auto& request) { RetrieveBatch(request); });
   Add("POST", "/v1/batches/{id}/cancel", [this](const auto& request) { CancelBatch(request); });
+  for (const auto& route : openai::Organization::Routes()) {
+    Add(route.http_method, route.path,
+        [this, &route](const auto& request) { organization_.Handle(route, request); });
+  }
 }
 
 void OpenAiHandler::Add(std::string_view http_method, std::string_view path, Handler handler) {
@@ -124,6 +129,7 @@ void OpenAiHandler::Handle(std::shared_ptr<http::Exchange> exchange,
       request->tenant = fmt::format("tenants/{}", *organization);
     }
     if (!variables->empty()) request->id = variables->front().second;
+    if (variables->size() > 1) request->child_id = variables->back().second;
     return route.handler(request);
   }
   if (allowed.empty()) {

@@ -14,6 +14,7 @@
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/limits/admission.h"
 #include "services/gateway/openai/files.h"
+#include "services/gateway/openai/organization.h"
 #include "services/gateway/openai/request.h"
 #include "services/gateway/relay/inner_call.h"
 #include "services/gateway/routing/route_table.h"
@@ -65,6 +66,7 @@ class OpenAiHandler {
 
   const Parts parts_;
   openai::Files files_;
+  openai::Organization organization_;
   RequestMetrics& models_;
   RequestMetrics& other_;
   std::vector<Route> routes_;

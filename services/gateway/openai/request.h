@@ -22,8 +22,9 @@ struct Request {
   /// Whose objects it is about: "tenants/-", or the one that an operator names in the header
   /// OpenAI-Organization.
   std::string tenant = "tenants/-";
-  /// The one in its path.
+  /// The one in its path; and the one below that, of what belongs to something.
   std::string id = {};
+  std::string child_id = {};
 
   void Answer(const nlohmann::json& body) const;
   void Refuse(const absl::Status& status) const;

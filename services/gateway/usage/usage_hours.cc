@@ -158,7 +158,7 @@ absl::StatusOr<std::vector<v1::UsageTotal>> ReadUsageTotals(sql::Database& datab
   for (const auto& [column, value] :
        {std::pair("tenant", &query.tenant), std::pair("project", &query.project),
         std::pair("key_id", &query.key_id), std::pair("kind", &query.kind),
-        std::pair(kModelSql, &model)}) {
+        std::pair("resource", &query.resource), std::pair(kModelSql, &model)}) {
     if (value->empty()) continue;
     where += fmt::format(" AND {} = ?", column);
     params.emplace_back(*value);

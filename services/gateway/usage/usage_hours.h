@@ -52,6 +52,7 @@ struct UsageQuery {
   std::string key_id = "";
   std::string kind = "";
   std::string model = "";
+  std::string resource = "";
   /// Names that IsUsageGroup knows, each once, at least one.
   std::vector<std::string> group_by = {};
   /// The values of `group_by` behind which to go on; empty: from the first.

@@ -215,6 +215,7 @@ absl::StatusOr<v1::QueryUsageResponse> UsageService::QueryUsage(
   query.key_id = request.key_id();
   query.kind = request.kind();
   query.model = request.model();
+  query.resource = request.resource();
   for (const std::string& group : request.group_by()) {
     if (!IsUsageGroup(group)) {
       return InvalidField("groupBy",

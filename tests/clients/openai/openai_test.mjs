@@ -110,6 +110,71 @@ test('a batch is answered', async () => {
   );
 });
 
+function organization(adminAPIKey, options = {}) {
+  return new OpenAI({ baseURL: `http://${platform.address}/v1`, adminAPIKey, ...options }).admin
+    .organization;
+}
+
+async function idsOf(list) {
+  const ids = [];
+  for await (const each of list) ids.push(each.id);
+  return ids;
+}
+
+test('an organization has projects, and they have keys', async () => {
+  const { projects } = organization(platform.key);
+  const project = await projects.create({ name: 'pictures' });
+  assert.equal(project.name, 'pictures');
+  assert.ok((await idsOf(projects.list({ limit: 1 }))).includes(project.id));
+  const account = await projects.serviceAccounts.create(project.id, { name: 'robot' });
+  const robot = as(account.api_key.value);
+  assert.equal((await idsOf(robot.models.list())).length, 2);
+  assert.deepEqual(await idsOf(projects.apiKeys.list(project.id)), [account.id]);
+  const deleted = await projects.apiKeys.delete(account.id, { project_id: project.id });
+  assert.equal(deleted.deleted, true);
+  await assert.rejects(robot.models.retrieve('mlp'), OpenAI.AuthenticationError);
+  assert.equal((await projects.archive(project.id)).status, 'archived');
+  assert.ok(!(await idsOf(projects.list())).includes(project.id));
+});
+
+test('the operator has admin keys, and sets rate limits', async () => {
+  await assert.rejects(
+    organization(platform.key).adminAPIKeys.create({ name: 'mine' }),
+    OpenAI.PermissionDeniedError,
+  );
+  const { adminAPIKeys, projects } = organization(platform.operator_key, { organization: 'acme' });
+  const key = await adminAPIKeys.create({ name: 'night shift' });
+  assert.ok((await idsOf(adminAPIKeys.list({ limit: 1 }))).includes(key.id));
+  await adminAPIKeys.delete(key.id);
+  await projects.rateLimits.updateRateLimit('rl-tenant', {
+    project_id: 'default',
+    max_tokens_per_1_minute: 5_000_000,
+  });
+  for await (const limit of projects.rateLimits.listRateLimits('default')) {
+    assert.equal(limit.max_tokens_per_1_minute, 5_000_000);
+  }
+});
+
+test('usage, costs and audit logs are read', async () => {
+  const { usage, auditLogs } = organization(platform.key);
+  const start_time = Math.floor(Date.now() / 1000) - 86400;
+  const page = await usage.completions({ start_time, group_by: ['model'], models: ['mlp'] });
+  const requests = page.data
+    .flatMap((bucket) => bucket.results)
+    .reduce((sum, result) => sum + result.num_model_requests, 0);
+  assert.ok(requests >= 2, 'those of the batch');
+  const first = await usage.costs({ start_time, limit: 1 });
+  const rest = await usage.costs({ start_time, page: first.next_page });
+  assert.equal(first.data[0].end_time, rest.data[0].start_time);
+  const types = [];
+  for await (const event of auditLogs.list({ limit: 2, effective_at: { gte: start_time } })) {
+    types.push(event.type);
+    if (types.length === 5) break;
+  }
+  assert.ok(types.includes('rate_limit.updated'), types.join(' '));
+  await assert.rejects(organization(platform.key).users.list(), OpenAI.NotFoundError);
+});
+
 test('errors are typed, and have a request id', async () => {
   await assert.rejects(as('slw_local_wrong').models.list(), (error) => {
     assert.ok(error instanceof OpenAI.AuthenticationError);

@@ -172,6 +172,104 @@ class BatchesTest(unittest.TestCase):
                                     completion_window="24h")
 
 
+def organization(key="key", **options):
+    return openai.OpenAI(base_url=f"http://{SERVING['address']}/v1", admin_api_key=SERVING[key],
+                         **options).admin.organization
+
+
+class OrganizationTest(unittest.TestCase):
+    def test_a_project_has_keys_until_it_is_archived(self):
+        projects = organization().projects
+        made = [projects.create(name=f"pictures {i}") for i in range(3)]
+        self.assertEqual((made[0].object, made[0].name, made[0].status),
+                         ("organization.project", "pictures 0", "active"))
+        self.assertEqual(projects.retrieve(made[0].id), made[0])
+        listed = [project.id for project in projects.list(limit=2)]
+        self.assertEqual(listed[:1], ["default"])
+        self.assertLessEqual({project.id for project in made}, set(listed))
+
+        account = projects.service_accounts.create(made[0].id, name="robot",
+                                                   expires_in_seconds=3600)
+        self.assertEqual(account.role, "member")
+        self.assertEqual(account.api_key.expires_at, account.created_at + 3600)
+        robot = client(account.api_key.value)
+        self.assertEqual(len(list(robot.models.list())), 2)
+        keys = projects.api_keys
+        self.assertEqual([key.id for key in keys.list(made[0].id)], [account.id])
+        key = keys.retrieve(account.id, project_id=made[0].id)
+        self.assertEqual((key.name, key.owner.service_account.id), ("robot", account.id))
+        self.assertNotIn(account.api_key.value, key.to_json())
+        self.assertTrue(keys.delete(account.id, project_id=made[0].id).deleted)
+        with self.assertRaises(openai.AuthenticationError):
+            robot.models.list()
+
+        for project in made:
+            self.assertEqual(projects.archive(project.id).status, "archived")
+        self.assertFalse({project.id for project in made} &
+                         {project.id for project in projects.list()})
+
+    def test_admin_keys_are_the_operators(self):
+        with self.assertRaises(openai.PermissionDeniedError):
+            organization().admin_api_keys.list()
+        keys = organization("operator_key").admin_api_keys
+        made = keys.create(name="night shift")
+        self.assertTrue(made.value.startswith("slw_"))
+        self.assertEqual(keys.retrieve(made.id).name, "night shift")
+        self.assertIn(made.id, [key.id for key in keys.list(limit=1)])
+        self.assertTrue(keys.delete(made.id).deleted)
+        with self.assertRaises(openai.NotFoundError):
+            keys.retrieve(made.id)
+
+    def test_rate_limits_are_the_tenants_and_the_operator_sets_them(self):
+        limits = organization("operator_key", organization="acme").projects.rate_limits
+        limit = limits.update_rate_limit("rl-tenant", project_id="default",
+                                         max_requests_per_1_minute=1_000_000)
+        self.assertEqual(limit.max_requests_per_1_minute, 1_000_000)
+        mine = organization().projects.rate_limits
+        self.assertEqual([each for each in mine.list_rate_limits("default")], [limit])
+        with self.assertRaises(openai.PermissionDeniedError):
+            mine.update_rate_limit("rl-tenant", project_id="default", max_tokens_per_1_minute=1)
+
+    def test_usage_and_costs(self):
+        batch = client().batches.create(input_file_id=upload(line("a")).id, endpoint=ENDPOINT,
+                                        completion_window="24h")
+        self.assertEqual(wait_for_end(batch).status, "completed")
+        usage = organization().usage
+        today = int(time.time()) - 86400
+        page = usage.completions(start_time=today, group_by=["model", "project_id"],
+                                 models=["mlp"])
+        results = [result for bucket in page.data for result in bucket.results]
+        self.assertEqual({result.model for result in results}, {"mlp"})
+        self.assertEqual({result.project_id for result in results}, {"default"})
+        self.assertGreaterEqual(sum(result.num_model_requests for result in results), 1)
+        first = usage.costs(start_time=today, group_by=["line_item"], limit=1)
+        self.assertTrue(first.has_more)
+        rest = usage.costs(start_time=today, group_by=["line_item"], page=first.next_page)
+        results = [result for page in (first, rest) for bucket in page.data
+                   for result in bucket.results if result.line_item == "inference"]
+        self.assertGreaterEqual(sum(result.quantity for result in results), 1)
+        with self.assertRaises(openai.NotFoundError):
+            usage.images(start_time=today)
+
+    def test_audit_logs(self):
+        project = organization().projects.create(name="audited")
+        made = []
+        for event in organization().audit_logs.list(limit=1, effective_at={"gte": 1}):
+            made.append(event)
+            if len(made) == 3:
+                break
+        self.assertEqual(len({event.id for event in made}), 3)
+        self.assertEqual(made[0].type, "project.created")
+        self.assertEqual(made[0].project_created.id, project.id)
+        self.assertEqual(made[0].actor.api_key.type, "service_account")
+
+    def test_what_is_not_here_is_a_404(self):
+        for call in (organization().users.list, organization().invites.list,
+                     organization().certificates.list):
+            with self.assertRaises(openai.NotFoundError):
+                call()
+
+
 class ErrorsTest(unittest.TestCase):
     def test_are_typed(self):
         with self.assertRaises(openai.AuthenticationError) as raised:
