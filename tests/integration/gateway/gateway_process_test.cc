@@ -1,17 +1,22 @@
 // The program slipway-gateway itself: what its end does to calls under way.
 #include "tests/support/gateway/gateway_process.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "common/crypto/hash.h"
 #include "common/process/local_process_launcher.h"
+#include "common/sync/mutex.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "slipway/identity/v1/purge.pb.h"
 #include "tests/integration/http/raw_peer.h"
 #include "tests/support/eventually.h"
 #include "tests/support/gateway/fake_platform.h"
@@ -99,6 +104,59 @@ TEST_F(GatewayProcessTest, SigtermLetsCallsUnderWayEndAndTakesNoMore) {
   ASSERT_TRUE(exit.ok()) << exit.status();
   EXPECT_TRUE(exit->ok()) << exit->ToString() << gateway_.Log();
   EXPECT_THAT(gateway_.Log(), HasSubstr("\"requests_cut\":0"));
+}
+
+TEST_F(GatewayProcessTest, ADeletionOfATenantGoesOnAfterAKillAtEachOfItsCalls) {
+  // The service has done what it was asked for, and the gateway is killed before it hears of it.
+  Mutex mutex;
+  std::vector<std::string> first_calls;
+  const auto held = [&] {
+    MutexLock lock(mutex);
+    return first_calls.size();
+  };
+  for (const char* service : {"Controller", "Training", "Registry"}) {
+    platform_.On(fmt::format("{}Service/PurgeTenant", service), [&, service](const auto& message) {
+      const auto& request = static_cast<const identity::v1::PurgeTenantRequest&>(message);
+      const std::string call = fmt::format("{}{}", service, request.remove() ? " remove" : "");
+      MutexLock lock(mutex);
+      if (std::find(first_calls.begin(), first_calls.end(), call) == first_calls.end()) {
+        first_calls.push_back(call);
+        return FakePlatform::Reply{.messages = {}, .status = {}, .stays_open = true};
+      }
+      auto content = std::make_shared<identity::v1::PurgeTenantResponse>();
+      auto& kind = *content->add_kinds();
+      kind.set_kind("things");
+      kind.set_count(request.remove() ? 0 : 7);
+      content->set_done(request.remove());
+      return FakePlatform::Reply{.messages = {content}, .status = {}};
+    });
+  }
+  const std::string operator_key = gateway_.operator_key();
+  ASSERT_EQ(Ask("PUT", "/api/v1/tenants/acme/limits", operator_key, R"({"concurrency":9})").status,
+            200);
+  ASSERT_EQ(Ask("DELETE", "/api/v1/tenants/acme", operator_key).status, 200);
+  for (size_t call = 1; call <= 6; ++call) {
+    ASSERT_TRUE(Eventually([&] { return held() == call; })) << call;
+    gateway_.Kill();
+    gateway_.Restart();
+    EXPECT_EQ(Ask("GET", "/api/v1/tenants/-", key_).status, 401) << "its keys stay dead";
+  }
+  nlohmann::json deletion;
+  ASSERT_TRUE(Eventually([&] {
+    deletion = nlohmann::json::parse(Ask("GET", "/api/v1/tenants/acme/deletion", operator_key).body,
+                                     nullptr, false);
+    return deletion.is_object() && deletion.value("state", "") == "DONE";
+  })) << deletion;
+  const std::string report = deletion["report"];
+  for (const char* line : {"controller things 7 ", "training things 7 ", "registry things 7 ",
+                           "limits limits 1 ", "limits limit_meters 0 ", "identity batches 0 ",
+                           "identity keys 1 ", "identity projects 1 "}) {
+    EXPECT_THAT(report, HasSubstr(line));
+  }
+  EXPECT_EQ(deletion["reportSha256"], Sha256Hex(report));
+  EXPECT_EQ(first_calls,
+            (std::vector<std::string>{"Controller", "Controller remove", "Training",
+                                      "Training remove", "Registry", "Registry remove"}));
 }
 
 }  // namespace
