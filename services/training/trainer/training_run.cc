@@ -22,11 +22,13 @@
 #include "services/training/spec/gates.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
+#include "services/training/trainer/data/data_report.h"
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/raw_table.h"
 #include "services/training/trainer/data/sampler.h"
 #include "services/training/trainer/metrics/classification.h"
 #include "services/training/trainer/metrics/regression.h"
+#include "services/training/trainer/model_card.h"
 #include "services/training/trainer/tensorboard/event_file.h"
 
 namespace slipway::trainer {
@@ -41,8 +43,11 @@ constexpr int64_t kMaxChartedParameters = 20'000'000;
 constexpr int64_t kPicturesAcross = 4;
 constexpr int64_t kMaxChartedPixels = 256 * 256;
 constexpr char kChartFolder[] = "tensorboard";
-// Below about/: what the version scored, and for classes the confusion matrix.
+// Below about/: what the version scored, and for classes the confusion matrix; what it was trained
+// on; both in words.
 constexpr std::string_view kEvaluationFile = "evaluation.json";
+constexpr std::string_view kDataReportFile = "data-report.json";
+constexpr std::string_view kModelCardFile = "model-card.md";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
@@ -166,8 +171,8 @@ class Run {
   absl::Status HandIn(const Score& score, const std::map<std::string, double>& metrics);
   absl::Status WriteModel(const std::string& folder, std::vector<std::string_view>& files);
   absl::Status WriteSamples(const std::string& path);
-  absl::Status WriteEvaluation(const std::string& path, const Score& score,
-                               const std::map<std::string, double>& metrics);
+  std::string PrintEvaluation(const Score& score,
+                              const std::map<std::string, double>& metrics) const;
 
   int64_t seed() const { return spec_.job.training().seed(); }
   bool stopped() const { return outcome_.has_value(); }
@@ -183,6 +188,7 @@ class Run {
   const Clock& clock_;
 
   TrainingData data_;
+  DataReport data_report_;
   nn::ModelDescription description_;
   std::unique_ptr<Learner> learner_;
   std::optional<Sampler> sampler_;
@@ -265,6 +271,8 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   const TargetKind targets = training::TargetsOf(spec_.loss);
   ASSIGN_OR_RETURN(data_, OpenData(spec_.job.data(), targets, static_cast<uint64_t>(seed()),
                                    [&](const std::string& path) { return host_.FetchFile(path); }));
+  data_report_ = ReportData(data_);
+  for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
   description_.task =
       targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
   description_.input = data_.train->input;
@@ -547,31 +555,38 @@ absl::Status Run::WriteSamples(const std::string& path) {
   return WriteSafetensors(path, tensors, {});
 }
 
-absl::Status Run::WriteEvaluation(const std::string& path, const Score& score,
-                                  const std::map<std::string, double>& metrics) {
+std::string Run::PrintEvaluation(const Score& score,
+                                 const std::map<std::string, double>& metrics) const {
   nlohmann::ordered_json object = {{"rows", data_.test_rows.size()}, {"metrics", metrics}};
   if (score.classes.has_value()) {
     object["labels"] = data_.labels;
     object["confusion_matrix"] = score.classes->ConfusionMatrix();
   }
-  return WriteFileAtomically(path, object.dump(2) + "\n");
+  return object.dump(2) + "\n";
 }
 
 absl::Status Run::HandIn(const Score& score, const std::map<std::string, double>& metrics) {
   const std::string& folder = options_.checkpoint_dir;
   std::vector<std::string_view> files;
   RETURN_IF_ERROR(WriteModel(folder, files));
-  const std::string evaluation = fmt::format("{}/{}", folder, kEvaluationFile);
-  RETURN_IF_ERROR(WriteEvaluation(evaluation, score, metrics));
   training::v1::CompleteAttemptRequest result;
   result.mutable_artifact()->set_format(std::string(nn::kArtifactFormat));
   for (const std::string_view name : files) {
     ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
                      host_.StoreFile(std::string(name), fmt::format("{}/{}", folder, name)));
   }
-  ASSIGN_OR_RETURN(
-      *result.mutable_artifact()->add_files(),
-      host_.StoreFile(fmt::format("{}{}", nn::kAboutFolder, kEvaluationFile), evaluation));
+  const std::pair<std::string_view, std::string> about[] = {
+      {kEvaluationFile, PrintEvaluation(score, metrics)},
+      {kDataReportFile, data_report_.facts.dump(2) + "\n"},
+      {kModelCardFile,
+       WriteModelCard(spec_, description_, options_.dataset_digest, data_report_, metrics)},
+  };
+  for (const auto& [name, text] : about) {
+    const std::string local = fmt::format("{}/{}", folder, name);
+    RETURN_IF_ERROR(WriteFileAtomically(local, text));
+    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
+                     host_.StoreFile(fmt::format("{}{}", nn::kAboutFolder, name), local));
+  }
   std::error_code absent;
   for (const auto& chart : std::filesystem::directory_iterator(ChartFolder(), absent)) {
     const std::string name =

@@ -279,8 +279,10 @@ absl::StatusOr<RawTable> Reader::Read(training::TargetKind targets, TableLayout&
 
   RawTable out;
   for (const InputColumn& column : layout.columns) {
-    ++(column.is_text() ? out.text_columns : out.number_columns);
+    (column.is_text() ? out.text_names : out.number_names).push_back(column.name);
   }
+  out.number_columns = out.number_names.size();
+  out.text_columns = out.text_names.size();
   std::vector<size_t> rows;
   std::unordered_set<std::string> seen;
   for (size_t row = 0; row < table_.rows.size(); ++row) {

@@ -39,6 +39,8 @@ struct RawTable {
   std::vector<std::string_view> texts;
   size_t number_columns = 0;
   size_t text_columns = 0;
+  std::vector<std::string> number_names;
+  std::vector<std::string> text_names;
   /// One of the two has `count` elements.
   std::vector<int64_t> classes;
   std::vector<float> values;

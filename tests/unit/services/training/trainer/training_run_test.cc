@@ -107,6 +107,7 @@ TEST_F(TrainingRunTest, HandsInArtifactSignatureLabelsAndMetrics) {
   for (const auto& file : host.result->artifact().files()) files.push_back(file.path());
   EXPECT_THAT(files, ::testing::ElementsAre("architecture.json", "model.safetensors", "model.onnx",
                                             "samples.safetensors", "about/evaluation.json",
+                                            "about/data-report.json", "about/model-card.md",
                                             StartsWith("about/tensorboard/events.out.tfevents.")));
   EXPECT_EQ(host.result->signature().inputs(0).name(), "image");
   EXPECT_EQ(host.result->signature().inputs(0).datatype(), "UINT8");
