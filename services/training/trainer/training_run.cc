@@ -273,6 +273,9 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
                                    [&](const std::string& path) { return host_.FetchFile(path); }));
   data_report_ = ReportData(data_);
   for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
+  // Of the raw rows only the test's are asked for again, to be recorded.
+  data_.raw_train = nullptr;
+  if (!data_.table.has_value()) data_.raw_test = nullptr;
   description_.task =
       targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
   description_.input = data_.train->input;
