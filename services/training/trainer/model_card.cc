@@ -1,6 +1,9 @@
 #include "services/training/trainer/model_card.h"
 
+#include <algorithm>
 #include <iterator>
+#include <utility>
+#include <vector>
 
 #include "fmt/format.h"
 #include "fmt/ranges.h"

@@ -2,6 +2,7 @@
 // scikit-learn's StandardScaler, MinMaxScaler, RobustScaler and SimpleImputer, and to numpy's
 // percentiles, by numbers that are small enough to check by hand.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
