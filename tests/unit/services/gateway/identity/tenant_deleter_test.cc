@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "common/crypto/hash.h"
 #include "common/identity/tenant_content.h"
@@ -59,10 +60,42 @@ class TenantDeleterTest : public ::testing::Test {
       Principal owner;
       owner.role = Role::kOwner;
       keys_[tenant] = service_->CreateApiKey(owner, key)->secret();
+      BeginBatch(tenant);
     }
     for (FakeKeeper* keeper : {&controller_, &registry_}) {
       keeper->things = {{"acme", {"a1", "a2"}}, {"globex", {"g1"}}};
     }
+  }
+
+  // One whose first line is done.
+  void BeginBatch(const std::string& tenant) {
+    const absl::Status begun = database_->Write([&](sql::Transaction& tx) -> absl::Status {
+      const std::string batch = "batch-of-" + tenant;
+      RETURN_IF_ERROR(tx.Execute("INSERT INTO batches (tenant, id, body, ended, outcome, "
+                                 "next_line, next_offset, stalls, held, due, fence) "
+                                 "VALUES (?, ?, ?, 0, 0, 1, 0, 0, 0, 0, 0)",
+                                 {tenant, batch, sql::Blob{"body"}})
+                          .status());
+      return tx
+          .Execute(
+              "INSERT INTO batch_lines (batch, line, done, failed, attempts, result) "
+              "VALUES (?, 1, 1, 0, 0, ?)",
+              {batch, sql::Blob{"result"}})
+          .status();
+    });
+    EXPECT_TRUE(begun.ok()) << begun;
+  }
+  std::vector<std::string> BatchesWithLines() {
+    std::vector<std::string> batches;
+    const absl::Status read = database_->Read([&](sql::Transaction& tx) {
+      batches.clear();
+      return tx.ForEach("SELECT batch FROM batch_lines", {}, [&](const sql::Row& row) {
+        batches.push_back(row.GetString(0));
+        return absl::OkStatus();
+      });
+    });
+    EXPECT_TRUE(read.ok()) << read;
+    return batches;
   }
 
   // As after kill -9: all that was only in memory is gone.
@@ -145,7 +178,7 @@ class TenantDeleterTest : public ::testing::Test {
       }
     }
     EXPECT_THAT(removed,
-                ElementsAre("controller things 2", "registry things 2", "identity batches 0",
+                ElementsAre("controller things 2", "registry things 2", "identity batches 1",
                             "identity keys 1", "identity projects 1"));
     EXPECT_EQ(deletion.parts(0).removals(0).names_sha256(), Sha256Hex("a1\na2\n"));
     EXPECT_EQ(deletion.report_sha256(), Sha256Hex(deletion.report()));
@@ -168,6 +201,7 @@ class TenantDeleterTest : public ::testing::Test {
     EXPECT_TRUE(table_->Authenticate(keys_["globex"], "").ok());
     EXPECT_EQ(store_->GetTenant("globex")->state, TenantState::kActive);
     EXPECT_THAT(*store_->ListProjects("globex", "", 10), SizeIs(1));
+    EXPECT_THAT(BatchesWithLines(), ElementsAre("batch-of-globex"));
   }
 
   TempDir folder_;

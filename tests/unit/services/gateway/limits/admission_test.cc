@@ -233,6 +233,17 @@ TEST_F(AdmissionTest, ABudgetIsReservedByWhatTheLastCallCost) {
   EXPECT_TRUE(Call(key_));
 }
 
+TEST_F(AdmissionTest, ABudgetIsSettledByWhatACallCostAndNotByWhatWasReserved) {
+  Limit("tenants/acme", Most(Quantity::kBudget, 1'000'000));
+  store_.SetPrices({{.id = "p", .match = "*", .request = 100'000, .compute_second = 1'000'000}});
+  StartReplicas(1);
+  auto first = Predict();
+  ASSERT_TRUE(first.ok());
+  // 0.1 was reserved. What is left, 0.1, is too little for another one like it.
+  EXPECT_EQ(first->Charge({.compute_micros = 800'000}), 900'000);
+  EXPECT_FALSE(Predict().ok());
+}
+
 TEST_F(AdmissionTest, ABudgetGoesOnFromTheLedgerWhereItsRowsAreLost) {
   Limit("tenants/acme", Most(Quantity::kBudget, 1'000));
   store_.SetPrices({{.id = "p", .match = "*", .request = 100}});
