@@ -5,7 +5,10 @@
 #include <string_view>
 #include <variant>
 
+#include "services/training/spec/optimizer/adagrad.h"
 #include "services/training/spec/optimizer/adam.h"
+#include "services/training/spec/optimizer/adamw.h"
+#include "services/training/spec/optimizer/rmsprop.h"
 #include "services/training/spec/optimizer/sgd.h"
 
 namespace slipway::training {
@@ -16,7 +19,7 @@ namespace slipway::training {
 /// `Step(parameter, gradient, state, update)` changes one parameter in place. `state` are the
 /// tensors that `kState` names, shaped as the parameter and zero at first; the trainer keeps them
 /// and saves them with its checkpoints. Call it without grad mode.
-using Optimizer = std::variant<Sgd, Adam>;
+using Optimizer = std::variant<Sgd, Adagrad, RmsProp, Adam, AdamW>;
 
 inline double LearningRateOf(const Optimizer& optimizer) {
   return std::visit([](const auto& kind) { return kind.learning_rate; }, optimizer);

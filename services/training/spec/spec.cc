@@ -193,8 +193,9 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   const auto optimizer =
       ParseKindOf<Optimizer>("spec.optimizer", job.has_optimizer(), job.optimizer(), problems);
   if (job.has_schedule()) {
-    const auto schedule = ParseKindOf<Schedule>("spec.schedule", true, job.schedule(), problems);
-    if (schedule.has_value()) spec.schedule = *schedule;
+    auto schedule = ParseSchedule(ToJson(job.schedule()), "spec.schedule");
+    problems.Add(schedule.status());
+    if (schedule.ok()) spec.schedule = *std::move(schedule);
   }
   CheckLoop(job.training(), problems);
   problems.CheckRange("spec.checkpoint.every_steps", job.checkpoint().every_steps(), 0, 1 << 30);

@@ -51,7 +51,7 @@ constexpr std::string_view kModelCardFile = "model-card.md";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
-constexpr char kStepFormat[] = "1";
+constexpr char kStepFormat[] = "2";
 
 // Sums over the steps of an epoch.
 struct EpochSums {
@@ -271,6 +271,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   const TargetKind targets = training::TargetsOf(spec_.loss);
   ASSIGN_OR_RETURN(data_, OpenData(spec_.job.data(), targets, static_cast<uint64_t>(seed()),
                                    [&](const std::string& path) { return host_.FetchFile(path); }));
+  RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
   data_report_ = ReportData(data_);
   for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
   // Of the raw rows only the test's are asked for again, to be recorded.

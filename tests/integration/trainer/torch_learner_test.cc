@@ -101,7 +101,9 @@ TEST_P(ResumeTest, ALearnerThatLoadsAStateGoesOnBitForBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Optimizers, ResumeTest,
-                         ::testing::Values(training::Adam{}, training::Sgd{.momentum = 0.9}),
+                         ::testing::Values(training::Sgd{.momentum = 0.9}, training::Adagrad{},
+                                           training::RmsProp{.momentum = 0.5}, training::Adam{},
+                                           training::AdamW{}),
                          [](const auto& tested) {
                            return std::visit(
                                [](const auto& kind) { return std::string(kind.kType); },
@@ -187,15 +189,10 @@ void ExpectStepsOf(const training::Optimizer& ours, const Options& options) {
   }
 }
 
-TEST(OptimizerTest, StepsEqualPyTorchs) {
-  ExpectStepsOf<torch::optim::SGD>(training::Sgd{}, torch::optim::SGDOptions(0.3));
+TEST(OptimizerTest, StepsOnTheFlatParametersEqualPyTorchsOnEach) {
   ExpectStepsOf<torch::optim::SGD>(training::Sgd{.momentum = 0.9},
                                    torch::optim::SGDOptions(0.1).momentum(0.9));
-  ExpectStepsOf<torch::optim::SGD>(training::Sgd{.momentum = 0.8, .nesterov = true},
-                                   torch::optim::SGDOptions(0.1).momentum(0.8).nesterov(true));
   ExpectStepsOf<torch::optim::Adam>(training::Adam{}, torch::optim::AdamOptions(0.01));
-  ExpectStepsOf<torch::optim::Adam>(training::Adam{.beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3},
-                                    torch::optim::AdamOptions(0.02).betas({0.8, 0.95}).eps(1e-3));
 }
 
 TEST(OptimizerTest, WeightDecayShrinksWeightsAndSparesBiases) {

@@ -73,7 +73,8 @@ TEST(SpecTest, TakesASpecForPictures) {
   ASSERT_NE(spec->architecture, nullptr);
   EXPECT_DOUBLE_EQ(std::get<CrossEntropy>(spec->loss).label_smoothing, 0.1);
   EXPECT_DOUBLE_EQ(std::get<Adam>(spec->optimizer).learning_rate, 0.001);
-  EXPECT_DOUBLE_EQ(std::get<CosineSchedule>(spec->schedule).warmup_epochs, 1);
+  EXPECT_TRUE(std::holds_alternative<CosineSchedule>(spec->schedule.decay));
+  EXPECT_DOUBLE_EQ(spec->schedule.warmup_epochs, 1);
   EXPECT_EQ(spec->time_limit, absl::Minutes(10));
 }
 
@@ -97,13 +98,43 @@ TEST(SpecTest, TakesASpecForTables) {
   EXPECT_EQ(spec->architecture->ToJson()["hidden"], json({32, 16}));
 }
 
+TEST(SpecTest, TakesEveryLossOptimizerAndSchedule) {
+  const std::vector<std::pair<const char*, json>> table = {
+      {"loss", {{"type", "cross_entropy"}, {"class_weights", {1, 2.5}}}},
+      {"loss", {{"type", "bce"}, {"positive_weight", 3}}},
+      {"loss", {{"type", "focal"}, {"gamma", 1.5}, {"class_weights", {1, 2}}}},
+      {"optimizer", {{"type", "sgd"}, {"learning_rate", 0.1}, {"momentum", 0.9}}},
+      {"optimizer", {{"type", "adagrad"}, {"learning_rate", 0.1}, {"epsilon", 1e-9}}},
+      {"optimizer",
+       {{"type", "rmsprop"}, {"learning_rate", 0.1}, {"alpha", 0.9}, {"momentum", 0.5}}},
+      {"optimizer", {{"type", "adam"}, {"learning_rate", 0.1}, {"weight_decay", 0.1}}},
+      {"optimizer", {{"type", "adamw"}, {"learning_rate", 0.1}, {"weight_decay", 0.1}}},
+      {"schedule", {{"type", "constant"}, {"warmup_epochs", 1}}},
+      {"schedule", {{"type", "step"}, {"every_epochs", 2}, {"gamma", 0.5}, {"warmup_epochs", 1}}},
+      {"schedule", {{"type", "exponential"}, {"gamma", 0.9}}},
+      {"schedule", {{"type", "one_cycle"}, {"rise_fraction", 0.1}, {"start_factor", 0.1}}},
+      {"schedule", {{"type", "inverse_sqrt"}, {"timescale_epochs", 2}, {"warmup_epochs", 2}}},
+      {"schedule", {{"type", "polynomial"}, {"power", 2}, {"final_factor", 0.1}}},
+  };
+  for (const auto& [field, value] : table) {
+    json spec = Good();
+    spec[field] = value;
+    EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+  }
+  for (const json& loss : {json{{"type", "mae"}}, json{{"type", "huber"}, {"delta", 2}}}) {
+    json spec = GoodTable();
+    spec["loss"] = loss;
+    EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+  }
+}
+
 TEST(SpecTest, FillsInItsDefaults) {
   json given = GoodTable();
   const auto spec = ParseSpec(ToSpec(given));
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->job.resources().device(), "cpu");
   EXPECT_EQ(spec->job.checkpoint().keep(), 2);
-  EXPECT_TRUE(std::holds_alternative<ConstantSchedule>(spec->schedule));
+  EXPECT_TRUE(std::holds_alternative<ConstantSchedule>(spec->schedule.decay));
   EXPECT_EQ(spec->time_limit, absl::ZeroDuration());
 }
 
@@ -168,12 +199,14 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/architecture/channels", "many", "spec.architecture.channels: "},
 
       {"/loss", nullptr, "spec.loss: is required"},
-      {"/loss/type", "hinge", "spec.loss.type: must be one of cross_entropy, mse, got \"hinge\""},
+      {"/loss/type", "hinge",
+       "spec.loss.type: must be one of cross_entropy, bce, focal, mse, mae, huber, got \"hinge\""},
       {"/loss/label_smoothing", 1, "spec.loss.label_smoothing: "},
+      {"/loss/class_weights", json({1, 0}), "spec.loss.class_weights[1]: must be more than 0"},
       {"/loss/weight", 1, "spec.loss.weight: "},
 
       {"/optimizer", nullptr, "spec.optimizer: is required"},
-      {"/optimizer/type", nullptr, "spec.optimizer.type: is required; must be one of sgd, adam"},
+      {"/optimizer/type", nullptr, "spec.optimizer.type: is required; must be one of sgd, adagrad"},
       {"/optimizer/learning_rate", -1, "spec.optimizer.learning_rate: must be more than 0"},
       {"/optimizer/learning_rate", 0, "spec.optimizer.learning_rate: must be more than 0"},
       {"/optimizer/learning_rate", "fast", "spec.optimizer.learning_rate: "},
@@ -183,7 +216,8 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/optimizer/momentum", 0.9, "spec.optimizer.momentum: "},
       {"/optimizer/learning_rte", 0.1, "spec.optimizer.learning_rte: "},
 
-      {"/schedule/type", "linear", "spec.schedule.type: must be one of constant, step, cosine"},
+      {"/schedule/type", "linear", "spec.schedule.type: must be one of constant, step, exponent"},
+      {"/schedule/warmup_epochs", -1, "spec.schedule.warmup_epochs: must be between 0 and"},
       {"/schedule/final_factor", 2, "spec.schedule.final_factor: "},
 
       {"/training", nullptr, "spec.training.epochs: must be between 1 and 100000, got 0"},
@@ -398,55 +432,102 @@ TEST(SpecTest, AcceptsAStructsWholeNumbersAsIntegers) {
 
 // ---- Schedules. ----
 
-TEST(ScheduleTest, ConstantStays) {
-  EXPECT_EQ(RateFactor(ConstantSchedule(), {.step = 99, .steps = 100, .steps_per_epoch = 10}), 1);
+// The factor at step `n` of 100, 10 an epoch.
+double At(const Schedule& schedule, int64_t n) {
+  return RateFactor(schedule, {.step = n, .steps = 100, .steps_per_epoch = 10});
 }
 
+TEST(ScheduleTest, ConstantStays) { EXPECT_EQ(At({ConstantSchedule()}, 99), 1); }
+
 TEST(ScheduleTest, StepFallsAfterEachSoManyEpochs) {
-  StepSchedule step;
-  step.every_epochs = 2;
-  step.gamma = 0.5;
-  const auto at = [&](int64_t n) {
-    return RateFactor(step, {.step = n, .steps = 100, .steps_per_epoch = 10});
-  };
-  EXPECT_DOUBLE_EQ(at(0), 1);
-  EXPECT_DOUBLE_EQ(at(19), 1);
-  EXPECT_DOUBLE_EQ(at(20), 0.5);
-  EXPECT_DOUBLE_EQ(at(40), 0.25);
+  const Schedule step = {StepSchedule{.every_epochs = 2, .gamma = 0.5}};
+  EXPECT_DOUBLE_EQ(At(step, 0), 1);
+  EXPECT_DOUBLE_EQ(At(step, 19), 1);
+  EXPECT_DOUBLE_EQ(At(step, 20), 0.5);
+  EXPECT_DOUBLE_EQ(At(step, 40), 0.25);
+}
+
+TEST(ScheduleTest, ExponentialFallsByItsFactorOverEachEpoch) {
+  const Schedule exponential = {ExponentialSchedule{.gamma = 0.81}};
+  EXPECT_DOUBLE_EQ(At(exponential, 0), 1);
+  EXPECT_NEAR(At(exponential, 5), 0.9, 1e-12);
+  EXPECT_NEAR(At(exponential, 20), 0.81 * 0.81, 1e-12);
 }
 
 TEST(ScheduleTest, CosineFallsFromOneToItsEnd) {
-  CosineSchedule cosine;
-  cosine.final_factor = 0.1;
-  const auto at = [&](int64_t n) {
-    return RateFactor(cosine, {.step = n, .steps = 100, .steps_per_epoch = 10});
-  };
-  EXPECT_DOUBLE_EQ(at(0), 1);
-  EXPECT_NEAR(at(50), 0.55, 1e-12);
-  EXPECT_NEAR(at(100), 0.1, 1e-12);
-  for (int64_t n = 1; n <= 100; ++n) EXPECT_LT(at(n), at(n - 1));
+  const Schedule cosine = {CosineSchedule{.final_factor = 0.1}};
+  EXPECT_DOUBLE_EQ(At(cosine, 0), 1);
+  EXPECT_NEAR(At(cosine, 50), 0.55, 1e-12);
+  EXPECT_NEAR(At(cosine, 100), 0.1, 1e-12);
+  for (int64_t n = 1; n <= 100; ++n) EXPECT_LT(At(cosine, n), At(cosine, n - 1));
 }
 
-TEST(ScheduleTest, CosineWarmsUpLinearly) {
-  CosineSchedule cosine;
-  cosine.warmup_epochs = 1;
-  const auto at = [&](int64_t n) {
-    return RateFactor(cosine, {.step = n, .steps = 100, .steps_per_epoch = 10});
-  };
-  EXPECT_DOUBLE_EQ(at(0), 0.1);
-  EXPECT_DOUBLE_EQ(at(4), 0.5);
-  EXPECT_DOUBLE_EQ(at(10), 1);
-  EXPECT_LT(at(11), 1);
+TEST(ScheduleTest, OneCycleRisesToOneAndFalls) {
+  OneCycleSchedule cycle;
+  cycle.rise_fraction = 0.2;
+  cycle.start_factor = 0.1;
+  cycle.final_factor = 0.01;
+  EXPECT_NEAR(At({cycle}, 0), 0.1, 1e-12);
+  EXPECT_NEAR(At({cycle}, 10), 0.55, 1e-12);
+  EXPECT_NEAR(At({cycle}, 20), 1, 1e-12);
+  EXPECT_NEAR(At({cycle}, 60), 0.505, 1e-12);
+  EXPECT_NEAR(At({cycle}, 100), 0.01, 1e-12);
+}
+
+TEST(ScheduleTest, InverseSqrtWithItsWarmUpIsTheTransformers) {
+  const Schedule schedule = {InverseSqrtSchedule{.timescale_epochs = 2}, 2};
+  for (int64_t n = 0; n < 100; ++n) {
+    // The paper counts steps from 1 while the rate rises.
+    const double expected = n < 20 ? static_cast<double>(n + 1) / 20
+                                   : std::sqrt(20.0 / static_cast<double>(n));
+    EXPECT_NEAR(At(schedule, n), expected, 1e-12) << n;
+  }
+}
+
+TEST(ScheduleTest, PolynomialFallsAlongAPower) {
+  const Schedule line = {PolynomialSchedule{.power = 1, .final_factor = 0.2}};
+  EXPECT_DOUBLE_EQ(At(line, 0), 1);
+  EXPECT_NEAR(At(line, 25), 0.8, 1e-12);
+  EXPECT_NEAR(At(line, 100), 0.2, 1e-12);
+  EXPECT_NEAR(At({PolynomialSchedule{.power = 2}}, 50), 0.25, 1e-12);
+}
+
+TEST(ScheduleTest, AnyBeginsWithALinearWarmUpAndHasTheStepsThatAreLeft) {
+  const Schedule cosine = {CosineSchedule(), 1};
+  EXPECT_DOUBLE_EQ(At(cosine, 0), 0.1);
+  EXPECT_DOUBLE_EQ(At(cosine, 4), 0.5);
+  EXPECT_DOUBLE_EQ(At(cosine, 9), 1);
+  EXPECT_DOUBLE_EQ(At(cosine, 10), 1);
+  EXPECT_LT(At(cosine, 11), 1);
+  EXPECT_NEAR(At(cosine, 55), 0.5, 1e-12);
+  EXPECT_NEAR(At(cosine, 100), 0, 1e-12);
+  EXPECT_DOUBLE_EQ(At({ConstantSchedule(), 1}, 4), 0.5);
+  EXPECT_DOUBLE_EQ(At({StepSchedule{.every_epochs = 2, .gamma = 0.5}, 1}, 29), 1);
+  EXPECT_DOUBLE_EQ(At({StepSchedule{.every_epochs = 2, .gamma = 0.5}, 1}, 30), 0.5);
 }
 
 TEST(ScheduleTest, AWarmUpLongerThanTheTrainingIsHarmless) {
-  CosineSchedule cosine;
-  cosine.warmup_epochs = 50;
   for (int64_t n = 0; n <= 100; ++n) {
-    const double factor = RateFactor(cosine, {.step = n, .steps = 100, .steps_per_epoch = 10});
-    EXPECT_GT(factor, 0);
-    EXPECT_LE(factor, 1);
+    EXPECT_GT(At({CosineSchedule(), 50}, n), 0);
+    EXPECT_LE(At({CosineSchedule(), 50}, n), 1);
   }
+}
+
+TEST(LossTest, SaysWhichClassesItFits) {
+  const auto error = [](const Loss& loss, int64_t classes) {
+    return std::string(CheckClasses(loss, classes, "spec.loss").message());
+  };
+  const CrossEntropy weighted = {.class_weights = {{1, 2, 3}}};
+  EXPECT_EQ(error(weighted, 3), "");
+  EXPECT_EQ(error(weighted, 4),
+            "spec.loss.class_weights: must be 4, one for each class, got 3");
+  EXPECT_EQ(error(CrossEntropy{}, 4), "");
+  EXPECT_EQ(error(Focal{.class_weights = {{1, 2}}}, 3),
+            "spec.loss.class_weights: must be 3, one for each class, got 2");
+  EXPECT_EQ(error(Bce{}, 2), "");
+  EXPECT_EQ(error(Bce{}, 10),
+            "spec.loss.type: bce tells two classes apart, and the data has 10; use cross_entropy");
+  EXPECT_EQ(error(Mae{}, 1), "");
 }
 
 }  // namespace
