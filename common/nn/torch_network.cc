@@ -377,6 +377,14 @@ absl::StatusOr<std::vector<Tensor>> TorchNetwork::Save() const {
   return saved;
 }
 
+std::vector<at::Tensor> TorchNetwork::statistics() const {
+  std::vector<at::Tensor> statistics;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (!network_.parameters()[i].trainable) statistics.push_back(tensors_[i]);
+  }
+  return statistics;
+}
+
 absl::StatusOr<std::vector<Tensor>> TorchNetwork::Run(std::span<const Tensor> inputs) const {
   if (inputs.size() != network_.inputs().size()) {
     return InvalidField("inputs", fmt::format("must be {} tensors, got {}",

@@ -75,6 +75,8 @@ class TorchNetwork {
   int64_t decaying_size() const { return decaying_size_; }
   /// Their gradients, to be zeroed between steps.
   at::Tensor& gradients() { return flat_gradients_; }
+  /// The parameters that are not trainable; Train() changes them.
+  std::vector<at::Tensor> statistics() const;
 
  private:
   enum class Mode { kTrain, kInfer };

@@ -29,6 +29,7 @@ using nlohmann::json;
 constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
 constexpr int kMaxEpochs = 100'000;
 constexpr int kMaxBatchSize = 1 << 20;
+constexpr int kMaxAccumulate = 1 << 16;
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxKeptCheckpoints = 1000;
 constexpr int kDefaultKeptCheckpoints = 2;
@@ -71,10 +72,31 @@ void CheckRequiredSlug(std::string_view path, const std::string& id, Problems& p
   }
 }
 
-void CheckLoop(const v1::LoopSpec& loop, Problems& problems) {
+void CheckLoop(const v1::JobSpec& job, Problems& problems) {
+  const v1::LoopSpec& loop = job.training();
   problems.CheckRange("spec.training.epochs", loop.epochs(), 1, kMaxEpochs);
   problems.CheckRange("spec.training.batch_size", loop.batch_size(), 1, kMaxBatchSize);
   problems.CheckRange<double>("spec.training.clip_norm", loop.clip_norm(), 0, 1e12);
+  problems.CheckRange<double>("spec.training.clip_value", loop.clip_value(), 0, 1e12);
+  if (loop.clip_norm() > 0 && loop.clip_value() > 0) {
+    problems.Add("spec.training.clip_value",
+                 "must be absent where spec.training.clip_norm is given");
+  }
+  problems.CheckRange("spec.training.accumulate", loop.accumulate(), 0, kMaxAccumulate);
+  problems.CheckRange<double>("spec.training.l1", loop.l1(), 0, 1);
+  if (!(loop.ema_decay() >= 0 && loop.ema_decay() < 1)) {
+    problems.Add("spec.training.ema_decay",
+                 fmt::format("must be at least 0 and less than 1, got {}", loop.ema_decay()));
+  }
+  if (!loop.has_early_stopping()) return;
+  problems.CheckRange("spec.training.early_stopping.patience", loop.early_stopping().patience(), 1,
+                      kMaxEpochs);
+  problems.CheckRange<double>("spec.training.early_stopping.min_delta",
+                              loop.early_stopping().min_delta(), 0, 1e12);
+  if (job.data().validation_fraction() == 0) {
+    problems.Add("spec.training.early_stopping",
+                 "needs spec.data.validation_fraction: it looks at the validation loss");
+  }
 }
 
 void CheckResources(const v1::ResourceSpec& resources, Problems& problems) {
@@ -197,7 +219,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
     problems.Add(schedule.status());
     if (schedule.ok()) spec.schedule = *std::move(schedule);
   }
-  CheckLoop(job.training(), problems);
+  CheckLoop(job, problems);
   problems.CheckRange("spec.checkpoint.every_steps", job.checkpoint().every_steps(), 0, 1 << 30);
   problems.CheckRange("spec.checkpoint.keep", job.checkpoint().keep(), 0, kMaxKeptCheckpoints);
   CheckResources(spec.job.resources(), problems);

@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_LEARNER_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "common/status/status.h"
@@ -13,7 +14,7 @@ namespace slipway::trainer {
 
 /// What one training step tells.
 struct StepResult {
-  /// Mean over the batch. Where it is not finite, nothing was changed.
+  /// Mean over the rows. Where it is not finite, nothing was changed.
   double loss = 0;
   /// Rows whose likeliest class is the target; 0 for real targets.
   int64_t right = 0;
@@ -32,18 +33,27 @@ class Learner {
  public:
   virtual ~Learner() = default;
 
-  /// One step of the optimiser. `step` counts from 1.
-  virtual absl::StatusOr<StepResult> Train(const Batch& batch, int64_t step, double rate) = 0;
+  /// One step of the optimiser by the gradients of all `batches` together, which go through the
+  /// network one after another. `step` counts from 1.
+  virtual absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
+                                           double rate) = 0;
 
-  /// Without training: dropout off, batch statistics as learnt.
+  /// Without training: dropout off, batch statistics as learnt. Where weights are averaged, by
+  /// their average.
   virtual absl::StatusOr<Judgement> Judge(const Batch& batch) = 0;
 
-  /// The weights, as a servable version has them; copies.
+  /// The weights, as a servable version has them (those that Judge uses); copies.
   virtual absl::StatusOr<std::vector<Tensor>> SaveModel() = 0;
 
-  /// All that the next step depends on: weights, statistics, the optimiser's state, the state of
-  /// random numbers; copies. A learner that loads it goes on bit for bit (same machine kind, same
-  /// threads).
+  /// Remembers the weights of now as the best ones, in place of any before.
+  virtual absl::Status KeepBest() = 0;
+  /// Makes the best ones the model's, for Judge and SaveModel; the training is over then. Without
+  /// any, does nothing.
+  virtual absl::Status TakeBest() = 0;
+
+  /// All that the next step depends on: weights, statistics, the optimiser's state, averages, the
+  /// best weights, the state of random numbers; copies. A learner that loads it goes on bit for
+  /// bit (same machine kind, same threads).
   virtual absl::StatusOr<std::vector<Tensor>> SaveState() = 0;
 
   /// Errors: kInvalidArgument where the file is not what SaveState made of such a learner.

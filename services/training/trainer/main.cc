@@ -64,12 +64,16 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, AttemptHo
     return shutdown.WaitFor(absl::ZeroDuration()) ? StopRequest::kCheckpoint : StopRequest::kNone;
   };
   const training::Spec& spec = options.spec;
-  const LearnerFactory make_learner = [&spec](nn::Network network) {
+  const training::v1::LoopSpec& loop = spec.job.training();
+  const LearnerFactory make_learner = [&](nn::Network network) {
     return MakeTorchLearner(std::move(network), spec.loss, spec.optimizer,
                             {.device = spec.job.resources().device(),
                              .threads = spec.job.resources().threads(),
-                             .seed = static_cast<uint64_t>(spec.job.training().seed()),
-                             .clip_norm = spec.job.training().clip_norm()});
+                             .seed = static_cast<uint64_t>(loop.seed()),
+                             .clip_norm = loop.clip_norm(),
+                             .clip_value = loop.clip_value(),
+                             .l1 = loop.l1(),
+                             .ema_decay = loop.ema_decay()});
   };
   return RunTraining(options, host, make_learner, Clock::Real());
 }

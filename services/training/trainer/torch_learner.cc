@@ -19,7 +19,9 @@ namespace slipway::trainer {
 namespace {
 
 constexpr char kModelPrefix[] = "model.";
+constexpr char kBestPrefix[] = "best.";
 constexpr char kOptimizerPrefix[] = "optimizer.";
+constexpr char kAveragePrefix[] = "average.";
 constexpr char kRandom[] = "random.cpu";
 constexpr char kCudaRandom[] = "random.cuda";
 
@@ -30,31 +32,132 @@ int AvailableCores() {
   return ::sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
 }
 
+// A tensor of the file that must be `like` that one. Errors: kInvalidArgument.
+absl::Status CopyFrom(const SafetensorsFile& file, const std::string& name, at::Tensor like) {
+  const Tensor* const tensor = file.Find(name);
+  if (tensor == nullptr || tensor->dtype() != DataType::kFp32 ||
+      tensor->shape().dims() != like.sizes().vec()) {
+    return absl::InvalidArgumentError(fmt::format("tensor {} is missing or does not fit", name));
+  }
+  like.copy_(nn::ToTorch(*tensor));
+  return absl::OkStatus();
+}
+
+absl::Status Put(const std::string& name, const at::Tensor& tensor, std::vector<Tensor>& saved) {
+  ASSIGN_OR_RETURN(Tensor copy, nn::FromTorch(name, tensor.clone()));
+  saved.push_back(std::move(copy));
+  return absl::OkStatus();
+}
+
+// `tensors` with `prefix` before their names, and the inverse, which copies.
+absl::Status PutAll(const std::string& prefix, std::span<const Tensor> tensors,
+                    std::vector<Tensor>& saved) {
+  for (const Tensor& tensor : tensors) {
+    ASSIGN_OR_RETURN(Tensor renamed, Tensor::Make(prefix + tensor.name(), tensor.dtype(),
+                                                  tensor.shape(), tensor.data(), tensor.name()));
+    saved.push_back(std::move(renamed));
+  }
+  return absl::OkStatus();
+}
+absl::StatusOr<std::vector<Tensor>> FindAll(std::string_view prefix, const SafetensorsFile& file) {
+  std::vector<Tensor> found;
+  for (const Tensor& tensor : file.tensors()) {
+    if (!tensor.name().starts_with(prefix)) continue;
+    ASSIGN_OR_RETURN(
+        Tensor renamed,
+        Tensor::Make(tensor.name().substr(prefix.size()), tensor.dtype(), tensor.shape(),
+                     Buffer::Own(std::string(tensor.data().view())), tensor.name()));
+    found.push_back(std::move(renamed));
+  }
+  return found;
+}
+
+// The moving average of a network's parameters and statistics. In its first steps it forgets
+// faster, so that the start does not stay in a short training (as TensorFlow's
+// ExponentialMovingAverage with num_updates). Call all without grad mode.
+class MovingAverage {
+ public:
+  MovingAverage(nn::TorchNetwork& network, double decay) : decay_(decay) {
+    followed_ = network.statistics();
+    followed_.push_back(network.parameters());
+    for (const at::Tensor& tensor : followed_) average_.push_back(tensor.detach().clone());
+  }
+
+  void Update(int64_t step) {
+    const auto n = static_cast<double>(step);
+    const double decay = std::min(decay_, (1 + n) / (10 + n));
+    for (size_t i = 0; i < followed_.size(); ++i) average_[i].lerp_(followed_[i], 1 - decay);
+  }
+
+  // Gives the network the averages; returns what it had, for PutBack.
+  std::vector<at::Tensor> PutIn() {
+    std::vector<at::Tensor> kept;
+    for (const at::Tensor& tensor : followed_) kept.push_back(tensor.clone());
+    Copy(average_, followed_);
+    return kept;
+  }
+  void PutBack(const std::vector<at::Tensor>& kept) { Copy(kept, followed_); }
+
+  absl::Status Save(std::vector<Tensor>& saved) const {
+    for (size_t i = 0; i < average_.size(); ++i) {
+      RETURN_IF_ERROR(Put(kAveragePrefix + std::to_string(i), average_[i], saved));
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Load(const SafetensorsFile& file) {
+    for (size_t i = 0; i < average_.size(); ++i) {
+      RETURN_IF_ERROR(CopyFrom(file, kAveragePrefix + std::to_string(i), average_[i]));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static void Copy(const std::vector<at::Tensor>& from, std::vector<at::Tensor>& to) {
+    for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i]);
+  }
+
+  const double decay_;
+  std::vector<at::Tensor> followed_;
+  std::vector<at::Tensor> average_;
+};
+
 class TorchLearner final : public Learner {
  public:
   TorchLearner(std::unique_ptr<nn::TorchNetwork> network, const training::Loss& loss,
-               const training::Optimizer& optimizer, double clip_norm)
+               const training::Optimizer& optimizer, const TorchLearnerOptions& options)
       : network_(std::move(network)),
         loss_(loss),
         optimizer_(optimizer),
-        clip_norm_(clip_norm),
+        options_(options),
         device_(network_->parameters().device()) {
     for (size_t i = 0; i < training::StateOf(optimizer_).size(); ++i) {
       state_.push_back(at::zeros_like(network_->parameters()));
     }
+    if (options_.ema_decay > 0) average_.emplace(*network_, options_.ema_decay);
   }
 
-  absl::StatusOr<StepResult> Train(const Batch& batch, int64_t step, double rate) override {
+  absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
+                                   double rate) override {
     try {
-      const at::Tensor inputs = Inputs(batch);
-      const at::Tensor targets = Targets(batch);
+      int64_t rows = 0;
+      for (const Batch& batch : batches) rows += batch.size;
       network_->gradients().zero_();
-      const at::Tensor scores = network_->Train(inputs);
-      const at::Tensor loss = Loss(scores, targets);
       StepResult result;
-      result.loss = loss.item<double>();
-      if (!std::isfinite(result.loss)) return result;
-      loss.backward();
+      for (const Batch& batch : batches) {
+        const at::Tensor targets = Targets(batch);
+        const at::Tensor scores = network_->Train(Inputs(batch));
+        at::Tensor loss = Loss(scores, targets);
+        if (batches.size() > 1) {
+          loss = loss * (static_cast<double>(batch.size) / static_cast<double>(rows));
+        }
+        result.loss += loss.item<double>();
+        if (!std::isfinite(result.loss)) return result;
+        loss.backward();
+        if (!batch.classes.empty()) {
+          const at::NoGradGuard no_grad;
+          result.right += scores.argmax(1).eq(targets).sum().item<int64_t>();
+        }
+      }
 
       const at::NoGradGuard no_grad;
       if (!Clip()) {
@@ -62,12 +165,15 @@ class TorchLearner final : public Learner {
         return result;
       }
       const int64_t decaying = network_->decaying_size();
+      if (options_.l1 > 0) {
+        network_->gradients()
+            .slice(0, 0, decaying)
+            .add_(network_->parameters().slice(0, 0, decaying).sign(), options_.l1);
+      }
       Update(0, decaying, {.step = step, .rate = rate, .decays = true});
       Update(decaying, network_->parameters().numel(),
              {.step = step, .rate = rate, .decays = false});
-      if (!batch.classes.empty()) {
-        result.right = scores.argmax(1).eq(targets).sum().item<int64_t>();
-      }
+      if (average_.has_value()) average_->Update(step);
       return result;
     } catch (const std::exception& error) {
       return nn::TorchError(error);
@@ -77,6 +183,7 @@ class TorchLearner final : public Learner {
   absl::StatusOr<Judgement> Judge(const Batch& batch) override {
     try {
       const c10::InferenceMode inference;
+      const UseAverage use(average_);
       const at::Tensor scores = network_->Evaluate(Inputs(batch));
       Judgement judgement;
       judgement.loss = Loss(scores, Targets(batch)).item<double>();
@@ -89,16 +196,32 @@ class TorchLearner final : public Learner {
     }
   }
 
-  absl::StatusOr<std::vector<Tensor>> SaveModel() override { return network_->Save(); }
+  absl::StatusOr<std::vector<Tensor>> SaveModel() override {
+    try {
+      const at::NoGradGuard no_grad;
+      const UseAverage use(average_);
+      return network_->Save();
+    } catch (const std::exception& error) {
+      return nn::TorchError(error);
+    }
+  }
+
+  absl::Status KeepBest() override {
+    ASSIGN_OR_RETURN(best_, SaveModel());
+    return absl::OkStatus();
+  }
+  absl::Status TakeBest() override {
+    if (best_.empty()) return absl::OkStatus();
+    average_.reset();
+    return network_->Load(best_);
+  }
 
   absl::StatusOr<std::vector<Tensor>> SaveState() override {
     ASSIGN_OR_RETURN(const std::vector<Tensor> model, network_->Save());
     std::vector<Tensor> saved;
-    for (const Tensor& tensor : model) {
-      ASSIGN_OR_RETURN(Tensor renamed, Tensor::Make(kModelPrefix + tensor.name(), tensor.dtype(),
-                                                    tensor.shape(), tensor.data(), tensor.name()));
-      saved.push_back(std::move(renamed));
-    }
+    RETURN_IF_ERROR(PutAll(kModelPrefix, model, saved));
+    RETURN_IF_ERROR(PutAll(kBestPrefix, best_, saved));
+    if (average_.has_value()) RETURN_IF_ERROR(average_->Save(saved));
     const auto names = training::StateOf(optimizer_);
     for (size_t i = 0; i < state_.size(); ++i) {
       RETURN_IF_ERROR(Put(kOptimizerPrefix + std::string(names[i]), state_[i], saved));
@@ -112,27 +235,18 @@ class TorchLearner final : public Learner {
   }
 
   absl::Status LoadState(const SafetensorsFile& file) override {
-    // The network takes its own tensors and refuses any other, so it gets a file of its own.
-    std::vector<Tensor> model;
-    for (const Tensor& tensor : file.tensors()) {
-      if (!tensor.name().starts_with(kModelPrefix)) continue;
-      ASSIGN_OR_RETURN(Tensor renamed,
-                       Tensor::Make(tensor.name().substr(sizeof(kModelPrefix) - 1), tensor.dtype(),
-                                    tensor.shape(), tensor.data(), tensor.name()));
-      model.push_back(std::move(renamed));
-    }
+    ASSIGN_OR_RETURN(const std::vector<Tensor> model, FindAll(kModelPrefix, file));
     RETURN_IF_ERROR(network_->Load(model));
+    ASSIGN_OR_RETURN(best_, FindAll(kBestPrefix, file));
+    if (!best_.empty()) {
+      RETURN_IF_ERROR(nn::MatchParameters(network_->network(), best_).status());
+    }
     try {
+      const at::NoGradGuard no_grad;
+      if (average_.has_value()) RETURN_IF_ERROR(average_->Load(file));
       const auto names = training::StateOf(optimizer_);
       for (size_t i = 0; i < state_.size(); ++i) {
-        const std::string name = kOptimizerPrefix + std::string(names[i]);
-        const Tensor* const tensor = file.Find(name);
-        if (tensor == nullptr || tensor->dtype() != DataType::kFp32 ||
-            tensor->shape().dims() != state_[i].sizes().vec()) {
-          return absl::InvalidArgumentError(
-              fmt::format("tensor {} is missing or does not fit", name));
-        }
-        state_[i].copy_(nn::ToTorch(*tensor));
+        RETURN_IF_ERROR(CopyFrom(file, kOptimizerPrefix + std::string(names[i]), state_[i]));
       }
       RETURN_IF_ERROR(SetRandom(at::detail::getDefaultCPUGenerator(), kRandom, file));
       if (device_.is_cuda()) {
@@ -146,6 +260,23 @@ class TorchLearner final : public Learner {
   }
 
  private:
+  // While it lives, the network has the averages, where there are any.
+  class UseAverage {
+   public:
+    explicit UseAverage(std::optional<MovingAverage>& average) : average_(average) {
+      if (average_.has_value()) kept_ = average_->PutIn();
+    }
+    ~UseAverage() {
+      if (average_.has_value()) average_->PutBack(kept_);
+    }
+    UseAverage(const UseAverage&) = delete;
+    UseAverage& operator=(const UseAverage&) = delete;
+
+   private:
+    std::optional<MovingAverage>& average_;
+    std::vector<at::Tensor> kept_;
+  };
+
   // Views of the batch where it lies on the CPU: it outlives the step.
   at::Tensor Inputs(const Batch& batch) const {
     const TensorSpec& spec = network_->network().value(network_->network().inputs()[0]);
@@ -183,20 +314,17 @@ class TorchLearner final : public Learner {
 
   // False where the gradient's norm is not finite.
   bool Clip() {
-    if (clip_norm_ == 0) return true;
-    const double norm = network_->gradients().norm().item<double>();
+    const double largest = options_.clip_norm;
+    if (largest == 0 && options_.clip_value == 0) return true;
+    at::Tensor& gradients = network_->gradients();
+    const double norm = gradients.norm().item<double>();
     if (!std::isfinite(norm)) return false;
+    if (options_.clip_value > 0) gradients.clamp_(-options_.clip_value, options_.clip_value);
     // As torch's clip_grad_norm_.
-    if (norm > clip_norm_) network_->gradients().mul_(clip_norm_ / (norm + 1e-6));
+    if (largest > 0 && norm > largest) gradients.mul_(largest / (norm + 1e-6));
     return true;
   }
 
-  static absl::Status Put(const std::string& name, const at::Tensor& tensor,
-                          std::vector<Tensor>& saved) {
-    ASSIGN_OR_RETURN(Tensor copy, nn::FromTorch(name, tensor.clone()));
-    saved.push_back(std::move(copy));
-    return absl::OkStatus();
-  }
   static absl::Status SetRandom(at::Generator generator, const std::string& name,
                                 const SafetensorsFile& file) {
     const Tensor* const tensor = file.Find(name);
@@ -210,9 +338,11 @@ class TorchLearner final : public Learner {
   std::unique_ptr<nn::TorchNetwork> network_;
   const training::Loss loss_;
   const training::Optimizer optimizer_;
-  const double clip_norm_;
+  const TorchLearnerOptions options_;
   const at::Device device_;
   std::vector<at::Tensor> state_;  // flat, as the parameters
+  std::optional<MovingAverage> average_;
+  std::vector<Tensor> best_;  // as SaveModel gave them; empty: none yet
 };
 
 }  // namespace
@@ -233,8 +363,7 @@ absl::StatusOr<std::unique_ptr<Learner>> MakeTorchLearner(nn::Network network,
                    nn::TorchNetwork::Create(std::move(network), options.device));
   RETURN_IF_ERROR(torch_network->Initialize(options.seed));
   try {
-    return std::make_unique<TorchLearner>(std::move(torch_network), loss, optimizer,
-                                          options.clip_norm);
+    return std::make_unique<TorchLearner>(std::move(torch_network), loss, optimizer, options);
   } catch (const std::exception& error) {
     return nn::TorchError(error);
   }

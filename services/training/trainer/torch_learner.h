@@ -18,8 +18,11 @@ struct TorchLearnerOptions {
   int threads = 0;
   /// Decides the weights' start and all that is drawn later.
   uint64_t seed = 0;
-  /// Largest gradient norm; 0: no clipping.
+  /// As LoopSpec's; 0: none.
   double clip_norm = 0;
+  double clip_value = 0;
+  double l1 = 0;
+  double ema_decay = 0;
 };
 
 /// A Learner on LibTorch. Random numbers and the number of threads belong to the process: one at a

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -69,11 +70,17 @@ struct EpochSums {
 struct LoopState {
   int64_t step = 0;  // steps done
   EpochSums sums;    // of the current epoch
+  // For early stopping: the lowest validation loss (infinite: none yet), and how many epochs have
+  // ended since.
+  double best_loss = std::numeric_limits<double>::infinity();
+  int64_t epochs_since_best = 0;
 
   std::string Print() const {
-    return nlohmann::json{
-        {"step", step}, {"loss", sums.loss}, {"right", sums.right}, {"rows", sums.rows}}
-        .dump();
+    nlohmann::json object = {
+        {"step", step}, {"loss", sums.loss}, {"right", sums.right}, {"rows", sums.rows}};
+    if (std::isfinite(best_loss)) object["best_loss"] = best_loss;
+    object["epochs_since_best"] = epochs_since_best;
+    return object.dump();
   }
   static absl::StatusOr<LoopState> Parse(std::string_view text) {
     ASSIGN_OR_RETURN(const nlohmann::json object, ParseJson(text, "loop"));
@@ -83,6 +90,8 @@ struct LoopState {
     reader.Real("loss", state.sums.loss, {.required = true});
     reader.Int("right", state.sums.right, {.min = 0, .required = true});
     reader.Int("rows", state.sums.rows, {.min = 0, .required = true});
+    reader.Real("best_loss", state.best_loss);
+    reader.Int("epochs_since_best", state.epochs_since_best, {.min = 0, .required = true});
     RETURN_IF_ERROR(reader.Done());
     return state;
   }
@@ -111,10 +120,12 @@ std::string Fingerprint(const training::Spec& spec, const std::string& dataset_d
 
 // Refuses a network that this machine cannot hold before it tries: on Linux the attempt would
 // succeed, and the kernel kill something later.
-absl::Status CheckMemory(const nn::Network& network, const training::Optimizer& optimizer) {
+absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec) {
   const double machine = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
                          static_cast<double>(::sysconf(_SC_PAGE_SIZE));
-  const double copies = 2 + static_cast<double>(training::StateOf(optimizer).size());
+  const training::v1::LoopSpec& loop = spec.job.training();
+  const double copies = 2 + static_cast<double>(training::StateOf(spec.optimizer).size()) +
+                        (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0);
   const double needed = static_cast<double>(network.parameter_bytes()) * copies;
   if (needed <= machine) return absl::OkStatus();
   constexpr double kGiB = 1 << 30;
@@ -164,7 +175,10 @@ class Run {
   void ChartPictures();
   absl::Status Chart(const std::map<std::string, double>& scalars);
   absl::Status TakeStep();
+  int64_t GatherStep();
   absl::Status EndEpoch();
+  absl::Status CompareWithBest(double loss);
+  bool done() const;
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
   void ReportCheckpoints(CheckpointWriter& writer);
   absl::StatusOr<Score> Evaluate(const Examples& examples, const std::vector<int64_t>& rows);
@@ -197,8 +211,9 @@ class Run {
   int64_t steps_ = 0;
   int64_t parameters_ = 0;
   LoopState state_;
-  double rate_ = 0;  // of the newest step
-  Batch batch_;
+  double rate_ = 0;             // of the newest step
+  std::vector<Batch> batches_;  // of a step
+  Batch batch_;                 // that is judged
   std::string fingerprint_;
   /// Set once the run is to end early.
   std::optional<RunOutcome> outcome_;
@@ -288,7 +303,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
       description_.architecture,
       nn::ParseArchitecture(training::ToJson(spec_.job.architecture()), "spec.architecture"));
   ASSIGN_OR_RETURN(nn::Network network, description_.BuildNetwork("spec"));
-  RETURN_IF_ERROR(CheckMemory(network, spec_.optimizer));
+  RETURN_IF_ERROR(CheckMemory(network, spec_));
   Tell("info",
        fmt::format(
            "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
@@ -296,7 +311,8 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
            network.trainable_count(), network.flops() / 1e6));
   parameters_ = network.trainable_count();
   ASSIGN_OR_RETURN(learner_, make_learner(std::move(network)));
-  sampler_.emplace(data_.train_rows, spec_.job.training().batch_size(),
+  const training::v1::LoopSpec& loop = spec_.job.training();
+  sampler_.emplace(data_.train_rows, int64_t{loop.batch_size()} * std::max(1, loop.accumulate()),
                    static_cast<uint64_t>(seed()));
   steps_ = sampler_->steps_per_epoch() * spec_.job.training().epochs();
   progress_.set_steps(steps_);
@@ -343,7 +359,11 @@ absl::Status Run::OpenCharts() {
        {{"epochs", job.training().epochs()},
         {"batch_size", job.training().batch_size()},
         {"seed", job.training().seed()},
-        {"clip_norm", job.training().clip_norm()}}},
+        {"clip_norm", job.training().clip_norm()},
+        {"clip_value", job.training().clip_value()},
+        {"accumulate", job.training().accumulate()},
+        {"l1", job.training().l1()},
+        {"ema_decay", job.training().ema_decay()}}},
   };
   const bool classes = description_.task == nn::Task::kClassification;
   const std::string tags[] = {"test/loss", classes ? "test/accuracy" : "test/r2"};
@@ -390,13 +410,29 @@ absl::Status Run::Chart(const std::map<std::string, double>& scalars) {
   return absl::OkStatus();
 }
 
+// Puts the rows of the next step into batches of the spec's size; returns how many rows.
+int64_t Run::GatherStep() {
+  const Sampler::Slice slice = sampler_->At(state_.step);
+  const int64_t batch_size = spec_.job.training().batch_size();
+  size_t count = 0;
+  for (int64_t done = 0; done < slice.size;) {
+    int64_t size = std::min(batch_size, slice.size - done);
+    // As the sampler: no row alone, since batch statistics of one row are none.
+    if (slice.size - done - size == 1) ++size;
+    if (batches_.size() == count) batches_.emplace_back();
+    Gather(*data_.train, *slice.rows, slice.first + done, size, batches_[count++]);
+    done += size;
+  }
+  batches_.resize(count);
+  return slice.size;
+}
+
 absl::Status Run::TakeStep() {
   const int64_t per_epoch = sampler_->steps_per_epoch();
-  const Sampler::Slice slice = sampler_->At(state_.step);
-  Gather(*data_.train, *slice.rows, slice.first, slice.size, batch_);
+  const int64_t rows = GatherStep();
   const training::Moment moment{.step = state_.step, .steps = steps_, .steps_per_epoch = per_epoch};
   rate_ = training::LearningRateOf(spec_.optimizer) * training::RateFactor(spec_.schedule, moment);
-  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batch_, state_.step + 1, rate_));
+  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batches_, state_.step + 1, rate_));
   if (!std::isfinite(result.loss)) {
     return absl::FailedPreconditionError(fmt::format(
         "the training diverged: at step {} (epoch {}) the loss or its gradient is no finite number "
@@ -405,10 +441,10 @@ absl::Status Run::TakeStep() {
   }
   if (state_.step % per_epoch == 0) state_.sums = {};
   ++state_.step;
-  state_.sums.loss += result.loss * static_cast<double>(slice.size);
+  state_.sums.loss += result.loss * static_cast<double>(rows);
   state_.sums.right += result.right;
-  state_.sums.rows += slice.size;
-  window_rows_ += slice.size;
+  state_.sums.rows += rows;
+  window_rows_ += rows;
   progress_.set_step(state_.step);
   progress_.set_epoch(static_cast<int>((state_.step - 1) / per_epoch + 1));
   progress_.set_loss(state_.sums.mean_loss());
@@ -437,10 +473,29 @@ absl::Status Run::EndEpoch() {
       progress_.set_validation_accuracy(score.classes->accuracy());
       text += fmt::format(", accuracy {:.4f}", score.classes->accuracy());
     }
+    RETURN_IF_ERROR(CompareWithBest(score.loss));
   }
   Tell("info", std::move(text));
   ReportProgress(true);
   return Chart(charted);
+}
+
+absl::Status Run::CompareWithBest(double loss) {
+  const training::v1::LoopSpec& loop = spec_.job.training();
+  if (!loop.has_early_stopping()) return absl::OkStatus();
+  if (!(loss < state_.best_loss - loop.early_stopping().min_delta())) {
+    ++state_.epochs_since_best;
+    return absl::OkStatus();
+  }
+  state_.best_loss = loss;
+  state_.epochs_since_best = 0;
+  return learner_->KeepBest();
+}
+
+bool Run::done() const {
+  const training::v1::LoopSpec& loop = spec_.job.training();
+  return state_.step == steps_ || (loop.has_early_stopping() &&
+                                   state_.epochs_since_best >= loop.early_stopping().patience());
 }
 
 absl::Status Run::HandOverCheckpoint(CheckpointWriter& writer) {
@@ -471,13 +526,13 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
   const int64_t every = spec_.job.checkpoint().every_steps();
   int64_t saved = state_.step;  // the step of the newest checkpoint
   Enter("training");
-  while (state_.step < steps_) {
+  while (!done()) {
     AskForStop();
     if (stopped()) break;
     RETURN_IF_ERROR(TakeStep());
     const bool epoch_ended = state_.step % per_epoch == 0;
     if (epoch_ended) RETURN_IF_ERROR(EndEpoch());
-    if (every > 0 ? state_.step % every == 0 || state_.step == steps_ : epoch_ended) {
+    if (done() || (every > 0 ? state_.step % every == 0 : epoch_ended)) {
       RETURN_IF_ERROR(HandOverCheckpoint(writer));
       saved = state_.step;
     }
@@ -489,7 +544,13 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
   }
   writer.Flush();
   ReportCheckpoints(writer);
-  return absl::OkStatus();
+  if (stopped()) return absl::OkStatus();
+  if (state_.step < steps_) {
+    Tell("info", fmt::format("stopped early: the validation loss was {:.4f} {} epochs ago, and has "
+                             "not become better since",
+                             state_.best_loss, state_.epochs_since_best));
+  }
+  return learner_->TakeBest();
 }
 
 absl::StatusOr<Score> Run::Evaluate(const Examples& examples, const std::vector<int64_t>& rows) {

@@ -58,8 +58,8 @@ TEST(LossFormulaTest, LossesOfClassesEqualPyTorchs) {
   ExpectSameLoss(
       CrossEntropy{.label_smoothing = 0.1, .class_weights = {{0.5, 1, 3, 0.25}}},
       [&](const auto& output, const auto& target) {
-        return F::cross_entropy(
-            output, target, F::CrossEntropyFuncOptions().weight(weights).label_smoothing(0.1));
+        return F::cross_entropy(output, target,
+                                F::CrossEntropyFuncOptions().weight(weights).label_smoothing(0.1));
       },
       logits, classes);
   ExpectSameLoss(
@@ -72,8 +72,8 @@ TEST(LossFormulaTest, LossesOfClassesEqualPyTorchs) {
     ExpectSameLoss(
         Focal{.gamma = gamma},
         [&](const auto& output, const auto& target) {
-          const at::Tensor entropy =
-              F::cross_entropy(output, target, F::CrossEntropyFuncOptions().reduction(torch::kNone));
+          const at::Tensor entropy = F::cross_entropy(
+              output, target, F::CrossEntropyFuncOptions().reduction(torch::kNone));
           return ((1 - torch::exp(-entropy)).pow(gamma) * entropy).mean();
         },
         logits, classes);
@@ -157,9 +157,8 @@ TEST(OptimizerFormulaTest, SgdStepsAsPyTorchs) {
   ExpectSameSteps<torch::optim::SGD>(
       Sgd{.learning_rate = 0.01, .momentum = 0.9, .weight_decay = 0.1},
       Options(0.01).momentum(0.9).weight_decay(0.1));
-  ExpectSameSteps<torch::optim::SGD>(
-      Sgd{.learning_rate = 0.01, .momentum = 0.8, .nesterov = true},
-      Options(0.01).momentum(0.8).nesterov(true));
+  ExpectSameSteps<torch::optim::SGD>(Sgd{.learning_rate = 0.01, .momentum = 0.8, .nesterov = true},
+                                     Options(0.01).momentum(0.8).nesterov(true));
 }
 
 TEST(OptimizerFormulaTest, AdagradStepsAsPyTorchs) {
@@ -174,7 +173,10 @@ TEST(OptimizerFormulaTest, RmsPropStepsAsPyTorchs) {
   using Options = torch::optim::RMSpropOptions;
   ExpectSameSteps<torch::optim::RMSprop>(RmsProp{.learning_rate = 0.01}, Options(0.01));
   ExpectSameSteps<torch::optim::RMSprop>(
-      RmsProp{.learning_rate = 0.002, .alpha = 0.9, .epsilon = 1e-4, .momentum = 0.8,
+      RmsProp{.learning_rate = 0.002,
+              .alpha = 0.9,
+              .epsilon = 1e-4,
+              .momentum = 0.8,
               .weight_decay = 0.1},
       Options(0.002).alpha(0.9).eps(1e-4).momentum(0.8).weight_decay(0.1));
 }
@@ -183,8 +185,8 @@ TEST(OptimizerFormulaTest, AdamStepsAsPyTorchs) {
   using Options = torch::optim::AdamOptions;
   ExpectSameSteps<torch::optim::Adam>(Adam{.learning_rate = 0.01}, Options(0.01));
   ExpectSameSteps<torch::optim::Adam>(
-      Adam{.learning_rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3,
-           .weight_decay = 0.1},
+      Adam{
+          .learning_rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.1},
       Options(0.02).betas({0.8, 0.95}).eps(1e-3).weight_decay(0.1));
 }
 
@@ -195,8 +197,7 @@ TEST(OptimizerFormulaTest, AdamWStepsAsPyTorchs) {
   ExpectSameSteps<torch::optim::AdamW>(adamw, Options(0.01).weight_decay(0.01));
   adamw.beta1 = 0.8;
   adamw.weight_decay = 0.5;
-  ExpectSameSteps<torch::optim::AdamW>(adamw,
-                                       Options(0.01).betas({0.8, 0.999}).weight_decay(0.5));
+  ExpectSameSteps<torch::optim::AdamW>(adamw, Options(0.01).betas({0.8, 0.999}).weight_decay(0.5));
 }
 
 }  // namespace

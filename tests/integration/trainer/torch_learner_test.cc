@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <memory>
+#include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "common/nn/model_description.h"
@@ -52,6 +54,8 @@ Batch Pictures(int64_t step, int64_t size = 16) {
   return batch;
 }
 
+std::span<const Batch> One(const Batch& batch) { return {&batch, 1}; }
+
 nn::ModelDescription PictureModel() {
   auto description =
       Describe(R"({"type":"cnn","channels":[4,8],"hidden":[16],"dropout":0.3})",
@@ -67,48 +71,71 @@ SafetensorsFile ToFile(const std::vector<Tensor>& tensors) {
   return SafetensorsFile::Parse(Buffer::Own(std::move(bytes)), "state").value();
 }
 
-void ExpectSameWeights(Learner& a, Learner& b) {
-  const auto left = a.SaveModel().value();
-  const auto right = b.SaveModel().value();
+void ExpectSameWeights(const std::vector<Tensor>& left, const std::vector<Tensor>& right) {
   ASSERT_EQ(left.size(), right.size());
   for (size_t i = 0; i < left.size(); ++i) {
     EXPECT_TRUE(torch::equal(nn::ToTorch(left[i]), nn::ToTorch(right[i]))) << left[i].name();
   }
 }
 
-class ResumeTest : public ::testing::TestWithParam<training::Optimizer> {};
+void ExpectSameWeights(Learner& a, Learner& b) {
+  ExpectSameWeights(a.SaveModel().value(), b.SaveModel().value());
+}
+
+struct Resumed {
+  std::string name;
+  training::Optimizer optimizer;
+  TorchLearnerOptions options = {.clip_norm = 1};
+  int64_t batches = 1;
+};
+
+class ResumeTest : public ::testing::TestWithParam<Resumed> {
+ protected:
+  static std::unique_ptr<Learner> Make(uint64_t seed) {
+    TorchLearnerOptions options = GetParam().options;
+    options.seed = seed;
+    return MakeLearner(PictureModel(), training::CrossEntropy{}, GetParam().optimizer, options);
+  }
+  static void Train(Learner& learner, int64_t step) {
+    std::vector<Batch> batches;
+    for (int64_t i = 0; i < GetParam().batches; ++i) batches.push_back(Pictures(step * 10 + i));
+    ASSERT_TRUE(learner.Train(batches, step, 0.01 / static_cast<double>(step)).ok());
+    if (step == 4) {
+      ASSERT_TRUE(learner.KeepBest().ok());
+    }
+  }
+};
 
 TEST_P(ResumeTest, ALearnerThatLoadsAStateGoesOnBitForBit) {
   constexpr int64_t kSteps = 12;
-  const TorchLearnerOptions options{.seed = 3, .clip_norm = 1};
-  const auto rate = [](int64_t step) { return 0.01 / static_cast<double>(step); };
-  const auto whole = MakeLearner(PictureModel(), training::CrossEntropy{}, GetParam(), options);
+  const auto whole = Make(3);
   std::vector<std::vector<Tensor>> states;
   for (int64_t step = 1; step <= kSteps; ++step) {
     states.push_back(whole->SaveState().value());
-    ASSERT_TRUE(whole->Train(Pictures(step), step, rate(step)).ok());
+    Train(*whole, step);
   }
+  const auto last = whole->SaveModel().value();
+  ASSERT_TRUE(whole->TakeBest().ok());
   for (const int64_t done : {0, 1, 5, 11}) {
-    const auto resumed = MakeLearner(PictureModel(), training::CrossEntropy{}, GetParam(),
-                                     {.seed = 99, .clip_norm = 1});
+    const auto resumed = Make(99);
     torch::rand({7});  // what else draws from the generator must not matter
     ASSERT_TRUE(resumed->LoadState(ToFile(states[static_cast<size_t>(done)])).ok());
-    for (int64_t step = done + 1; step <= kSteps; ++step) {
-      ASSERT_TRUE(resumed->Train(Pictures(step), step, rate(step)).ok());
-    }
+    for (int64_t step = done + 1; step <= kSteps; ++step) Train(*resumed, step);
+    ExpectSameWeights(last, resumed->SaveModel().value());
+    ASSERT_TRUE(resumed->TakeBest().ok());
     ExpectSameWeights(*whole, *resumed);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Optimizers, ResumeTest,
-                         ::testing::Values(training::Sgd{.momentum = 0.9}, training::Adagrad{},
-                                           training::RmsProp{.momentum = 0.5}, training::Adam{},
-                                           training::AdamW{}),
-                         [](const auto& tested) {
-                           return std::visit(
-                               [](const auto& kind) { return std::string(kind.kType); },
-                               tested.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, ResumeTest,
+    ::testing::Values(
+        Resumed{"sgd", training::Sgd{.momentum = 0.9}}, Resumed{"adagrad", training::Adagrad{}},
+        Resumed{"rmsprop", training::RmsProp{.momentum = 0.5}}, Resumed{"adam", training::Adam{}},
+        Resumed{"adamw", training::AdamW{}},
+        Resumed{
+            "everything", training::AdamW{}, {.clip_value = 0.1, .l1 = 1e-3, .ema_decay = 0.9}, 3}),
+    [](const auto& tested) { return tested.param.name; });
 
 TEST(TorchLearnerTest, LearnsToTellPicturesApart) {
   const auto learner =
@@ -116,7 +143,7 @@ TEST(TorchLearnerTest, LearnsToTellPicturesApart) {
   double first = 0;
   StepResult last;
   for (int64_t step = 1; step <= 60; ++step) {
-    last = learner->Train(Pictures(step), step, 0.01).value();
+    last = learner->Train(One(Pictures(step)), step, 0.01).value();
     if (step == 1) first = last.loss;
   }
   EXPECT_LT(last.loss, first / 4);
@@ -146,7 +173,7 @@ TEST(TorchLearnerTest, LearnsALine) {
                           reinterpret_cast<const char*>(x) + sizeof(x));
       batch.values.push_back(3 * x[0] - 2 * x[1] + 0.5f);
     }
-    loss = learner->Train(batch, step, 0.1).value().loss;
+    loss = learner->Train(One(batch), step, 0.1).value().loss;
   }
   EXPECT_LT(loss, 1e-6);
 }
@@ -175,7 +202,7 @@ void ExpectStepsOf(const training::Optimizer& ours, const Options& options) {
     const char* bytes = static_cast<const char*>(x.data_ptr());
     batch.inputs.assign(bytes, bytes + x.nbytes());
     batch.classes.assign(y.data_ptr<int64_t>(), y.data_ptr<int64_t>() + 6);
-    ASSERT_TRUE(learner->Train(batch, step, options.lr()).ok());
+    ASSERT_TRUE(learner->Train(One(batch), step, options.lr()).ok());
 
     theirs.zero_grad();
     at::Tensor h = torch::tanh(at::linear(x, p["hidden.0.weight"], p["hidden.0.bias"]));
@@ -208,7 +235,7 @@ TEST(OptimizerTest, WeightDecayShrinksWeightsAndSparesBiases) {
     training::Sgd sgd;
     sgd.weight_decay = decay;
     const auto learner = MakeLearner(description, training::Mse{}, sgd, {.seed = 1});
-    EXPECT_TRUE(learner->Train(zeros, 1, 0.1).ok());
+    EXPECT_TRUE(learner->Train(One(zeros), 1, 0.1).ok());
     std::map<std::string, at::Tensor> weights;
     const auto saved = learner->SaveModel().value();
     for (const Tensor& tensor : saved) weights[tensor.name()] = nn::ToTorch(tensor).clone();
@@ -232,13 +259,122 @@ TEST(TorchLearnerTest, ClipsTheGradientsNorm) {
   batch.inputs.assign(reinterpret_cast<const char*>(&x), reinterpret_cast<const char*>(&x) + 4);
   batch.values = {5000};
   const auto before = learner->SaveModel().value();
-  ASSERT_TRUE(learner->Train(batch, 1, 1).ok());
+  ASSERT_TRUE(learner->Train(One(batch), 1, 1).ok());
   const auto after = learner->SaveModel().value();
   double squares = 0;
   for (size_t i = 0; i < before.size(); ++i) {
     squares += (nn::ToTorch(after[i]) - nn::ToTorch(before[i])).square().sum().item<double>();
   }
   EXPECT_NEAR(std::sqrt(squares), 0.5, 1e-4);
+}
+
+TEST(TorchLearnerTest, ClipsTheGradientsElements) {
+  const auto description =
+      Describe(R"({"type":"mlp","hidden":[]})", {"features", DataType::kFp32, {-1, 1}},
+               nn::Task::kRegression, 1);
+  const auto learner =
+      MakeLearner(description, training::Mse{}, training::Sgd{}, {.seed = 1, .clip_value = 0.5});
+  Batch batch;
+  batch.size = 1;
+  const float x = 1000;
+  batch.inputs.assign(reinterpret_cast<const char*>(&x), reinterpret_cast<const char*>(&x) + 4);
+  batch.values = {5000};
+  const auto before = learner->SaveModel().value();
+  ASSERT_TRUE(learner->Train(One(batch), 1, 1).ok());
+  const auto after = learner->SaveModel().value();
+  for (size_t i = 0; i < before.size(); ++i) {
+    const at::Tensor moved = nn::ToTorch(after[i]) - nn::ToTorch(before[i]);
+    EXPECT_TRUE(torch::allclose(moved.abs(), torch::full_like(moved, 0.5), 1e-5, 1e-5));
+  }
+}
+
+TEST(TorchLearnerTest, BatchesThatAreAddedUpAreOneLargeBatch) {
+  const auto description =
+      Describe(R"({"type":"mlp","hidden":[8]})", {"image", DataType::kUint8, {-1, 8, 8}},
+               nn::Task::kClassification, 4);
+  const auto once = MakeLearner(description, training::CrossEntropy{}, training::Sgd{});
+  const auto added = MakeLearner(description, training::CrossEntropy{}, training::Sgd{});
+  const Batch all = Pictures(1, 21);
+  std::vector<Batch> parts(3);
+  size_t first = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const size_t size = std::vector<size_t>{8, 8, 5}[i];
+    parts[i].size = static_cast<int64_t>(size);
+    const auto part = [&](const auto& whole, size_t width) {
+      const auto begin = whole.begin() + static_cast<ptrdiff_t>(first * width);
+      return std::decay_t<decltype(whole)>(begin, begin + static_cast<ptrdiff_t>(size * width));
+    };
+    parts[i].inputs = part(all.inputs, 64);
+    parts[i].classes = part(all.classes, 1);
+    first += size;
+  }
+  const StepResult expected = once->Train(One(all), 1, 0.001).value();
+  const StepResult actual = added->Train(parts, 1, 0.001).value();
+  EXPECT_NEAR(actual.loss, expected.loss, 1e-4 * expected.loss);
+  EXPECT_EQ(actual.right, expected.right);
+  const auto left = once->SaveModel().value();
+  const auto right = added->SaveModel().value();
+  for (size_t i = 0; i < left.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(nn::ToTorch(left[i]), nn::ToTorch(right[i]), 1e-4, 1e-5))
+        << left[i].name();
+  }
+}
+
+TEST(TorchLearnerTest, L1PullsWeightsToZeroAndSparesBiases) {
+  const auto description =
+      Describe(R"({"type":"mlp","hidden":[]})", {"features", DataType::kFp32, {-1, 3}},
+               nn::Task::kRegression, 1);
+  Batch zeros;  // no gradient for the weight
+  zeros.size = 2;
+  zeros.inputs.assign(2 * 3 * sizeof(float), 0);
+  zeros.values = {0, 0};
+  const auto run = [&](double l1) {
+    const auto learner =
+        MakeLearner(description, training::Mse{}, training::Sgd{}, {.seed = 1, .l1 = l1});
+    EXPECT_TRUE(learner->Train(One(zeros), 1, 0.1).ok());
+    return learner->SaveModel().value();
+  };
+  const auto without = run(0);
+  const auto with = run(0.5);
+  const at::Tensor weight = nn::ToTorch(without[0]);
+  EXPECT_TRUE(torch::allclose(nn::ToTorch(with[0]), weight - 0.1 * 0.5 * weight.sign()));
+  EXPECT_TRUE(torch::equal(nn::ToTorch(with[1]), nn::ToTorch(without[1])));
+}
+
+TEST(TorchLearnerTest, JudgesAndSavesTheMovingAverage) {
+  constexpr double kDecay = 0.5;
+  const auto description =
+      Describe(R"({"type":"mlp","hidden":[5],"batch_norm":true})",
+               {"image", DataType::kUint8, {-1, 8, 8}}, nn::Task::kClassification, 4);
+  const auto plain = MakeLearner(description, training::CrossEntropy{}, training::Adam{});
+  const auto averaged =
+      MakeLearner(description, training::CrossEntropy{}, training::Adam{}, {.ema_decay = kDecay});
+  std::vector<at::Tensor> average;
+  const auto start = plain->SaveModel().value();
+  for (const Tensor& tensor : start) average.push_back(nn::ToTorch(tensor).clone());
+  for (int64_t step = 1; step <= 10; ++step) {
+    ASSERT_TRUE(plain->Train(One(Pictures(step)), step, 0.01).ok());
+    ASSERT_TRUE(averaged->Train(One(Pictures(step)), step, 0.01).ok());
+    const auto now = plain->SaveModel().value();
+    const auto n = static_cast<double>(step);
+    const double decay = std::min(kDecay, (1 + n) / (10 + n));
+    for (size_t i = 0; i < now.size(); ++i) {
+      average[i] = decay * average[i] + (1 - decay) * nn::ToTorch(now[i]);
+    }
+    // To look at the average changes nothing of the training.
+    ASSERT_TRUE(averaged->Judge(Pictures(step)).ok());
+  }
+  const auto saved = averaged->SaveModel().value();
+  for (size_t i = 0; i < saved.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(nn::ToTorch(saved[i]), average[i], 1e-5, 1e-6)) << saved[i].name();
+  }
+  const auto served = nn::TorchNetwork::Create(description.BuildNetwork("").value()).value();
+  ASSERT_TRUE(served->Load(saved).ok());
+  const Batch batch = Pictures(99);
+  const at::Tensor expected = served->Evaluate(
+      at::from_blob(const_cast<char*>(batch.inputs.data()), {batch.size, 8, 8}, at::kByte));
+  const auto scores = averaged->Judge(batch).value().scores;
+  EXPECT_TRUE(torch::equal(torch::tensor(scores).view_as(expected), expected));
 }
 
 TEST(TorchLearnerTest, ALossThatIsNoNumberChangesNothing) {
@@ -252,7 +388,7 @@ TEST(TorchLearnerTest, ALossThatIsNoNumberChangesNothing) {
   const float x = std::numeric_limits<float>::max();
   batch.inputs.assign(reinterpret_cast<const char*>(&x), reinterpret_cast<const char*>(&x) + 4);
   batch.values = {-x};
-  const auto result = learner->Train(batch, 1, 0.1);
+  const auto result = learner->Train(One(batch), 1, 0.1);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_FALSE(std::isfinite(result->loss));
   ExpectSameWeights(*learner, *untouched);

@@ -23,9 +23,9 @@ struct ClassWeights {
 
   absl::Status CheckClasses(int64_t classes, const std::string& path) const {
     if (values.empty() || std::ssize(values) == classes) return absl::OkStatus();
-    return InvalidField(path + ".class_weights",
-                        fmt::format("must be {}, one for each class, got {}", classes,
-                                    values.size()));
+    return InvalidField(
+        path + ".class_weights",
+        fmt::format("must be {}, one for each class, got {}", classes, values.size()));
   }
 
   /// [classes], of the type and on the device of `output`; undefined where there are none.

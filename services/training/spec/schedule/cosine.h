@@ -22,8 +22,7 @@ struct CosineSchedule {
   }
 
   double Factor(const Moment& moment) const {
-    return final_factor +
-           (1 - final_factor) * (1 + std::cos(std::numbers::pi * moment.done())) / 2;
+    return final_factor + (1 - final_factor) * (1 + std::cos(std::numbers::pi * moment.done())) / 2;
   }
 };
 

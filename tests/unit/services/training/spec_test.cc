@@ -226,6 +226,16 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/training/epochs", 100001, "spec.training.epochs: must be between 1 and"},
       {"/training/batch_size", nullptr, "spec.training.batch_size: must be between 1 and"},
       {"/training/clip_norm", -1, "spec.training.clip_norm: must be between 0 and"},
+      {"/training/clip_value", -1, "spec.training.clip_value: must be between 0 and"},
+      {"/training/clip_value", 1, "spec.training.clip_value: must be absent where spec.training."},
+      {"/training/accumulate", -1, "spec.training.accumulate: must be between 0 and"},
+      {"/training/l1", -0.1, "spec.training.l1: must be between 0 and 1"},
+      {"/training/ema_decay", 1, "spec.training.ema_decay: must be at least 0 and less than 1"},
+      {"/training/early_stopping", json::object(),
+       "spec.training.early_stopping.patience: must be between 1 and"},
+      {"/training/early_stopping",
+       {{"patience", 2}, {"min_delta", -1}},
+       "spec.training.early_stopping.min_delta: must be between 0 and"},
       {"/checkpoint/every_steps", -1, "spec.checkpoint.every_steps: must be between 0 and"},
       {"/checkpoint/keep", -1, "spec.checkpoint.keep: must be between 0 and"},
       {"/evaluation/recorded_samples", 2000,
@@ -279,6 +289,9 @@ TEST(SpecTest, NamesEachFaultOfASpecForTables) {
       {"/data/test_fraction", 0.9, "spec.data.test_fraction: must be between 0 and 0.5"},
       {"/data/test_fraction", nullptr, "spec.data.test: is required, or spec.data.test_fraction"},
       {"/data/labels", json({"a", "b"}), "spec.data.labels: names classes, and this loss has none"},
+      {"/training/early_stopping",
+       {{"patience", 2}},
+       "spec.training.early_stopping: needs spec.data.validation_fraction"},
       {"/optimizer/momentum", 1, "spec.optimizer.momentum: "},
       {"/optimizer/momentum", 0, "spec.optimizer.nesterov: needs momentum > 0"},
       {"/optimizer/weight_decay", -1, "spec.optimizer.weight_decay: "},
@@ -478,8 +491,8 @@ TEST(ScheduleTest, InverseSqrtWithItsWarmUpIsTheTransformers) {
   const Schedule schedule = {InverseSqrtSchedule{.timescale_epochs = 2}, 2};
   for (int64_t n = 0; n < 100; ++n) {
     // The paper counts steps from 1 while the rate rises.
-    const double expected = n < 20 ? static_cast<double>(n + 1) / 20
-                                   : std::sqrt(20.0 / static_cast<double>(n));
+    const double expected =
+        n < 20 ? static_cast<double>(n + 1) / 20 : std::sqrt(20.0 / static_cast<double>(n));
     EXPECT_NEAR(At(schedule, n), expected, 1e-12) << n;
   }
 }
@@ -519,8 +532,7 @@ TEST(LossTest, SaysWhichClassesItFits) {
   };
   const CrossEntropy weighted = {.class_weights = {{1, 2, 3}}};
   EXPECT_EQ(error(weighted, 3), "");
-  EXPECT_EQ(error(weighted, 4),
-            "spec.loss.class_weights: must be 4, one for each class, got 3");
+  EXPECT_EQ(error(weighted, 4), "spec.loss.class_weights: must be 4, one for each class, got 3");
   EXPECT_EQ(error(CrossEntropy{}, 4), "");
   EXPECT_EQ(error(Focal{.class_weights = {{1, 2}}}, 3),
             "spec.loss.class_weights: must be 3, one for each class, got 2");

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -71,26 +72,37 @@ class FakeLearner final : public Learner {
     int64_t nan_at = 0;  // the step whose loss is no number; 0: none
     /// The share of rows that Judge gets right.
     double right = 1;
+    /// What Judge says after so many steps.
+    std::function<double(int64_t step)> loss = [](int64_t) { return 0.5; };
     int64_t classes = 3;
     int64_t* steps_taken = nullptr;
+    std::vector<int64_t>* batch_sizes = nullptr;  // of all steps
   };
   FakeLearner(nn::Network network, const Script& script)
       : network_(std::move(network)), script_(script) {}
 
-  absl::StatusOr<StepResult> Train(const Batch& batch, int64_t step, double rate) override {
+  absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
+                                   double rate) override {
     if (script_.steps_taken != nullptr) ++*script_.steps_taken;
     if (step == script_.nan_at) {
       return StepResult{.loss = std::numeric_limits<double>::quiet_NaN(), .right = 0};
     }
-    Mix(batch.inputs.data(), batch.inputs.size());
-    Mix(batch.classes.data(), batch.classes.size() * sizeof(int64_t));
+    StepResult result = {.loss = 1.0 / static_cast<double>(step)};
+    for (const Batch& batch : batches) {
+      if (script_.batch_sizes != nullptr) script_.batch_sizes->push_back(batch.size);
+      Mix(&batch.size, sizeof(batch.size));
+      Mix(batch.inputs.data(), batch.inputs.size());
+      Mix(batch.classes.data(), batch.classes.size() * sizeof(int64_t));
+      result.right += batch.size;
+    }
     Mix(&step, sizeof(step));
     Mix(&rate, sizeof(rate));
-    return StepResult{.loss = 1.0 / static_cast<double>(step), .right = batch.size};
+    state_.step = step;
+    return result;
   }
 
   absl::StatusOr<Judgement> Judge(const Batch& batch) override {
-    Judgement judgement{.loss = 0.5, .scores = {}};
+    Judgement judgement{.loss = script_.loss(state_.step), .scores = {}};
     const auto width = static_cast<size_t>(script_.classes);
     judgement.scores.resize(static_cast<size_t>(batch.size) * width);
     for (size_t row = 0; row < static_cast<size_t>(batch.size); ++row) {
@@ -107,7 +119,7 @@ class FakeLearner final : public Learner {
     for (const nn::Parameter& parameter : network_.parameters()) {
       std::string bytes(static_cast<size_t>(parameter.shape.Product()) * sizeof(float), '\0');
       for (size_t i = 0; i < bytes.size(); ++i) {
-        bytes[i] = static_cast<char>(hash_ >> (8 * (i % sizeof(hash_))));
+        bytes[i] = static_cast<char>(state_.hash >> (8 * (i % sizeof(state_.hash))));
       }
       ASSIGN_OR_RETURN(weights.emplace_back(),
                        Tensor::Make(parameter.name, DataType::kFp32, parameter.shape,
@@ -115,27 +127,40 @@ class FakeLearner final : public Learner {
     }
     return weights;
   }
+  absl::Status KeepBest() override {
+    state_.best = state_.hash;
+    return absl::OkStatus();
+  }
+  absl::Status TakeBest() override {
+    if (state_.best != 0) state_.hash = state_.best;
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::vector<Tensor>> SaveState() override {
-    std::string bytes(reinterpret_cast<const char*>(&hash_), sizeof(hash_));
-    ASSIGN_OR_RETURN(Tensor tensor, Tensor::Make("hash", DataType::kUint64, {1},
-                                                 Buffer::Own(std::move(bytes)), "hash"));
+    std::string bytes(reinterpret_cast<const char*>(&state_), sizeof(state_));
+    ASSIGN_OR_RETURN(Tensor tensor, Tensor::Make("state", DataType::kUint64, {3},
+                                                 Buffer::Own(std::move(bytes)), "state"));
     return std::vector<Tensor>{std::move(tensor)};
   }
   absl::Status LoadState(const SafetensorsFile& file) override {
-    std::memcpy(&hash_, file.Find("hash")->data().data(), sizeof(hash_));
+    std::memcpy(&state_, file.Find("state")->data().data(), sizeof(state_));
     return absl::OkStatus();
   }
 
  private:
   void Mix(const void* data, size_t size) {  // FNV-1a
     for (size_t i = 0; i < size; ++i) {
-      hash_ = (hash_ ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
+      state_.hash = (state_.hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
     }
   }
 
   const nn::Network network_;
   const Script script_;
-  uint64_t hash_ = 0xcbf29ce484222325;
+  struct State {
+    uint64_t hash = 0xcbf29ce484222325;
+    uint64_t best = 0;  // 0: none
+    int64_t step = 0;
+  };
+  State state_;
 };
 
 }  // namespace slipway::trainer

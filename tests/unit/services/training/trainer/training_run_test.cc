@@ -278,6 +278,85 @@ TEST_F(TrainingRunTest, APoliteStopLosesNoStep) {
   EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 7"));
 }
 
+TEST_F(TrainingRunTest, AStepTakesSoManyBatchesAndNoneOfOneRow) {
+  // 72 rows: steps of 24 as 8 + 8 + 8.
+  job_.mutable_training()->set_accumulate(3);
+  std::vector<int64_t> sizes;
+  script_.batch_sizes = &sizes;
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 9);
+  EXPECT_EQ(sizes, std::vector<int64_t>(27, 8));
+  EXPECT_EQ(host.result->metrics().at("accuracy"), 1);
+
+  // Steps of 70 and 2 rows: the first as 14 times 5, the second whole.
+  job_.mutable_training()->set_batch_size(5);
+  job_.mutable_training()->set_accumulate(14);
+  checkpoints_ = "uneven";
+  sizes.clear();
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  std::vector<int64_t> epoch(14, 5);
+  epoch.push_back(2);
+  EXPECT_EQ(std::vector<int64_t>(sizes.begin(), sizes.begin() + 15), epoch);
+
+  // All 72 rows in one step by 71: none stays alone.
+  job_.mutable_training()->set_batch_size(71);
+  job_.mutable_training()->set_accumulate(2);
+  checkpoints_ = "together";
+  sizes.clear();
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(sizes, std::vector<int64_t>(3, 72));
+}
+
+TEST_F(TrainingRunTest, StopsEarlyAndHandsInTheBestEpoch) {
+  job_.mutable_training()->set_epochs(10);
+  auto& early = *job_.mutable_training()->mutable_early_stopping();
+  early.set_patience(2);
+  early.set_min_delta(0.1);
+  // By epochs of 9 steps: better, not enough better, worse.
+  script_.loss = [](int64_t step) { return std::vector{9.0, 1.0, 0.95, 3.0, 0.0}.at(step / 9); };
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 27);
+  EXPECT_THAT(host.Logs(), HasSubstr("stopped early: the validation loss was 1.0000 2 epochs ago"));
+
+  // The best epoch was the first: a run of which only that counts ends with the same weights.
+  const std::string expected = host.stored.at("model.safetensors");
+  early.set_patience(1);
+  checkpoints_ = "sooner";
+  script_.loss = [](int64_t step) { return step == 9 ? 1.0 : 5.0; };
+  FakeAttemptHost sooner(folder_.path().string());
+  ASSERT_EQ(Attempt(sooner).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 18);
+  EXPECT_EQ(sooner.stored.at("model.safetensors"), expected);
+}
+
+TEST_F(TrainingRunTest, AKilledRunStopsEarlyWhereOneThatWasNotDoes) {
+  job_.mutable_training()->set_epochs(10);
+  job_.mutable_training()->mutable_early_stopping()->set_patience(2);
+  script_.loss = [](int64_t step) { return std::vector{9.0, 2.0, 1.0, 3.0, 1.5}.at(step / 9); };
+  const std::string expected = WeightsOfOneRun();
+  EXPECT_EQ(steps_taken_, 36);
+  for (int64_t kill = 0; kill < 36; ++kill) {
+    checkpoints_ = "killed-" + std::to_string(kill);
+    FakeAttemptHost first(folder_.path().string());
+    ASSERT_EQ(Attempt(first, kill).value(), RunOutcome::kAbandoned);
+    FakeAttemptHost second(folder_.path().string());
+    ASSERT_EQ(Attempt(second).value(), RunOutcome::kCompleted);
+    EXPECT_EQ(second.stored.at("model.safetensors"), expected) << "killed before step " << kill;
+    EXPECT_EQ(steps_taken_, 36 - kill / 4 * 4) << "did not go on from the checkpoint";
+  }
+  // Killed when it had stopped already: nothing is left to train.
+  FakeAttemptHost stopping(folder_.path().string());
+  checkpoints_ = "stopped";
+  stopping.on_event = [](const auto& event) { return event.progress().phase() == "evaluating"; };
+  ASSERT_EQ(Attempt(stopping).value(), RunOutcome::kAbandoned);
+  FakeAttemptHost last(folder_.path().string());
+  ASSERT_EQ(Attempt(last).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 0);
+  EXPECT_EQ(last.stored.at("model.safetensors"), expected);
+}
+
 TEST_F(TrainingRunTest, ADamagedCheckpointIsPassedOver) {
   const std::string expected = WeightsOfOneRun();
   FakeAttemptHost host(folder_.path().string());
@@ -303,6 +382,7 @@ TEST_F(TrainingRunTest, CheckpointsOfAnotherSpecOrDatasetAreNotGoneOnFrom) {
       [&] { job_.mutable_data()->set_standardize(true); },
       [&] { job_.mutable_training()->set_seed(6); },
       [&] { job_.mutable_resources()->set_threads(2); },
+      [&] { job_.mutable_training()->set_ema_decay(0.9); },
       [&] { set(*job_.mutable_architecture(), "dropout", 0.5); },
       [&] { set(*job_.mutable_loss(), "label_smoothing", 0.1); },
       [&] { set(*job_.mutable_optimizer(), "learning_rate", 0.02); },
