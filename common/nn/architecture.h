@@ -22,10 +22,22 @@ class Architecture {
   /// The spec that makes this again, defaults written out.
   virtual nlohmann::ordered_json ToJson() const = 0;
 
-  /// Adds the layers that make [N, outputs] of `input`, FP32 numbers that have been preprocessed.
-  /// Errors: InvalidField below `path` (that of the spec) where the shapes do not fit.
-  virtual absl::StatusOr<ValueId> Build(NetworkBuilder& builder, ValueId input, int64_t outputs,
-                                        const std::string& path) const = 0;
+  /// Whether it takes ids [N, T] of any type, as they came; otherwise FP32 numbers that have been
+  /// preprocessed.
+  virtual bool takes_ids() const { return false; }
+
+  /// Adds the layers that make [N, outputs] of `input`. Errors: InvalidField below `path` (that of
+  /// the spec) where the shapes do not fit.
+  absl::StatusOr<ValueId> Build(NetworkBuilder& builder, ValueId input, int64_t outputs,
+                                const std::string& path) const;
+
+ protected:
+  /// As Build; an error that names no field gets `path`.
+  virtual absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input,
+                                              int64_t outputs, const std::string& path) const = 0;
+
+  /// A field of each kind.
+  Initialization initialization = Initialization::kUniform;
 };
 
 /// {"type": "cnn", "channels": [32, 64], ...}. Errors: InvalidField below `path`.

@@ -172,10 +172,14 @@ absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) 
   }
   NetworkBuilder builder;
   ValueId x = builder.Input(input);
-  if (input.dtype != DataType::kFp32) {
+  const std::string steps = JoinPath(path, "preprocessing");
+  if (architecture->takes_ids() && !preprocessing.empty()) {
+    return InvalidField(steps, "must be empty: the architecture takes ids of tokens");
+  }
+  // Ids stay as they are: runtimes may keep numbers in fewer bits than they need.
+  if (!architecture->takes_ids() && input.dtype != DataType::kFp32) {
     ASSIGN_OR_RETURN(x, builder.Apply("cast", Cast{DataType::kFp32}, x));
   }
-  const std::string steps = JoinPath(path, "preprocessing");
   for (size_t i = 0; i < preprocessing.size(); ++i) {
     ASSIGN_OR_RETURN(x, preprocessing[i]->Append(builder, fmt::format("preprocessing.{}", i), x,
                                                  JoinPath(steps, i)));

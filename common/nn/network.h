@@ -7,22 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "common/nn/initialization.h"
 #include "common/nn/ops.h"
 #include "common/status/status.h"
 #include "common/tensor/tensor.h"
 
 namespace slipway::nn {
-
-/// How a parameter starts.
-struct Init {
-  enum class Kind { kConstant, kUniform, kNormal };
-  Kind kind = Kind::kConstant;
-  double value = 0;  // the constant; the bound of [-value, value); the standard deviation
-
-  static Init Constant(double value) { return {Kind::kConstant, value}; }
-  static Init Uniform(double bound) { return {Kind::kUniform, bound}; }
-  static Init Normal(double deviation) { return {Kind::kNormal, deviation}; }
-};
 
 /// A tensor that training changes and a model file holds.
 struct Parameter {

@@ -1,6 +1,5 @@
 #include "common/nn/network_builder.h"
 
-#include <cmath>
 #include <utility>
 
 #include "fmt/format.h"
@@ -42,51 +41,111 @@ absl::StatusOr<std::vector<ValueId>> NetworkBuilder::Add(const std::string& name
   return network_.layers_.back().outputs;
 }
 
-absl::StatusOr<ValueId> NetworkBuilder::Apply(const std::string& name, Op op, ValueId input) {
-  ASSIGN_OR_RETURN(const std::vector<ValueId> results, Add(name, std::move(op), {input}));
+absl::StatusOr<ValueId> NetworkBuilder::AddOne(const std::string& name, Op op,
+                                               std::vector<ValueId> inputs,
+                                               std::vector<Parameter> parameters) {
+  ASSIGN_OR_RETURN(const std::vector<ValueId> results,
+                   Add(name, std::move(op), std::move(inputs), std::move(parameters)));
   return results[0];
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::Apply(const std::string& name, Op op, ValueId input) {
+  return AddOne(name, std::move(op), {input}, {});
 }
 
 absl::StatusOr<ValueId> NetworkBuilder::Linear(const std::string& name, ValueId input,
-                                               int64_t out_features, double gain) {
-  const Shape& shape = value(input).shape;
-  const int64_t fan_in = shape.rank() == 2 ? shape[1] : 0;
-  const double bound = 1 / std::sqrt(static_cast<double>(std::max<int64_t>(fan_in, 1)));
-  ASSIGN_OR_RETURN(const std::vector<ValueId> results,
-                   Add(name, Gemm{out_features}, {input},
-                       {{"weight", {out_features, fan_in}, Init::Uniform(gain * bound), true, true},
-                        {"bias", {out_features}, Init::Uniform(bound), true, false}}));
-  return results[0];
+                                               int64_t out_features) {
+  const int64_t fan_in = SizeOf(input, -1);
+  return AddOne(name, Gemm{out_features}, {input},
+                {{"weight",
+                  {out_features, fan_in},
+                  WeightInit(initialization_, fan_in, out_features),
+                  true,
+                  true},
+                 {"bias", {out_features}, BiasInit(initialization_, fan_in), true, false}});
 }
 
 absl::StatusOr<ValueId> NetworkBuilder::Convolution(const std::string& name, ValueId input,
-                                                    Conv conv, double gain) {
-  const Shape& shape = value(input).shape;
-  const int64_t channels = shape.rank() == 4 ? shape[1] : 0;
-  const int64_t fan_in = channels * conv.kernel * conv.kernel;
-  const double bound = 1 / std::sqrt(static_cast<double>(std::max<int64_t>(fan_in, 1)));
-  ASSIGN_OR_RETURN(const std::vector<ValueId> results,
-                   Add(name, conv, {input},
-                       {{"weight",
-                         {conv.out_channels, channels, conv.kernel, conv.kernel},
-                         Init::Uniform(gain * bound),
-                         true,
-                         true},
-                        {"bias", {conv.out_channels}, Init::Uniform(bound), true, false}}));
-  return results[0];
+                                                    Conv conv) {
+  const int64_t channels = SizeOf(input, 1);
+  const int64_t window = conv.kernel * conv.kernel;
+  const int64_t fan_in = channels * window;
+  return AddOne(name, conv, {input},
+                {{"weight",
+                  {conv.out_channels, channels, conv.kernel, conv.kernel},
+                  WeightInit(initialization_, fan_in, conv.out_channels * window),
+                  true,
+                  true},
+                 {"bias", {conv.out_channels}, BiasInit(initialization_, fan_in), true, false}});
 }
 
-absl::StatusOr<ValueId> NetworkBuilder::Normalize(const std::string& name, ValueId input,
-                                                  BatchNormalization op) {
-  const Shape& shape = value(input).shape;
-  const Shape each = {shape.rank() < 2 ? 0 : shape[1]};
-  ASSIGN_OR_RETURN(const std::vector<ValueId> results,
-                   Add(name, op, {input},
-                       {{"weight", each, Init::Constant(1), true, false},
-                        {"bias", each, Init::Constant(0), true, false},
-                        {"running_mean", each, Init::Constant(0), false, false},
-                        {"running_var", each, Init::Constant(1), false, false}}));
-  return results[0];
+absl::StatusOr<ValueId> NetworkBuilder::Recur(const std::string& name, ValueId input,
+                                              Recurrent recurrent) {
+  const int64_t hidden = recurrent.hidden;
+  const int64_t rows = recurrent.gates() * hidden;
+  const int64_t width = SizeOf(input, 2);
+  // PyTorch's default has one bound for all of a cell.
+  const bool uniform = initialization_ == Initialization::kUniform;
+  return AddOne(
+      name, recurrent, {input},
+      {{"W",
+        {recurrent.directions(), rows, width},
+        WeightInit(initialization_, uniform ? hidden : width, hidden),
+        true,
+        true},
+       {"R",
+        {recurrent.directions(), rows, hidden},
+        WeightInit(initialization_, hidden, hidden),
+        true,
+        true},
+       {"B", {recurrent.directions(), 2 * rows}, BiasInit(initialization_, hidden), true, false}});
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::Normalize(const std::string& name, ValueId input) {
+  const Shape each = {SizeOf(input, 1)};
+  return AddOne(name, BatchNormalization{}, {input},
+                {{"weight", each, Init::Constant(1), true, false},
+                 {"bias", each, Init::Constant(0), true, false},
+                 {"running_mean", each, Init::Constant(0), false, false},
+                 {"running_var", each, Init::Constant(1), false, false}});
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::NormalizeLayer(const std::string& name, ValueId input) {
+  const Shape each = {SizeOf(input, -1)};
+  return AddOne(name, LayerNormalization{}, {input},
+                {{"weight", each, Init::Constant(1), true, false},
+                 {"bias", each, Init::Constant(0), true, false}});
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::Sum(const std::string& name, ValueId a, ValueId b) {
+  return AddOne(name, nn::Add{}, {a, b}, {});
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::Drop(const std::string& name, ValueId input, double rate) {
+  if (rate == 0) return input;
+  return Apply(name, Dropout{rate}, input);
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::Embed(const std::string& name, ValueId ids,
+                                              Embedding embedding, double deviation) {
+  return AddOne(
+      name, embedding, {ids},
+      {{"weight", {embedding.rows, embedding.width}, Init::Normal(deviation), true, false}});
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::AddPositions(const std::string& name, ValueId input,
+                                                     double deviation) {
+  std::vector<int64_t> row = value(input).shape.dims();
+  row.erase(row.begin());
+  return AddOne(name, nn::Add{}, {input},
+                {{"weight", Shape(std::move(row)), Init::Normal(deviation), true, false}});
+}
+
+int64_t NetworkBuilder::SizeOf(ValueId id, int dimension) const {
+  const Shape& shape = value(id).shape;
+  const auto rank = static_cast<int>(shape.rank());
+  const int place = dimension < 0 ? rank + dimension : dimension;
+  return place > 0 && place < rank ? shape[static_cast<size_t>(place)] : 0;
 }
 
 Network NetworkBuilder::Finish(ValueId head,

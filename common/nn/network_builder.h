@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/nn/network.h"
@@ -18,6 +19,9 @@ class NetworkBuilder {
   /// More numbers than this in one network are refused.
   static constexpr int64_t kMaxParameters = int64_t{1} << 37;
 
+  /// How weights and biases of the layers that are added from now on start.
+  void set_initialization(Initialization initialization) { initialization_ = initialization; }
+
   /// A value that callers give.
   ValueId Input(TensorSpec spec);
 
@@ -29,14 +33,23 @@ class NetworkBuilder {
   /// Adds an operator with one input and one result and without parameters.
   absl::StatusOr<ValueId> Apply(const std::string& name, Op op, ValueId input);
 
-  /// Gemm and Conv with weights that start uniform in +-`gain` / sqrt(fan in) (1 is PyTorch's
-  /// default; sqrt(6) is Kaiming's for ReLU) and biases that start likewise with gain 1.
-  absl::StatusOr<ValueId> Linear(const std::string& name, ValueId input, int64_t out_features,
-                                 double gain = 1);
-  absl::StatusOr<ValueId> Convolution(const std::string& name, ValueId input, Conv conv,
-                                      double gain = 1);
-  absl::StatusOr<ValueId> Normalize(const std::string& name, ValueId input,
-                                    BatchNormalization op = {});
+  /// Gemm over the last dimension.
+  absl::StatusOr<ValueId> Linear(const std::string& name, ValueId input, int64_t out_features);
+  absl::StatusOr<ValueId> Convolution(const std::string& name, ValueId input, Conv conv);
+  absl::StatusOr<ValueId> Recur(const std::string& name, ValueId input, Recurrent recurrent);
+  /// BatchNormalization.
+  absl::StatusOr<ValueId> Normalize(const std::string& name, ValueId input);
+  absl::StatusOr<ValueId> NormalizeLayer(const std::string& name, ValueId input);
+  /// The sum of two values.
+  absl::StatusOr<ValueId> Sum(const std::string& name, ValueId a, ValueId b);
+  /// Dropout, and nothing where `rate` is 0.
+  absl::StatusOr<ValueId> Drop(const std::string& name, ValueId input, double rate);
+
+  /// A table of vectors for ids, which start normal with that deviation.
+  absl::StatusOr<ValueId> Embed(const std::string& name, ValueId ids, Embedding embedding,
+                                double deviation);
+  /// Adds to each place of a row a vector of its own that is learnt, and starts likewise.
+  absl::StatusOr<ValueId> AddPositions(const std::string& name, ValueId input, double deviation);
 
   /// The value's type and shape. The reference holds until the next layer is added.
   const TensorSpec& value(ValueId id) const { return network_.value(id); }
@@ -45,7 +58,13 @@ class NetworkBuilder {
   Network Finish(ValueId head, std::vector<std::pair<std::string, ValueId>> outputs) &&;
 
  private:
+  absl::StatusOr<ValueId> AddOne(const std::string& name, Op op, std::vector<ValueId> inputs,
+                                 std::vector<Parameter> parameters);
+  // Of a dimension, -1 the last; 0 where there is none, which the operator will refuse.
+  int64_t SizeOf(ValueId id, int dimension) const;
+
   Network network_;
+  Initialization initialization_ = Initialization::kUniform;
   int64_t parameter_count_ = 0;
 };
 

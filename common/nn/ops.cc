@@ -23,6 +23,10 @@ absl::Status CheckRank(const Op& op, const TensorSpec& input, size_t rank) {
       fmt::format("{} takes {} dimensions, got {}", OpName(op), rank, input.shape.ToString()));
 }
 
+absl::Status CheckSteps(const Op& op, const TensorSpec& input) {
+  return input.shape.rank() > 2 ? absl::OkStatus() : CheckRank(op, input, 3);
+}
+
 // How many windows fit side by side.
 std::optional<int64_t> Windows(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
   const int64_t room = size + 2 * padding - kernel;
@@ -77,8 +81,10 @@ struct Inference {
   Outputs operator()(const Flatten&) const { return One(x.dtype, {x.shape[0], Elements(x)}); }
 
   Outputs operator()(const Gemm& gemm) const {
-    RETURN_IF_ERROR(CheckRank(op, x, 2));
-    return One(x.dtype, {x.shape[0], gemm.out_features});
+    if (x.shape.rank() < 2) return CheckRank(op, x, 2);
+    Shape shape = x.shape;
+    shape[shape.rank() - 1] = gemm.out_features;
+    return One(x.dtype, std::move(shape));
   }
 
   Outputs operator()(const Conv& conv) const {
@@ -102,9 +108,55 @@ struct Inference {
     if (x.shape.rank() < 2) return Misfit(fmt::format("got {}", x.shape.ToString()));
     return One(x.dtype, x.shape);
   }
+  Outputs operator()(const LayerNormalization&) const {
+    if (x.shape.rank() < 2) return CheckRank(op, x, 2);
+    return One(x.dtype, x.shape);
+  }
+  Outputs operator()(const Add&) const {
+    for (const TensorSpec& other : in) {
+      if (other.shape == x.shape) continue;
+      return Misfit(fmt::format("{} and {} differ", x.shape.ToString(), other.shape.ToString()));
+    }
+    return One(x.dtype, x.shape);
+  }
+  Outputs operator()(const Embedding& embedding) const {
+    RETURN_IF_ERROR(CheckRank(op, x, 2));
+    return One(DataType::kFp32, {x.shape[0], x.shape[1], embedding.width});
+  }
+  Outputs operator()(const Take& take) const {
+    RETURN_IF_ERROR(CheckSteps(op, x));
+    if (take.index < 0 || take.index >= x.shape[1]) {
+      return Misfit(fmt::format("{} has no place {}", x.shape.ToString(), take.index));
+    }
+    return WithoutSteps();
+  }
+  Outputs operator()(const ReduceMean&) const {
+    RETURN_IF_ERROR(CheckSteps(op, x));
+    return WithoutSteps();
+  }
+  Outputs operator()(const Recurrent& recurrent) const {
+    RETURN_IF_ERROR(CheckRank(op, x, 3));
+    const int64_t width = recurrent.directions() * recurrent.hidden;
+    if (recurrent.last) return One(x.dtype, {x.shape[0], width});
+    return One(x.dtype, {x.shape[0], x.shape[1], width});
+  }
+  Outputs operator()(const Attention& attention) const {
+    RETURN_IF_ERROR(CheckRank(op, x, 3));
+    if (x.shape[2] % (3 * attention.heads) != 0) {
+      return Misfit(fmt::format("{} has no query, key and value of {} heads", x.shape.ToString(),
+                                attention.heads));
+    }
+    return One(x.dtype, {x.shape[0], x.shape[1], x.shape[2] / 3});
+  }
   Outputs operator()(const Activate&) const { return One(x.dtype, x.shape); }
   Outputs operator()(const Dropout&) const { return One(x.dtype, x.shape); }
   Outputs operator()(const Softmax&) const { return One(x.dtype, x.shape); }
+
+  Outputs WithoutSteps() const {
+    std::vector<int64_t> dims = x.shape.dims();
+    dims.erase(dims.begin() + 1);
+    return One(x.dtype, Shape(std::move(dims)));
+  }
 };
 
 struct FlopCount {
@@ -116,7 +168,9 @@ struct FlopCount {
   double operator()(const Flatten&) const { return 0; }
   double operator()(const Dropout&) const { return 0; }
   double operator()(const Affine&) const { return 2 * Count(y); }
-  double operator()(const Gemm&) const { return 2 * Count(x) * Count(y); }
+  double operator()(const Gemm& gemm) const {
+    return 2 * Count(x) * static_cast<double>(gemm.out_features);
+  }
   double operator()(const Conv& conv) const {
     return 2 * Count(y) * static_cast<double>(x.shape[1] * conv.kernel * conv.kernel);
   }
@@ -128,6 +182,20 @@ struct FlopCount {
   }
   double operator()(const GlobalAveragePool&) const { return Count(x); }
   double operator()(const BatchNormalization&) const { return 2 * Count(y); }
+  double operator()(const LayerNormalization&) const { return 8 * Count(y); }
+  double operator()(const Add&) const { return Count(y); }
+  double operator()(const Embedding&) const { return 0; }
+  double operator()(const Take&) const { return 0; }
+  double operator()(const ReduceMean&) const { return Count(x); }
+  double operator()(const Recurrent& recurrent) const {
+    const int64_t gates = x.shape[1] * recurrent.directions() * recurrent.gates();
+    return 2 * static_cast<double>(gates * recurrent.hidden) *
+           static_cast<double>(x.shape[2] + recurrent.hidden);
+  }
+  double operator()(const Attention&) const {
+    // Of each pair of steps: query times key, and weight times value.
+    return 4 * static_cast<double>(x.shape[1]) * Count(y);
+  }
   double operator()(const Activate&) const { return Count(y); }
   double operator()(const Softmax&) const { return 3 * Count(y); }
 };
@@ -143,6 +211,23 @@ struct Naming {
   std::string_view operator()(const AveragePool&) const { return "AveragePool"; }
   std::string_view operator()(const GlobalAveragePool&) const { return "GlobalAveragePool"; }
   std::string_view operator()(const BatchNormalization&) const { return "BatchNormalization"; }
+  std::string_view operator()(const LayerNormalization&) const { return "LayerNormalization"; }
+  std::string_view operator()(const Add&) const { return "Add"; }
+  std::string_view operator()(const Embedding&) const { return "Embedding"; }
+  std::string_view operator()(const Take&) const { return "Take"; }
+  std::string_view operator()(const ReduceMean&) const { return "ReduceMean"; }
+  std::string_view operator()(const Recurrent& recurrent) const {
+    switch (recurrent.cell) {
+      case Recurrent::Cell::kRnn:
+        return "RNN";
+      case Recurrent::Cell::kLstm:
+        return "LSTM";
+      case Recurrent::Cell::kGru:
+        return "GRU";
+    }
+    return "";
+  }
+  std::string_view operator()(const Attention&) const { return "Attention"; }
   std::string_view operator()(const Activate& activate) const {
     return OnnxName(activate.function);
   }
@@ -155,8 +240,10 @@ struct Naming {
 std::string_view OpName(const Op& op) { return std::visit(Naming{}, op); }
 
 absl::StatusOr<std::vector<TensorSpec>> InferOutputs(const Op& op, Inputs inputs) {
-  if (inputs.size() != 1) {
-    return Misfit(fmt::format("{} takes one input, got {}", OpName(op), inputs.size()));
+  const size_t most = std::holds_alternative<Add>(op) ? 2 : 1;
+  if (inputs.empty() || inputs.size() > most) {
+    return Misfit(fmt::format("{} takes {}, got {}", OpName(op),
+                              most == 1 ? "one input" : "one or two inputs", inputs.size()));
   }
   if (inputs[0].shape.rank() == 0) return Misfit("an input needs a batch dimension");
   ASSIGN_OR_RETURN(std::vector<TensorSpec> outputs, std::visit(Inference{op, inputs}, op));

@@ -40,7 +40,8 @@ struct Reshape {
 /// [N, ...] -> [N, product] (axis 1).
 struct Flatten {};
 
-/// [N, in] -> [N, out]: x W^T + b (transB = 1). Parameters: weight [out, in], bias [out].
+/// [N, in] -> [N, out]: x W^T + b (transB = 1); and so for each step of [N, ..., in], which ONNX
+/// calls MatMul and Add. Parameters: weight [out, in], bias [out].
 struct Gemm {
   int64_t out_features = 0;
 };
@@ -77,6 +78,53 @@ struct BatchNormalization {
   double momentum = 0.1;
 };
 
+/// Over the last dimension (axis -1). Parameters: weight, bias, each [size of it].
+struct LayerNormalization {
+  double epsilon = 1e-5;
+};
+
+/// The sum of two inputs of one shape; or of one input and its parameter weight, which is shaped as
+/// a row of it.
+struct Add {};
+
+/// [N, T] -> [N, T, width]: of each id its row of the table (Gather on axis 0). An id below 0 reads
+/// the first row and one past the end the last (Clip), so that no caller can leave the table.
+/// Parameter: weight [rows, width].
+struct Embedding {
+  int64_t rows = 0;
+  int64_t width = 0;
+};
+
+/// [N, T, ...] -> [N, ...]: what is at `index` of dimension 1 (Gather).
+struct Take {
+  int64_t index = 0;
+};
+
+/// [N, T, ...] -> [N, ...]: the mean over dimension 1.
+struct ReduceMean {};
+
+/// RNN (tanh), LSTM, or GRU (linear_before_reset = 1): [N, T, in] -> the state after each step
+/// [N, T, D hidden], or after the last one [N, D hidden], where D is 2 with a second direction,
+/// which reads from the end. Starts at zeros. Parameters, with gates in ONNX's order: W [D, gates
+/// hidden, in], R [D, gates hidden, hidden], B [D, 2 gates hidden].
+struct Recurrent {
+  enum class Cell { kRnn, kLstm, kGru };
+  Cell cell = Cell::kLstm;
+  int64_t hidden = 0;
+  bool bidirectional = false;
+  bool last = false;
+
+  int64_t directions() const { return bidirectional ? 2 : 1; }
+  int64_t gates() const { return cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1; }
+};
+
+/// Scaled dot-product attention of several heads (https://arxiv.org/abs/1706.03762, 3.2): [N, T, 3
+/// width], which is query, key and value side by side -> [N, T, width]. In ONNX Transpose, MatMul
+/// and Softmax.
+struct Attention {
+  int64_t heads = 1;
+};
+
 /// Element by element.
 struct Activate {
   Activation function = Activation::kRelu;
@@ -92,9 +140,11 @@ struct Dropout {
 struct Softmax {};
 
 using Op = std::variant<Cast, Affine, Reshape, Flatten, Gemm, Conv, MaxPool, AveragePool,
-                        GlobalAveragePool, BatchNormalization, Activate, Dropout, Softmax>;
+                        GlobalAveragePool, BatchNormalization, LayerNormalization, Add, Embedding,
+                        Take, ReduceMean, Recurrent, Attention, Activate, Dropout, Softmax>;
 
-/// The operator's name in ONNX ("Activate" has its function's: "Relu"); for messages and export.
+/// The operator's name, in ONNX where there is one of the kind ("Activate" has its function's:
+/// "Relu"); for messages and export.
 std::string_view OpName(const Op& op);
 
 /// Types and shapes of the results, unnamed. Errors: kInvalidArgument in words of the operator

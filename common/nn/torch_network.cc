@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "fmt/format.h"
@@ -62,13 +63,25 @@ at::Tensor View(const at::Tensor& flat, int64_t offset, const Shape& shape) {
                          {channels * shape[2] * width, 1, width * channels, channels});
 }
 
+// What Init::Orthogonal says, of random numbers.
+at::Tensor Orthogonal(const at::Tensor& normal) {
+  const bool matrices = normal.dim() == 3;
+  at::Tensor random = matrices ? normal : normal.flatten(1);
+  const bool wide = random.size(-2) < random.size(-1);
+  if (wide) random = random.transpose(-2, -1);
+  const auto [q, r] = at::linalg_qr(random);
+  // With the signs of r's diagonal the result is uniform among orthogonal matrices.
+  at::Tensor result = q * r.diagonal(0, -2, -1).sign().unsqueeze(-2);
+  if (wide) result = result.transpose(-2, -1);
+  return result.reshape(normal.sizes());
+}
+
 // What the compiler of a plan knows about one layer.
 struct LayerContext {
   const Layer& layer;
   const std::vector<at::Tensor>& tensors;
   bool training;
-  bool last_use;       // of the layer's input
-  bool may_overwrite;  // the input is a temporary that nobody reads afterwards, backward included
+  bool may_overwrite;  // the input is a temporary that nobody else reads, backward included
 
   size_t in() const { return static_cast<size_t>(layer.inputs[0]); }
   size_t out() const { return static_cast<size_t>(layer.outputs[0]); }
@@ -80,6 +93,17 @@ struct LayerContext {
 // The constants of an Affine, as they are multiplied and added.
 at::Tensor Constant(const std::vector<double>& values, const at::Tensor& like) {
   return at::tensor(values, at::kFloat).to(like.device());
+}
+
+// A cell's gates in PyTorch's order: LSTM i, f, g, o (ONNX: i, o, f, c), GRU r, z, n (z, r, h).
+at::Tensor Gates(Recurrent::Cell cell, const at::Tensor& onnx) {
+  if (cell == Recurrent::Cell::kRnn) return onnx;
+  if (cell == Recurrent::Cell::kLstm) {
+    const auto gates = onnx.chunk(4);
+    return at::cat({gates[0], gates[2], gates[3], gates[1]});
+  }
+  const auto gates = onnx.chunk(3);
+  return at::cat({gates[1], gates[0], gates[2]});
 }
 
 // Makes the function of one input that an operator is.
@@ -119,8 +143,10 @@ struct StepCompiler {
   Function operator()(const Gemm&) const {
     if (!context.training) {
       // What at::linear does, with the views made once. They share the parameters' memory.
-      return [weight = context.parameter(0).detach().t(), bias = context.parameter(1).detach()](
-                 const at::Tensor& x) { return at::addmm(bias, x, weight); };
+      return [weight = context.parameter(0).detach().t(),
+              bias = context.parameter(1).detach()](const at::Tensor& x) {
+        return x.dim() == 2 ? at::addmm(bias, x, weight) : at::linear(x, weight.t(), bias);
+      };
     }
     return [weight = context.parameter(0), bias = context.parameter(1)](const at::Tensor& x) {
       return at::linear(x, weight, bias);
@@ -151,6 +177,70 @@ struct StepCompiler {
             epsilon = norm.epsilon](const at::Tensor& x) {
       return at::batch_norm(x, weight, bias, mean, variance, training, momentum, epsilon,
                             /*cudnn_enabled=*/true);
+    };
+  }
+  Function operator()(const LayerNormalization& norm) const {
+    return [weight = context.parameter(0), bias = context.parameter(1),
+            epsilon = norm.epsilon](const at::Tensor& x) {
+      return at::layer_norm(x, weight.sizes(), weight, bias, epsilon);
+    };
+  }
+  // Of one input: Compile() has the sum of two.
+  Function operator()(const Add&) const {
+    return [weight = context.parameter(0)](const at::Tensor& x) { return x.add(weight); };
+  }
+  Function operator()(const Embedding& embedding) const {
+    return [weight = context.parameter(0), last = embedding.rows - 1](const at::Tensor& x) {
+      return at::embedding(weight, x.to(at::kLong).clamp(0, last));
+    };
+  }
+  Function operator()(const Take& take) const {
+    return [index = take.index](const at::Tensor& x) { return x.select(1, index); };
+  }
+  Function operator()(const ReduceMean&) const {
+    return [](const at::Tensor& x) { return x.mean(1); };
+  }
+  Function operator()(const Recurrent& recurrent) const {
+    return [recurrent, training = context.training, input = context.parameter(0),
+            state = context.parameter(1), bias = context.parameter(2)](const at::Tensor& x) {
+      const auto [cell, hidden, bidirectional, last] = recurrent;
+      const int64_t directions = recurrent.directions();
+      std::vector<at::Tensor> weights;
+      for (int64_t d = 0; d < directions; ++d) {
+        const auto biases = bias.select(0, d).chunk(2);
+        for (const at::Tensor& onnx :
+             {input.select(0, d), state.select(0, d), biases[0], biases[1]}) {
+          weights.push_back(Gates(cell, onnx));
+        }
+      }
+      const at::Tensor start = at::zeros({directions, x.size(0), hidden}, x.options());
+      at::Tensor states;
+      at::Tensor final_state;
+      switch (cell) {
+        case Recurrent::Cell::kRnn:
+          std::tie(states, final_state) =
+              at::rnn_tanh(x, start, weights, true, 1, 0, training, bidirectional, true);
+          break;
+        case Recurrent::Cell::kLstm:
+          std::tie(states, final_state, std::ignore) =
+              at::lstm(x, {start, start}, weights, true, 1, 0, training, bidirectional, true);
+          break;
+        case Recurrent::Cell::kGru:
+          std::tie(states, final_state) =
+              at::gru(x, start, weights, true, 1, 0, training, bidirectional, true);
+          break;
+      }
+      return last ? final_state.transpose(0, 1).flatten(1) : states;
+    };
+  }
+  Function operator()(const Attention& attention) const {
+    return [heads = attention.heads](const at::Tensor& x) {
+      const int64_t width = x.size(2) / 3;
+      const at::Tensor parts =
+          x.view({x.size(0), x.size(1), 3, heads, width / heads}).permute({2, 0, 3, 1, 4});
+      return at::scaled_dot_product_attention(parts[0], parts[1], parts[2])
+          .transpose(1, 2)
+          .flatten(2);
     };
   }
   Function operator()(const Activate& activate) const {
@@ -185,7 +275,7 @@ struct StepCompiler {
 bool MakesTemporary(const Op& op) {
   return std::holds_alternative<Conv>(op) || std::holds_alternative<Gemm>(op) ||
          std::holds_alternative<BatchNormalization>(op) || std::holds_alternative<MaxPool>(op) ||
-         std::holds_alternative<AveragePool>(op);
+         std::holds_alternative<AveragePool>(op) || std::holds_alternative<Add>(op);
 }
 
 }  // namespace
@@ -290,9 +380,10 @@ void TorchNetwork::Allocate(const std::string& device) {
 
 TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& targets) const {
   const std::vector<Layer>& layers = network_.layers();
-  // Which layers the targets need, and which layer reads a value last.
+  // Which layers the targets need, and which layer reads a value last (none reads a target last).
   std::vector<bool> needed(network_.values().size());
   std::vector<int> readers(network_.values().size());
+  std::vector<size_t> last_reader(network_.values().size(), layers.size());
   for (const ValueId id : targets) {
     needed[static_cast<size_t>(id)] = true;
     ++readers[static_cast<size_t>(id)];
@@ -303,7 +394,7 @@ TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& 
     if (!runs[i]) continue;
     for (const ValueId id : layers[i].inputs) {
       needed[static_cast<size_t>(id)] = true;
-      ++readers[static_cast<size_t>(id)];
+      if (readers[static_cast<size_t>(id)]++ == 0) last_reader[static_cast<size_t>(id)] = i;
     }
   }
   Plan plan;
@@ -311,15 +402,26 @@ TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& 
   for (size_t i = 0; i < layers.size(); ++i) {
     if (!runs[i]) continue;
     const Layer& layer = layers[i];
-    LayerContext context{layer, tensors_, mode == Mode::kTrain, false, false};
-    context.last_use = readers[context.in()] == 1;
-    context.may_overwrite = context.last_use && temporary[context.in()];
-    temporary[context.out()] = MakesTemporary(layer.op);
-    auto function = std::visit(StepCompiler{context, flat_}, layer.op);
-    plan.push_back([function = std::move(function), in = context.in(), out = context.out(),
-                    last_use = context.last_use](std::span<at::Tensor> values) {
+    LayerContext context{layer, tensors_, mode == Mode::kTrain, false};
+    const size_t in = context.in();
+    const size_t out = context.out();
+    context.may_overwrite = readers[in] == 1 && temporary[in];
+    temporary[out] = MakesTemporary(layer.op);
+    const bool last_use = last_reader[in] == i;
+    if (layer.inputs.size() == 2) {
+      const auto other = static_cast<size_t>(layer.inputs[1]);
+      plan.push_back([in, other, out, last_use,
+                      other_last_use = last_reader[other] == i](std::span<at::Tensor> values) {
+        values[out] = values[in].add(values[other]);
+        if (last_use) values[in].reset();
+        if (other_last_use) values[other].reset();
+      });
+      continue;
+    }
+    plan.push_back([function = std::visit(StepCompiler{context, flat_}, layer.op), in, out,
+                    last_use](std::span<at::Tensor> values) {
       values[out] = function(values[in]);
-      if (last_use && in != out) values[in].reset();
+      if (last_use) values[in].reset();
     });
   }
   return plan;
@@ -344,6 +446,9 @@ absl::Status TorchNetwork::Initialize(uint64_t seed) {
           break;
         case Init::Kind::kNormal:
           start.normal_(0, value, generator);
+          break;
+        case Init::Kind::kOrthogonal:
+          start = Orthogonal(start.normal_(0, 1, generator));
           break;
       }
       tensors_[i].copy_(start);

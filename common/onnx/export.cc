@@ -1,6 +1,7 @@
 #include "common/onnx/export.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -20,13 +21,33 @@ std::vector<float> ToFloats(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
+constexpr const char* kAttentionParts[] = {"query", "key", "value"};
+
 // The nodes of one layer. An operator mostly is ONNX's of the same name; see ops.h.
 struct LayerWriter {
   Graph& graph;
+  const Shape& shape;               // of the layer's first input
   std::vector<std::string> inputs;  // the names of the layer's inputs, then of its parameters
   std::string output;               // the name of its result
 
   std::string Part(std::string_view what) const { return fmt::format("{}.{}", output, what); }
+
+  // A node on the way to the result; gives its name.
+  std::string Step(const std::string& op, const std::vector<std::string>& from,
+                   std::string_view what) const {
+    graph.AddNode(op, from, Part(what));
+    return Part(what);
+  }
+  std::string Transposed(const std::string& from, const std::vector<int64_t>& order,
+                         std::string_view what) const {
+    graph.AddNode("Transpose", {from}, Part(what)).Set("perm", order);
+    return Part(what);
+  }
+  void Reshaped(const std::string& from, const std::vector<int64_t>& dims,
+                const std::string& to) const {
+    graph.AddConstant(to + ".shape", dims);
+    graph.AddNode("Reshape", {from, to + ".shape"}, to);
+  }
 
   void operator()(const nn::Cast& cast) const {
     // The network has no other types than ours.
@@ -51,8 +72,7 @@ struct LayerWriter {
     // 0: the dimension of the input, here the batch.
     std::vector<int64_t> dims = {0};
     dims.insert(dims.end(), reshape.dims.begin(), reshape.dims.end());
-    graph.AddConstant(Part("shape"), dims);
-    graph.AddNode("Reshape", {inputs[0], Part("shape")}, output);
+    Reshaped(inputs[0], dims, output);
   }
 
   void operator()(const nn::Flatten&) const {
@@ -60,6 +80,12 @@ struct LayerWriter {
   }
 
   void operator()(const nn::Gemm&) const {
+    if (shape.rank() > 2) {
+      const std::string weight = Transposed(inputs[1], {1, 0}, "weight");
+      const std::string product = Step("MatMul", {inputs[0], weight}, "product");
+      graph.AddNode("Add", {product, inputs[2]}, output);
+      return;
+    }
     graph.AddNode("Gemm", inputs, output).Set("transB", int64_t{1});
   }
 
@@ -87,6 +113,69 @@ struct LayerWriter {
   void operator()(const nn::BatchNormalization& norm) const {
     graph.AddNode("BatchNormalization", inputs, output)
         .Set("epsilon", static_cast<float>(norm.epsilon));
+  }
+
+  void operator()(const nn::LayerNormalization& norm) const {
+    graph.AddNode("LayerNormalization", inputs, output)
+        .Set("axis", int64_t{-1})
+        .Set("epsilon", static_cast<float>(norm.epsilon));
+  }
+
+  void operator()(const nn::Add&) const { graph.AddNode("Add", inputs, output); }
+
+  void operator()(const nn::Embedding& embedding) const {
+    graph.AddNode("Cast", {inputs[0]}, Part("ids"))
+        .Set("to", static_cast<int64_t>(::onnx::TensorProto::INT64));
+    graph.AddScalar(Part("first"), int64_t{0});
+    graph.AddScalar(Part("last"), embedding.rows - 1);
+    const std::string ids = Step("Clip", {Part("ids"), Part("first"), Part("last")}, "known_ids");
+    graph.AddNode("Gather", {inputs[1], ids}, output).Set("axis", int64_t{0});
+  }
+
+  void operator()(const nn::Take& take) const {
+    graph.AddScalar(Part("index"), take.index);
+    graph.AddNode("Gather", {inputs[0], Part("index")}, output).Set("axis", int64_t{1});
+  }
+
+  void operator()(const nn::ReduceMean&) const {
+    graph.AddConstant(Part("axes"), {1});
+    graph.AddNode("ReduceMean", {inputs[0], Part("axes")}, output).Set("keepdims", int64_t{0});
+  }
+
+  void operator()(const nn::Recurrent& recurrent) const {
+    // ONNX's own order is steps, then rows.
+    const std::string steps = Transposed(inputs[0], {1, 0, 2}, "steps");
+    const std::string state = Part("state");
+    const auto results =
+        recurrent.last ? std::vector<std::string>{"", state} : std::vector<std::string>{state};
+    onnx::Node node = graph.AddNode(std::string(OpName(recurrent)),
+                                    {steps, inputs[1], inputs[2], inputs[3]}, results);
+    node.Set("hidden_size", recurrent.hidden)
+        .Set("direction", recurrent.bidirectional ? "bidirectional" : "forward");
+    if (recurrent.cell == nn::Recurrent::Cell::kGru) node.Set("linear_before_reset", int64_t{1});
+    if (recurrent.last) {  // [D, N, hidden]
+      Reshaped(Transposed(state, {1, 0, 2}, "rows"), {0, -1}, output);
+    } else {  // [T, D, N, hidden]
+      Reshaped(Transposed(state, {2, 0, 1, 3}, "rows"), {0, 0, -1}, output);
+    }
+  }
+
+  void operator()(const nn::Attention& attention) const {
+    const int64_t size = shape[2] / 3 / attention.heads;  // of a head
+    Reshaped(inputs[0], {0, 0, 3, attention.heads, size}, Part("split"));
+    const std::string parts = Transposed(Part("split"), {2, 0, 3, 1, 4}, "parts");
+    for (int64_t i = 0; i < 3; ++i) {
+      const std::string part = Part(kAttentionParts[i]);
+      graph.AddScalar(part + ".index", i);
+      graph.AddNode("Gather", {parts, part + ".index"}, part).Set("axis", int64_t{0});
+    }
+    const std::string keys = Transposed(Part("key"), {0, 1, 3, 2}, "keys");
+    const std::string products = Step("MatMul", {Part("query"), keys}, "products");
+    graph.AddScalar(Part("scale"), 1 / std::sqrt(static_cast<float>(size)));
+    const std::string scores = Step("Mul", {products, Part("scale")}, "scores");
+    graph.AddNode("Softmax", {scores}, Part("weights")).Set("axis", int64_t{-1});
+    const std::string values = Step("MatMul", {Part("weights"), Part("value")}, "values");
+    Reshaped(Transposed(values, {0, 2, 1, 3}, "joined"), {0, 0, -1}, output);
   }
 
   void operator()(const nn::Activate& activate) const {
@@ -135,7 +224,7 @@ absl::StatusOr<std::string> ExportOnnx(const Network& network, std::span<const T
                       parameter->data().view());
   }
   for (const nn::Layer& layer : network.layers()) {
-    LayerWriter writer{graph, {}, {}};
+    LayerWriter writer{graph, network.value(layer.inputs[0]).shape, {}, {}};
     for (const nn::ValueId id : layer.inputs) {
       writer.inputs.push_back(names[static_cast<size_t>(id)]);
     }

@@ -48,6 +48,11 @@ Node& Node::Set(const std::string& name, const std::vector<int64_t>& values) {
   return *this;
 }
 
+Node& Node::Set(const std::string& name, std::string_view text) {
+  Add(name, AttributeProto::STRING).set_s(std::string(text));
+  return *this;
+}
+
 void Graph::Claim(const std::string& name) {
   if (names_.insert(name).second || !status_.ok()) return;
   status_ = absl::UnimplementedError(
@@ -102,14 +107,30 @@ void Graph::AddConstant(const std::string& name, const std::vector<int64_t>& val
               {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(int64_t)});
 }
 
+void Graph::AddScalar(const std::string& name, int64_t value) {
+  AddConstant(name, DataType::kInt64, {}, {reinterpret_cast<const char*>(&value), sizeof(value)});
+}
+
+void Graph::AddScalar(const std::string& name, float value) {
+  AddConstant(name, DataType::kFp32, {}, {reinterpret_cast<const char*>(&value), sizeof(value)});
+}
+
 Node Graph::AddNode(const std::string& op, const std::vector<std::string>& inputs,
                     const std::string& output) {
-  Claim(output);
+  return AddNode(op, inputs, std::vector<std::string>{output});
+}
+
+Node Graph::AddNode(const std::string& op, const std::vector<std::string>& inputs,
+                    const std::vector<std::string>& outputs) {
   ::onnx::NodeProto& node = *proto_.add_node();
-  node.set_name(output);
   node.set_op_type(op);
   for (const std::string& input : inputs) node.add_input(input);
-  node.add_output(output);
+  for (const std::string& output : outputs) {
+    node.add_output(output);
+    if (output.empty()) continue;
+    Claim(output);
+    if (node.name().empty()) node.set_name(output);
+  }
   return Node(node);
 }
 

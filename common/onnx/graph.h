@@ -23,6 +23,7 @@ class Node {
   Node& Set(const std::string& name, int64_t value);
   Node& Set(const std::string& name, float value);
   Node& Set(const std::string& name, const std::vector<int64_t>& values);
+  Node& Set(const std::string& name, std::string_view text);
 
  private:
   ::onnx::AttributeProto& Add(const std::string& name, ::onnx::AttributeProto::AttributeType type);
@@ -45,8 +46,15 @@ class Graph {
                    std::string_view bytes);
   void AddConstant(const std::string& name, const Shape& shape, const std::vector<float>& values);
   void AddConstant(const std::string& name, const std::vector<int64_t>& values);
+  /// Without dimensions.
+  void AddScalar(const std::string& name, int64_t value);
+  void AddScalar(const std::string& name, float value);
   Node AddNode(const std::string& op, const std::vector<std::string>& inputs,
                const std::string& output);
+  /// With several results; the first one that is wanted names the node, an empty name is one that
+  /// is not wanted.
+  Node AddNode(const std::string& op, const std::vector<std::string>& inputs,
+               const std::vector<std::string>& outputs);
 
   /// kUnimplemented: ONNX cannot say it.
   const absl::Status& status() const { return status_; }

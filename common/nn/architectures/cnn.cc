@@ -3,6 +3,7 @@
 
 #include "common/fields/json.h"
 #include "common/nn/architecture.h"
+#include "common/nn/architectures/inputs.h"
 #include "fmt/format.h"
 
 namespace slipway::nn {
@@ -38,6 +39,7 @@ struct Cnn final : Architecture {
     v.Enum("activation", activation, kActivations);
     v.Ints("hidden", hidden, {.min = 1, .max = 65536}, {.min = 0, .max = 64});
     v.Real("dropout", dropout, {.min = 0, .below = 1});
+    v.Enum("initialization", initialization, kInitializations);
   }
 
   absl::Status Check(const std::string& path) const {
@@ -49,29 +51,10 @@ struct Cnn final : Architecture {
 
   nlohmann::ordered_json ToJson() const override { return PrintKind("cnn", *this); }
 
-  absl::StatusOr<ValueId> Build(NetworkBuilder& builder, ValueId input, int64_t outputs,
-                                const std::string& path) const override {
-    const Shape shape = builder.value(input).shape;
-    if (shape.rank() != 3 && shape.rank() != 4) {
-      return InvalidField(
-          JoinPath(path, "type"),
-          fmt::format("cnn takes pictures, and the inputs are {}; use mlp", shape.ToString()));
-    }
-    auto head = BuildLayers(builder, input, outputs, path);
-    if (!head.ok() && FieldOf(head.status()).empty()) {
-      return InvalidField(path, std::string(head.status().message()));
-    }
-    return head;
-  }
-
- private:
   absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input, int64_t outputs,
-                                      const std::string& path) const {
+                                      const std::string& path) const override {
     const Shape shape = builder.value(input).shape;
-    ValueId x = input;
-    if (shape.rank() == 3) {
-      ASSIGN_OR_RETURN(x, builder.Apply("picture", Reshape{{1, shape[1], shape[2]}}, x));
-    }
+    ASSIGN_OR_RETURN(ValueId x, ToPicture(builder, input, "cnn", path));
     // A maximum and a function that never falls may trade places, and after the pooling the
     // function has pool^2 times fewer numbers to go over.
     const bool activate_last = pool > 1 && pooling == Pooling::kMax && IsMonotone(activation);
@@ -101,20 +84,16 @@ struct Cnn final : Architecture {
     }
     ASSIGN_OR_RETURN(x, builder.Apply("flatten", Flatten{}, x));
     for (size_t i = 0; i < hidden.size(); ++i) {
-      ASSIGN_OR_RETURN(x, Drop(builder, fmt::format("hidden.{}.dropout", i), x));
+      ASSIGN_OR_RETURN(x, builder.Drop(fmt::format("hidden.{}.dropout", i), x, dropout));
       ASSIGN_OR_RETURN(x, builder.Linear(fmt::format("hidden.{}", i), x, hidden[i]));
       ASSIGN_OR_RETURN(
           x, builder.Apply(fmt::format("hidden.{}.activation", i), Activate{activation}, x));
     }
-    ASSIGN_OR_RETURN(x, Drop(builder, "head.dropout", x));
+    ASSIGN_OR_RETURN(x, builder.Drop("head.dropout", x, dropout));
     return builder.Linear("head", x, outputs);
   }
 
-  absl::StatusOr<ValueId> Drop(NetworkBuilder& builder, const std::string& name, ValueId x) const {
-    if (dropout == 0) return x;
-    return builder.Apply(name, Dropout{dropout}, x);
-  }
-
+ private:
   absl::StatusOr<ValueId> Pool(NetworkBuilder& builder, ValueId x, const Shape& picture,
                                size_t block, const std::string& path) const {
     const Op op = pooling == Pooling::kMax ? Op(MaxPool{pool, pool}) : Op(AveragePool{pool, pool});

@@ -1,4 +1,4 @@
-#include <cmath>
+#include <string>
 #include <vector>
 
 #include "common/nn/architecture.h"
@@ -20,34 +20,27 @@ struct Mlp final : Architecture {
     v.Enum("activation", activation, kActivations);
     v.Bool("batch_norm", batch_norm);
     v.Real("dropout", dropout, {.min = 0, .below = 1});
+    v.Enum("initialization", initialization, kInitializations);
   }
 
   nlohmann::ordered_json ToJson() const override { return PrintKind("mlp", *this); }
 
-  absl::StatusOr<ValueId> Build(NetworkBuilder& builder, ValueId input, int64_t outputs,
-                                const std::string& path) const override {
-    const auto build = [&]() -> absl::StatusOr<ValueId> {
-      ValueId x = input;
-      if (builder.value(x).shape.rank() != 2) {
-        ASSIGN_OR_RETURN(x, builder.Apply("flatten", Flatten{}, x));
+  absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input, int64_t outputs,
+                                      const std::string&) const override {
+    ValueId x = input;
+    if (builder.value(x).shape.rank() != 2) {
+      ASSIGN_OR_RETURN(x, builder.Apply("flatten", Flatten{}, x));
+    }
+    for (size_t i = 0; i < hidden.size(); ++i) {
+      const std::string name = fmt::format("hidden.{}", i);
+      ASSIGN_OR_RETURN(x, builder.Linear(name, x, hidden[i]));
+      if (batch_norm) {
+        ASSIGN_OR_RETURN(x, builder.Normalize(name + ".norm", x));
       }
-      for (size_t i = 0; i < hidden.size(); ++i) {
-        ASSIGN_OR_RETURN(x, builder.Linear(fmt::format("hidden.{}", i), x, hidden[i]));
-        if (batch_norm) {
-          ASSIGN_OR_RETURN(x, builder.Normalize(fmt::format("hidden.{}.norm", i), x));
-        }
-        ASSIGN_OR_RETURN(
-            x, builder.Apply(fmt::format("hidden.{}.activation", i), Activate{activation}, x));
-        if (dropout > 0) {
-          ASSIGN_OR_RETURN(x,
-                           builder.Apply(fmt::format("hidden.{}.dropout", i), Dropout{dropout}, x));
-        }
-      }
-      return builder.Linear("head", x, outputs);
-    };
-    auto head = build();
-    if (!head.ok()) return InvalidField(path, std::string(head.status().message()));
-    return head;
+      ASSIGN_OR_RETURN(x, builder.Apply(name + ".activation", Activate{activation}, x));
+      ASSIGN_OR_RETURN(x, builder.Drop(name + ".dropout", x, dropout));
+    }
+    return builder.Linear("head", x, outputs);
   }
 };
 

@@ -210,6 +210,11 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
     auto parsed = nn::ParseArchitecture(ToJson(job.architecture()), "spec.architecture");
     problems.Add(parsed.status());
     if (parsed.ok()) spec.architecture = *std::move(parsed);
+    const bool scaled = job.data().scale() > 0;
+    if (parsed.ok() && spec.architecture->takes_ids() && (scaled || job.data().standardize())) {
+      problems.Add(scaled ? "spec.data.scale" : "spec.data.standardize",
+                   "must be absent: spec.architecture.vocabulary says that the inputs are ids");
+    }
   }
   const auto loss = ParseKindOf<Loss>("spec.loss", job.has_loss(), job.loss(), problems);
   const auto optimizer =

@@ -282,9 +282,10 @@ class TorchLearner final : public Learner {
     const TensorSpec& spec = network_->network().value(network_->network().inputs()[0]);
     std::vector<int64_t> dims = spec.shape.dims();
     dims[0] = batch.size;
-    const at::ScalarType type = spec.dtype == DataType::kUint8 ? at::kByte : at::kFloat;
-    return at::from_blob(const_cast<char*>(batch.inputs.data()), dims,
-                         at::TensorOptions().dtype(type))
+    const std::string_view bytes(batch.inputs.data(), batch.inputs.size());
+    return nn::ToTorch(Tensor::Make(spec.name, spec.dtype, Shape(std::move(dims)),
+                                    Buffer::Borrow(bytes), "batch")
+                           .value())
         .to(device_);
   }
   at::Tensor Targets(const Batch& batch) const {

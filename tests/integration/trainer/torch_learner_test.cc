@@ -56,10 +56,11 @@ Batch Pictures(int64_t step, int64_t size = 16) {
 
 std::span<const Batch> One(const Batch& batch) { return {&batch, 1}; }
 
-nn::ModelDescription PictureModel() {
+constexpr char kCnn[] = R"({"type":"cnn","channels":[4,8],"hidden":[16],"dropout":0.3})";
+
+nn::ModelDescription PictureModel(const std::string& architecture = kCnn) {
   auto description =
-      Describe(R"({"type":"cnn","channels":[4,8],"hidden":[16],"dropout":0.3})",
-               {"image", DataType::kUint8, {-1, 8, 8}}, nn::Task::kClassification, 4);
+      Describe(architecture, {"image", DataType::kUint8, {-1, 8, 8}}, nn::Task::kClassification, 4);
   description.preprocessing = {nn::MakeRescale(255)};
   return description;
 }
@@ -87,6 +88,7 @@ struct Resumed {
   training::Optimizer optimizer;
   TorchLearnerOptions options = {.clip_norm = 1};
   int64_t batches = 1;
+  std::string architecture = kCnn;
 };
 
 class ResumeTest : public ::testing::TestWithParam<Resumed> {
@@ -94,7 +96,8 @@ class ResumeTest : public ::testing::TestWithParam<Resumed> {
   static std::unique_ptr<Learner> Make(uint64_t seed) {
     TorchLearnerOptions options = GetParam().options;
     options.seed = seed;
-    return MakeLearner(PictureModel(), training::CrossEntropy{}, GetParam().optimizer, options);
+    return MakeLearner(PictureModel(GetParam().architecture), training::CrossEntropy{},
+                       GetParam().optimizer, options);
   }
   static void Train(Learner& learner, int64_t step) {
     std::vector<Batch> batches;
@@ -134,7 +137,23 @@ INSTANTIATE_TEST_SUITE_P(
         Resumed{"rmsprop", training::RmsProp{.momentum = 0.5}}, Resumed{"adam", training::Adam{}},
         Resumed{"adamw", training::AdamW{}},
         Resumed{
-            "everything", training::AdamW{}, {.clip_value = 0.1, .l1 = 1e-3, .ema_decay = 0.9}, 3}),
+            "everything", training::AdamW{}, {.clip_value = 0.1, .l1 = 1e-3, .ema_decay = 0.9}, 3},
+        Resumed{"resnet",
+                training::Adam{},
+                {.ema_decay = 0.9},
+                1,
+                R"({"type":"resnet","channels":[4,8],"blocks":1,"dropout":0.3})"},
+        Resumed{"lstm",
+                training::Adam{},
+                {},
+                1,
+                R"({"type":"lstm","hidden":8,"layers":2,"bidirectional":true,"dropout":0.3})"},
+        Resumed{"gru", training::Adam{}, {}, 1, R"({"type":"gru","hidden":8,"dropout":0.3})"},
+        Resumed{"transformer",
+                training::AdamW{},
+                {},
+                1,
+                R"({"type":"transformer_encoder","width":8,"heads":2,"feed_forward":16})"}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST(TorchLearnerTest, LearnsToTellPicturesApart) {

@@ -16,6 +16,7 @@
 #include "common/nn/model_description.h"
 #include "common/onnx/export.h"
 #include "common/tensor/safetensors.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -256,6 +257,8 @@ void PrintTo(const Own& own, std::ostream* out) { *out << own.architecture; }
 std::vector<Own> AllOwn() {
   const TensorSpec row = {"x", DataType::kFp32, {-1, 12}};
   const TensorSpec picture = {"image", DataType::kUint8, {-1, 28, 28}};
+  const TensorSpec sequence = {"x", DataType::kFp32, {-1, 9, 6}};
+  const TensorSpec ids = {"ids", DataType::kUint8, {-1, 12}};  // some past the vocabulary
   const TensorSpec colour = {"image", DataType::kFp32, {-1, 3, 17, 19}};
   std::vector<Own> all = {
       {"mlp", R"({"type":"mlp","hidden":[64,32]})", row},
@@ -273,7 +276,36 @@ std::vector<Own> AllOwn() {
       {"cnn_of_colour", R"({"type":"cnn","channels":[8,16],"batch_norm":true,"pooling":"average"})",
        colour, nn::Task::kRegression},
       {"cnn_with_dropout", R"({"type":"cnn","channels":[8],"dropout":0.5})", picture},
+      {"resnet", R"({"type":"resnet","channels":[8,16],"blocks":1})", picture,
+       nn::Task::kClassification, true},
+      {"resnet_of_colour", R"({"type":"resnet","channels":[8],"blocks":2,"dropout":0.5})", colour,
+       nn::Task::kRegression},
+      {"transformer",
+       R"({"type":"transformer_encoder","width":32,"feed_forward":48,"initialization":"uniform"})",
+       sequence, nn::Task::kRegression},
+      {"transformer_of_ids",
+       R"({"type":"transformer_encoder","vocabulary":150,"width":32,"heads":2,"layers":1,
+           "pooling":"first","initialization":"uniform"})",
+       ids},
+      {"transformer_of_int64",
+       R"({"type":"transformer_encoder","vocabulary":150,"width":32,"initialization":"uniform"})",
+       {"ids", DataType::kInt64, {-1, 12}}},
+      {"lstm_of_ids", R"({"type":"lstm","vocabulary":150,"embedding":16,"hidden":24})", ids},
+      {"gru_of_fp32", R"({"type":"gru","vocabulary":150,"hidden":24})", row},
   };
+  for (const char* type : {"rnn", "lstm", "gru"}) {
+    all.push_back({type,
+                   fmt::format(R"({{"type":"{}","hidden":24,"layers":2,"dropout":0.5}})", type),
+                   sequence, nn::Task::kRegression});
+    all.push_back({fmt::format("{}_both_ways", type),
+                   fmt::format(R"({{"type":"{}","hidden":24,"bidirectional":true}})", type),
+                   sequence, nn::Task::kRegression});
+    all.push_back({fmt::format("{}_mean", type),
+                   fmt::format(R"({{"type":"{}","hidden":24,"bidirectional":true,"layers":2,
+                                    "pooling":"mean"}})",
+                               type),
+                   sequence, nn::Task::kRegression});
+  }
   for (const char* activation : {"relu", "gelu", "tanh", "sigmoid", "identity"}) {
     all.push_back(
         {std::string("mlp_") + activation,

@@ -1,5 +1,6 @@
 #include "common/nn/architecture.h"
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,11 @@ TEST(ArchitectureTest, EveryKindPrintsASpecThatMakesItAgain) {
 
 TEST(ArchitectureTest, RefusesUnknownTypesAndKeys) {
   EXPECT_EQ(ErrorOf(R"({"type":"gpt"})"),
-            "spec.architecture.type: must be one of cnn, mlp, got \"gpt\"");
-  EXPECT_EQ(ErrorOf("{}"), "spec.architecture.type: is required; must be one of cnn, mlp");
+            "spec.architecture.type: must be one of cnn, gru, lstm, mlp, resnet, rnn, "
+            "transformer_encoder, got \"gpt\"");
+  EXPECT_EQ(ErrorOf("{}"),
+            "spec.architecture.type: is required; must be one of cnn, gru, lstm, mlp, resnet, rnn, "
+            "transformer_encoder");
   EXPECT_EQ(ErrorOf(R"({"type":"cnn","chanels":[1]})"),
             "spec.architecture.chanels: is not a known field; did you mean channels?");
 }
@@ -124,6 +128,92 @@ TEST(CnnTest, SaysWhenThePictureIsGone) {
             "spec.architecture.pool: the 28x28 picture is gone after 4 poolings of 2");
   EXPECT_EQ(ErrorOf(R"({"type":"cnn"})", {-1, 64}),
             "spec.architecture.type: cnn takes pictures, and the inputs are [-1, 64]; use mlp");
+}
+
+TEST(ArchitectureTest, TheInitializationDecidesHowWeightsStart) {
+  const auto weight = [](const std::string& fields) {
+    return Build(R"({"type":"mlp","hidden":[32])" + fields + "}", {-1, 64})->parameter(0).init;
+  };
+  EXPECT_EQ(weight("").kind, Init::Kind::kUniform);
+  EXPECT_DOUBLE_EQ(weight("").value, 1.0 / 8);
+  EXPECT_EQ(weight(R"(,"initialization":"normal")").kind, Init::Kind::kNormal);
+  EXPECT_DOUBLE_EQ(weight(R"(,"initialization":"normal")").value, 0.02);
+  EXPECT_DOUBLE_EQ(weight(R"(,"initialization":"xavier")").value, std::sqrt(6.0 / 96));
+  EXPECT_DOUBLE_EQ(weight(R"(,"initialization":"kaiming")").value, std::sqrt(6.0 / 64));
+  EXPECT_EQ(weight(R"(,"initialization":"orthogonal")").kind, Init::Kind::kOrthogonal);
+  EXPECT_THAT(ErrorOf(R"({"type":"cnn","initialization":"zeros"})"),
+              HasSubstr("spec.architecture.initialization: must be one of uniform, normal, "));
+}
+
+TEST(ResnetTest, BuildsStagesWithShortcutsAroundTheirBlocks) {
+  const auto network = Build(R"({"type":"resnet","channels":[8,16],"blocks":1})", {-1, 28, 28});
+  ASSERT_TRUE(network.ok()) << network.status();
+  EXPECT_THAT(OpsOf(*network),
+              ElementsAre("Reshape", "Conv", "BatchNormalization", "Relu",  // stem
+                          "Conv", "BatchNormalization", "Relu", "Conv", "BatchNormalization", "Add",
+                          "Relu",  // of the same size
+                          "Conv", "BatchNormalization", "Relu", "Conv", "BatchNormalization",
+                          "Conv", "BatchNormalization", "Add", "Relu",  // halved
+                          "GlobalAveragePool", "Flatten", "Gemm"));
+  const auto norm = [](int64_t channels) { return 2 * channels; };
+  const auto conv = [](int64_t from, int64_t to, int64_t kernel) {
+    return kernel * kernel * from * to + to;
+  };
+  EXPECT_EQ(network->trainable_count(), conv(1, 8, 3) + norm(8) + 2 * (conv(8, 8, 3) + norm(8)) +
+                                            conv(8, 16, 3) + conv(16, 16, 3) + conv(8, 16, 1) +
+                                            3 * norm(16) + 16 * 10 + 10);
+  EXPECT_EQ(ErrorOf(R"({"type":"resnet"})", {-1, 64}),
+            "spec.architecture.type: resnet takes pictures, and the inputs are [-1, 64]; use mlp");
+}
+
+TEST(RecurrentTest, StacksCellsOverVectorsOrOverIds) {
+  const auto vectors = Build(R"({"type":"gru","hidden":16,"layers":2,"dropout":0.1})", {-1, 7, 3});
+  ASSERT_TRUE(vectors.ok()) << vectors.status();
+  EXPECT_THAT(OpsOf(*vectors), ElementsAre("GRU", "Dropout", "GRU", "Dropout", "Gemm"));
+  EXPECT_EQ(vectors->trainable_count(),
+            3 * 16 * (3 + 16 + 2) + 3 * 16 * (16 + 16 + 2) + 16 * 10 + 10);
+
+  const auto ids = Build(R"({"type":"lstm","vocabulary":50,"embedding":6,"hidden":16,
+                             "bidirectional":true,"pooling":"mean"})",
+                         {-1, 7});
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  EXPECT_THAT(OpsOf(*ids), ElementsAre("Embedding", "LSTM", "ReduceMean", "Gemm"));
+  EXPECT_EQ(ids->trainable_count(), 50 * 6 + 2 * 4 * 16 * (6 + 16 + 2) + 32 * 10 + 10);
+  EXPECT_THAT(OpsOf(Build(R"({"type":"rnn"})", {-1, 7, 3}).value()), ElementsAre("RNN", "Gemm"));
+}
+
+TEST(RecurrentTest, SaysWhatItTakes) {
+  EXPECT_EQ(
+      ErrorOf(R"({"type":"lstm"})", {-1, 64}),
+      "spec.architecture.vocabulary: is required, for ids of tokens: the inputs are [-1, 64]");
+  EXPECT_EQ(ErrorOf(R"({"type":"lstm","vocabulary":9})", {-1, 28, 28}),
+            "spec.architecture.vocabulary: must be absent, there are no ids of tokens: the inputs "
+            "are [-1, 28, 28]");
+  EXPECT_EQ(ErrorOf(R"({"type":"gru"})", {-1, 3, 28, 28}),
+            "spec.architecture.type: gru takes sequences of ids or vectors, and the inputs are "
+            "[-1, 3, 28, 28]");
+}
+
+TEST(TransformerEncoderTest, BuildsBlocksOfAttentionAndFeedForward) {
+  const auto network = Build(R"({"type":"transformer_encoder","vocabulary":50,"width":8,"heads":2,
+                                 "layers":1,"feed_forward":12,"pooling":"first","dropout":0})",
+                             {-1, 7});
+  ASSERT_TRUE(network.ok()) << network.status();
+  EXPECT_THAT(OpsOf(*network),
+              ElementsAre("Embedding", "Add", "LayerNormalization", "Gemm", "Attention", "Gemm",
+                          "Add", "LayerNormalization", "Gemm", "Gelu", "Gemm", "Add",
+                          "LayerNormalization", "Take", "Gemm"));
+  EXPECT_EQ(network->trainable_count(), 50 * 8 + 7 * 8 + (8 * 24 + 24) + (8 * 8 + 8) +
+                                            (8 * 12 + 12) + (12 * 8 + 8) + 3 * 16 + 8 * 10 + 10);
+  const auto vectors =
+      Build(R"({"type":"transformer_encoder","layers":1,"dropout":0.1})", {-1, 7, 3});
+  ASSERT_TRUE(vectors.ok()) << vectors.status();
+  EXPECT_THAT(OpsOf(*vectors),
+              ElementsAre("Gemm", "Add", "Dropout", "LayerNormalization", "Gemm", "Attention",
+                          "Gemm", "Dropout", "Add", "LayerNormalization", "Gemm", "Gelu", "Gemm",
+                          "Dropout", "Add", "LayerNormalization", "ReduceMean", "Gemm"));
+  EXPECT_EQ(ErrorOf(R"({"type":"transformer_encoder","width":10,"heads":4})", {-1, 7, 3}),
+            "spec.architecture.heads: must divide width 10, got 4");
 }
 
 }  // namespace

@@ -114,6 +114,17 @@ TEST(ModelDescriptionTest, NamesWhatIsWrong) {
               HasSubstr("is not JSON"));
 }
 
+TEST(ModelDescriptionTest, IdsOfTokensStayAsTheyAre) {
+  json object = Example();
+  object["inputs"][0] = {{"name", "ids"}, {"datatype", "INT64"}, {"shape", {-1, 12}}};
+  object["architecture"] = {{"type", "lstm"}, {"vocabulary", 100}};
+  EXPECT_EQ(ErrorOf(object), "preprocessing: must be empty: the architecture takes ids of tokens");
+  object["preprocessing"] = json::array();
+  const auto description = ModelDescription::Parse(object.dump(), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(OpName(description->BuildNetwork("")->layers().front().op), "Embedding");
+}
+
 TEST(ModelDescriptionTest, ConstantsMustFitTheColumns) {
   json object = Example();
   object["preprocessing"][1]["mean"] = {1, 2};

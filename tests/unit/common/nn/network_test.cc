@@ -34,10 +34,37 @@ TEST(OpsTest, InferShapes) {
   EXPECT_EQ(Infer(Affine{{1, 2, 3}, {0, 0, 0}}, {-1, 3}), "[-1, 3]");
   EXPECT_EQ(Infer(Affine{{1}, {0}}, {-1, 28, 28}), "[-1, 28, 28]");
   EXPECT_EQ(Infer(Softmax{}, {-1, 10}), "[-1, 10]");
+  EXPECT_EQ(Infer(Gemm{7}, {-1, 5, 60}), "[-1, 5, 7]");
+  EXPECT_EQ(Infer(LayerNormalization{}, {-1, 5, 60}), "[-1, 5, 60]");
+  EXPECT_EQ(Infer(Embedding{100, 8}, {-1, 5}), "[-1, 5, 8]");
+  EXPECT_EQ(Infer(Take{4}, {-1, 5, 8}), "[-1, 8]");
+  EXPECT_EQ(Infer(ReduceMean{}, {-1, 5, 8}), "[-1, 8]");
+  EXPECT_EQ(Infer(Recurrent{.hidden = 7}, {-1, 5, 8}), "[-1, 5, 7]");
+  EXPECT_EQ(Infer(Recurrent{.hidden = 7, .bidirectional = true}, {-1, 5, 8}), "[-1, 5, 14]");
+  EXPECT_EQ(Infer(Recurrent{.hidden = 7, .bidirectional = true, .last = true}, {-1, 5, 8}),
+            "[-1, 14]");
+  EXPECT_EQ(Infer(Attention{2}, {-1, 5, 12}), "[-1, 5, 4]");
+}
+
+TEST(OpsTest, AddTakesTwoInputsOfOneShape) {
+  const TensorSpec x = {"x", DataType::kFp32, {-1, 3}};
+  const TensorSpec y = {"y", DataType::kFp32, {-1, 4}};
+  const auto error = [](const Op& op, const std::vector<TensorSpec>& inputs) {
+    return std::string(InferOutputs(op, inputs).status().message());
+  };
+  EXPECT_EQ(error(Add{}, {x, x}), "");
+  EXPECT_EQ(error(Add{}, {x, y}), "[-1, 3] and [-1, 4] differ");
+  EXPECT_EQ(error(Add{}, {x, x, x}), "Add takes one or two inputs, got 3");
+  EXPECT_EQ(error(Flatten{}, {x, x}), "Flatten takes one input, got 2");
 }
 
 TEST(OpsTest, SayWhatDoesNotFit) {
-  EXPECT_EQ(Infer(Gemm{7}, {-1, 3, 4}), "Gemm takes 2 dimensions, got [-1, 3, 4]");
+  EXPECT_EQ(Infer(Gemm{7}, {-1}), "Gemm takes 2 dimensions, got [-1]");
+  EXPECT_EQ(Infer(Embedding{100, 8}, {-1, 5, 2}), "Embedding takes 2 dimensions, got [-1, 5, 2]");
+  EXPECT_EQ(Infer(Take{5}, {-1, 5, 8}), "[-1, 5, 8] has no place 5");
+  EXPECT_EQ(Infer(ReduceMean{}, {-1, 5}), "ReduceMean takes 3 dimensions, got [-1, 5]");
+  EXPECT_EQ(Infer(Recurrent{.hidden = 7}, {-1, 5}), "LSTM takes 3 dimensions, got [-1, 5]");
+  EXPECT_EQ(Infer(Attention{2}, {-1, 5, 9}), "[-1, 5, 9] has no query, key and value of 2 heads");
   EXPECT_EQ(Infer(Conv{.out_channels = 8}, {-1, 28}), "Conv takes 4 dimensions, got [-1, 28]");
   EXPECT_EQ(Infer(MaxPool{2, 2}, {-1, 8, 1, 1}), "a window of 2x2 does not fit a picture of 1x1");
   EXPECT_EQ(Infer(Conv{.out_channels = 8, .kernel = 5, .padding = 1}, {-1, 1, 2, 9}),
@@ -59,6 +86,11 @@ TEST(OpsTest, CountFloatingPointOperations) {
   EXPECT_EQ(flops(Conv{.out_channels = 8, .kernel = 3, .padding = 1}, {-1, 4, 28, 28}),
             2.0 * 8 * 28 * 28 * 3 * 3 * 4);
   EXPECT_EQ(flops(Flatten{}, {-1, 4, 28, 28}), 0);
+  EXPECT_EQ(flops(Gemm{10}, {-1, 5, 784}), 2 * 5 * 784 * 10);
+  // Four gates, each of its input and of the state before.
+  EXPECT_EQ(flops(Recurrent{.hidden = 7, .bidirectional = true}, {-1, 5, 8}),
+            2.0 * 2 * 5 * 4 * 7 * (8 + 7));
+  EXPECT_EQ(flops(Attention{2}, {-1, 5, 12}), 2.0 * 2 * 5 * 5 * 4);
 }
 
 TEST(NetworkBuilderTest, NamesParametersAfterTheirLayer) {

@@ -97,6 +97,189 @@ TEST(TorchNetworkTest, ACnnComputesWhatIsWrittenByHand) {
   EXPECT_TRUE(torch::allclose(network->Evaluate(pictures), expected, 1e-4, 1e-5));
 }
 
+// A cell as ONNX's documentation has it, by the parameters' own layout.
+at::Tensor RunCell(const std::string& type, const at::Tensor& sequence, const at::Tensor& W,
+                   const at::Tensor& R, const at::Tensor& B, bool backward) {
+  const int64_t hidden = R.size(1);
+  const at::Tensor input_bias = B.slice(0, 0, W.size(0));
+  const at::Tensor state_bias = B.slice(0, W.size(0));
+  at::Tensor h = torch::zeros({sequence.size(0), hidden});
+  at::Tensor c = torch::zeros_like(h);
+  std::vector<at::Tensor> states(static_cast<size_t>(sequence.size(1)));
+  for (size_t i = 0; i < states.size(); ++i) {
+    const size_t t = backward ? states.size() - 1 - i : i;
+    const at::Tensor x = sequence.select(1, static_cast<int64_t>(t)).matmul(W.t()) + input_bias;
+    const at::Tensor s = h.matmul(R.t()) + state_bias;
+    const auto gate = [&](const at::Tensor& all, int64_t place) {
+      return all.slice(1, place * hidden, (place + 1) * hidden);
+    };
+    if (type == "rnn") {
+      h = torch::tanh(x + s);
+    } else if (type == "lstm") {  // i, o, f, c
+      const at::Tensor in = torch::sigmoid(gate(x + s, 0));
+      const at::Tensor out = torch::sigmoid(gate(x + s, 1));
+      const at::Tensor forget = torch::sigmoid(gate(x + s, 2));
+      c = forget * c + in * torch::tanh(gate(x + s, 3));
+      h = out * torch::tanh(c);
+    } else {  // z, r, h
+      const at::Tensor update = torch::sigmoid(gate(x + s, 0));
+      const at::Tensor reset = torch::sigmoid(gate(x + s, 1));
+      h = (1 - update) * torch::tanh(gate(x, 2) + reset * gate(s, 2)) + update * h;
+    }
+    states[t] = h;
+  }
+  return torch::stack(states, 1);
+}
+
+TEST(TorchNetworkTest, RecurrentCellsComputeWhatOnnxSays) {
+  for (const std::string type : {"rnn", "lstm", "gru"}) {
+    for (const bool both : {false, true}) {
+      SCOPED_TRACE(type + (both ? " both ways" : ""));
+      const auto network =
+          Make(Describe(R"({"type":")" + type + R"(","hidden":6,"layers":2,"bidirectional":)" +
+                            (both ? "true" : "false") + "}",
+                        {"x", DataType::kFp32, {-1, 5, 3}}));
+      auto p = ParametersOf(*network);
+      at::Tensor x = torch::sin(torch::arange(4 * 5 * 3, at::kFloat)).view({4, 5, 3});
+      const at::Tensor input = x.clone();
+      for (const std::string layer : {"recurrent.0", "recurrent.1"}) {
+        std::vector<at::Tensor> ways;
+        for (int64_t d = 0; d < (both ? 2 : 1); ++d) {
+          ways.push_back(
+              RunCell(type, x, p[layer + ".W"][d], p[layer + ".R"][d], p[layer + ".B"][d], d == 1));
+        }
+        x = torch::cat(ways, 2);
+      }
+      at::Tensor last = x.select(1, 4);
+      if (both) last = torch::cat({x.select(1, 4).slice(1, 0, 6), x.select(1, 0).slice(1, 6)}, 1);
+      const at::Tensor expected = at::linear(last, p["head.weight"], p["head.bias"]);
+      EXPECT_TRUE(torch::allclose(network->Evaluate(input), expected, 1e-4, 1e-6));
+      EXPECT_TRUE(torch::allclose(network->Train(input), expected, 1e-4, 1e-6));
+    }
+  }
+}
+
+TEST(TorchNetworkTest, ATransformerComputesWhatIsWrittenByHand) {
+  const auto network =
+      Make(Describe(R"({"type":"transformer_encoder","vocabulary":20,"width":8,"heads":2,"layers":2,
+                   "feed_forward":12,"initialization":"uniform"})",
+                    {"ids", DataType::kInt64, {-1, 5}}));
+  auto p = ParametersOf(*network);
+  // Two of them are past the table's ends.
+  at::Tensor ids = torch::arange(15, at::kLong).view({3, 5}).clone();
+  ids[0][0] = -7;
+  ids[2][4] = 999;
+  const at::Tensor before = ids.clone();
+  const auto linear = [&](const at::Tensor& x, const std::string& name) {
+    return at::linear(x, p[name + ".weight"], p[name + ".bias"]);
+  };
+  const auto norm = [&](const at::Tensor& x, const std::string& name) {
+    const at::Tensor centred = x - x.mean(-1, true);
+    return centred / torch::sqrt(centred.square().mean(-1, true) + 1e-5) * p[name + ".weight"] +
+           p[name + ".bias"];
+  };
+  at::Tensor x = p["embedding.weight"].index_select(0, ids.clamp(0, 19).flatten()).view({3, 5, 8}) +
+                 p["positions.weight"];
+  for (const std::string layer : {"layer.0", "layer.1"}) {
+    const at::Tensor qkv = linear(norm(x, layer + ".attention.norm"), layer + ".attention.qkv");
+    std::vector<at::Tensor> heads;
+    for (int64_t head = 0; head < 2; ++head) {
+      const auto part = [&](int64_t which) {
+        return qkv.slice(2, which * 8 + head * 4, which * 8 + head * 4 + 4);
+      };
+      const at::Tensor weights = (part(0).matmul(part(1).transpose(1, 2)) / 2).softmax(-1);
+      heads.push_back(weights.matmul(part(2)));
+    }
+    x = x + linear(torch::cat(heads, 2), layer + ".attention.out");
+    const at::Tensor wide =
+        linear(norm(x, layer + ".feed_forward.norm"), layer + ".feed_forward.in");
+    x = x + linear(at::gelu(wide), layer + ".feed_forward.out");
+  }
+  const at::Tensor expected = linear(norm(x, "norm").mean(1), "head");
+  EXPECT_TRUE(torch::allclose(network->Evaluate(ids), expected, 1e-4, 1e-5));
+  EXPECT_TRUE(torch::equal(ids, before));
+}
+
+TEST(TorchNetworkTest, AResnetComputesWhatIsWrittenByHand) {
+  const auto network = Make(Describe(R"({"type":"resnet","channels":[4,6],"blocks":2})",
+                                     {"x", DataType::kFp32, {-1, 9, 9}}));
+  auto p = ParametersOf(*network);
+  const at::Tensor input = torch::sin(torch::arange(3 * 81, at::kFloat)).view({3, 9, 9});
+  const auto normalized = [&](const at::Tensor& x, const std::string& name, int64_t stride) {
+    const at::Tensor& weight = p[name + ".conv.weight"];
+    const at::Tensor y = at::conv2d(x, weight, p[name + ".conv.bias"], stride, weight.size(2) / 2);
+    return at::batch_norm(y, p[name + ".norm.weight"], p[name + ".norm.bias"],
+                          p[name + ".norm.running_mean"], p[name + ".norm.running_var"], false, 0.1,
+                          1e-5, false);
+  };
+  at::Tensor x = torch::relu(normalized(input.unsqueeze(1), "stem", 1));
+  for (const std::string block : {"stage.0.0", "stage.0.1", "stage.1.0", "stage.1.1"}) {
+    const int64_t stride = block == "stage.1.0" ? 2 : 1;
+    const at::Tensor shortcut = stride == 2 ? normalized(x, block + ".shortcut", 2) : x;
+    const at::Tensor inner = torch::relu(normalized(x, block + ".0", stride));
+    x = torch::relu(normalized(inner, block + ".1", 1) + shortcut);
+  }
+  const at::Tensor expected = at::linear(x.mean(3).mean(2), p["head.weight"], p["head.bias"]);
+  EXPECT_TRUE(torch::allclose(network->Evaluate(input), expected, 1e-4, 1e-5));
+}
+
+// What is done in place must not reach what another layer still reads, backward included.
+TEST(TorchNetworkTest, GradientsOfEveryArchitectureAreNumericallyRight) {
+  const TensorSpec picture = {"x", DataType::kFp32, {-1, 6, 6}};
+  const TensorSpec ids = {"ids", DataType::kInt32, {-1, 4}};
+  const std::pair<const char*, TensorSpec> table[] = {
+      {R"({"type":"resnet","channels":[2,3],"blocks":1,"activation":"tanh"})", picture},
+      {R"({"type":"rnn","hidden":3,"layers":2})", picture},
+      {R"({"type":"lstm","hidden":3,"bidirectional":true,"pooling":"mean"})", picture},
+      {R"({"type":"gru","vocabulary":5,"embedding":3,"hidden":3})", ids},
+      {R"({"type":"transformer_encoder","vocabulary":5,"width":4,"heads":2,"layers":1,
+           "feed_forward":5,"dropout":0,"initialization":"uniform"})",
+       ids},
+  };
+  for (const auto& [architecture, spec] : table) {
+    SCOPED_TRACE(architecture);
+    const auto network = Make(Describe(architecture, spec));
+    const at::Tensor input = spec.shape.rank() == 3
+                                 ? torch::sin(torch::arange(3 * 36, at::kFloat)).view({3, 6, 6})
+                                 : torch::arange(12, at::kInt).remainder(5).view({3, 4});
+    const auto loss = [&] {
+      return at::cross_entropy_loss(network->Train(input), torch::tensor({0, 1, 2}));
+    };
+    network->gradients().zero_();
+    loss().backward();
+    const at::Tensor gradients = network->gradients().clone();
+    const at::NoGradGuard no_grad;
+    const at::Tensor direction =
+        torch::sin(torch::arange(gradients.numel(), at::kFloat) * 1.3) * gradients.ne(0);
+    constexpr double kStep = 1e-3;
+    network->parameters().add_(direction, kStep);
+    const double above = loss().item<double>();
+    network->parameters().sub_(direction, 2 * kStep);
+    const double below = loss().item<double>();
+    const double slope = (gradients * direction).sum().item<double>();
+    EXPECT_NEAR((above - below) / (2 * kStep), slope, 0.02 * std::abs(slope) + 1e-4);
+    EXPECT_GT(std::abs(slope), 1e-3);
+  }
+}
+
+TEST(TorchNetworkTest, OrthogonalWeightsAreOrthonormal) {
+  const auto expect = [](const at::Tensor& matrix) {
+    const bool wide = matrix.size(0) < matrix.size(1);
+    const at::Tensor product = wide ? matrix.matmul(matrix.t()) : matrix.t().matmul(matrix);
+    EXPECT_TRUE(torch::allclose(product, torch::eye(product.size(0)), 1e-4, 1e-5));
+  };
+  auto p = ParametersOf(
+      *Make(Describe(R"({"type":"cnn","channels":[8],"hidden":[16],"initialization":"orthogonal"})",
+                     {"x", DataType::kFp32, {-1, 8, 8}})));
+  expect(p["block.0.conv.0.weight"].flatten(1));
+  expect(p["hidden.0.weight"]);
+  expect(p["head.weight"]);
+  auto r = ParametersOf(*Make(
+      Describe(R"({"type":"gru","hidden":4,"bidirectional":true,"initialization":"orthogonal"})",
+               {"x", DataType::kFp32, {-1, 5, 3}})));
+  for (const int64_t d : {0, 1}) expect(r["recurrent.0.R"][d]);
+}
+
 TEST(TorchNetworkTest, GradientsAreThoseOfAutograd) {
   auto description = Describe(R"({"type":"cnn","channels":[3],"hidden":[7],"batch_norm":false})",
                               {"x", DataType::kFp32, {-1, 8, 8}});
@@ -252,6 +435,18 @@ TEST(TorchNetworkTest, AnEmptyBatchGivesAnEmptyResult) {
   const auto outputs = network->Run(empty);
   ASSERT_TRUE(outputs.ok()) << outputs.status();
   EXPECT_EQ((*outputs)[0].shape(), (Shape{0, 10}));
+}
+
+TEST(TorchNetworkTest, SequencesOfAnEmptyBatchGiveAnEmptyResult) {
+  for (const std::string type : {"rnn", "lstm", "gru", "transformer_encoder"}) {
+    const auto network =
+        Make(Describe(R"({"type":")" + type + "\"}", {"x", DataType::kFp32, {-1, 5, 3}}));
+    const std::vector<Tensor> empty = {
+        Tensor::Make("x", DataType::kFp32, {0, 5, 3}, Buffer(), "x").value()};
+    const auto outputs = network->Run(empty);
+    ASSERT_TRUE(outputs.ok()) << type << ": " << outputs.status();
+    EXPECT_EQ((*outputs)[0].shape(), (Shape{0, 10})) << type;
+  }
 }
 
 TEST(TorchNetworkTest, RefusesDevicesThatAreNotThere) {

@@ -66,22 +66,41 @@ TEST(ExportOnnxTest, InputsAndOutputsKeepTheirNamesAndTheBatchIsFree) {
   EXPECT_THAT(OpsOf(model), ElementsAre("Cast", "Gemm", "Relu", "Gemm", "Softmax"));
 }
 
-TEST(ExportOnnxTest, EachValueIsGivenOnceAndBeforeItIsRead) {
-  nn::ModelDescription description =
-      Describe(R"({"type":"cnn","channels":[4,8],"hidden":[16],"dropout":0.25,"batch_norm":true})",
-               {"image", DataType::kUint8, {-1, 28, 28}});
-  description.preprocessing = {nn::MakeRescale(255), nn::MakeStandardize({0.3}, {0.4})};
-  const auto model = ModelOf(description);
-  std::set<std::string> known;
+void ExpectInOrder(const ::onnx::ModelProto& model) {
+  std::set<std::string> known = {""};  // what is left out
   for (const auto& input : model.graph().input()) known.insert(input.name());
   for (const auto& constant : model.graph().initializer()) {
     EXPECT_TRUE(known.insert(constant.name()).second) << constant.name();
   }
   for (const auto& node : model.graph().node()) {
     for (const auto& input : node.input()) EXPECT_TRUE(known.contains(input)) << input;
-    for (const auto& output : node.output()) EXPECT_TRUE(known.insert(output).second) << output;
+    for (const auto& output : node.output()) {
+      EXPECT_TRUE(output.empty() || known.insert(output).second) << output;
+    }
   }
   for (const auto& output : model.graph().output()) EXPECT_TRUE(known.contains(output.name()));
+}
+
+TEST(ExportOnnxTest, EachValueIsGivenOnceAndBeforeItIsRead) {
+  nn::ModelDescription description =
+      Describe(R"({"type":"cnn","channels":[4,8],"hidden":[16],"dropout":0.25,"batch_norm":true})",
+               {"image", DataType::kUint8, {-1, 28, 28}});
+  description.preprocessing = {nn::MakeRescale(255), nn::MakeStandardize({0.3}, {0.4})};
+  ExpectInOrder(ModelOf(description));
+  ExpectInOrder(ModelOf(Describe(R"({"type":"resnet"})", description.input)));
+  const TensorSpec ids = {"ids", DataType::kInt64, {-1, 5}};
+  for (const std::string type : {"rnn", "lstm", "gru", "transformer_encoder"}) {
+    ExpectInOrder(
+        ModelOf(Describe(R"({"type":")" + type + R"(","vocabulary":9,"layers":2})", ids)));
+  }
+}
+
+TEST(ExportOnnxTest, IdsAreNeverNumbersOfFewerBits) {
+  const auto model = ModelOf(Describe(R"({"type":"lstm","vocabulary":9,"dropout":0.5})",
+                                      {"ids", DataType::kInt32, {-1, 5}}));
+  EXPECT_THAT(OpsOf(model), ElementsAre("Cast", "Clip", "Gather", "Transpose", "LSTM", "Transpose",
+                                        "Reshape", "Identity", "Gemm", "Softmax"));
+  EXPECT_EQ(model.graph().node(0).attribute(0).i(), ::onnx::TensorProto::INT64);
 }
 
 TEST(ExportOnnxTest, WeightsAreTheFilesOwnBytes) {

@@ -193,7 +193,7 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
 
       {"/architecture", nullptr, "spec.architecture: is required"},
       {"/architecture/type", nullptr, "spec.architecture.type: is required"},
-      {"/architecture/type", "resnet", "spec.architecture.type: must be one of"},
+      {"/architecture/type", "gpt", "spec.architecture.type: must be one of"},
       {"/architecture/type", 7, "spec.architecture.type: must be one of"},
       {"/architecture/chanels", 7, "spec.architecture.chanels: "},
       {"/architecture/channels", "many", "spec.architecture.channels: "},
@@ -292,6 +292,9 @@ TEST(SpecTest, NamesEachFaultOfASpecForTables) {
       {"/training/early_stopping",
        {{"patience", 2}},
        "spec.training.early_stopping: needs spec.data.validation_fraction"},
+      {"/architecture",
+       {{"type", "lstm"}, {"vocabulary", 9}},
+       "spec.data.standardize: must be absent: spec.architecture.vocabulary says that"},
       {"/optimizer/momentum", 1, "spec.optimizer.momentum: "},
       {"/optimizer/momentum", 0, "spec.optimizer.nesterov: needs momentum > 0"},
       {"/optimizer/weight_decay", -1, "spec.optimizer.weight_decay: "},
