@@ -1,7 +1,5 @@
 #include "services/inference/loaded_models.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -9,6 +7,7 @@
 
 #include "common/log/log.h"
 #include "common/nn/model_description.h"
+#include "common/sync/background.h"
 #include "fmt/format.h"
 #include "services/inference/batching/measured_batches.h"
 #include "services/inference/pipeline/pipeline_source.h"
@@ -61,11 +60,6 @@ absl::Status CheckPath(std::string_view field, const std::string& path) {
 
 // How often a load that waits for models that are in use looks again.
 constexpr std::chrono::milliseconds kRoomPause{2};
-constexpr int kLoaderNiceness = 5;
-
-// This thread's work waits for that of models that answer calls. No promise: where it is refused
-// those are slower while a model loads.
-void GiveWay() { ::setpriority(PRIO_PROCESS, 0, kLoaderNiceness); }
 
 }  // namespace
 
@@ -263,7 +257,7 @@ absl::Status LoadedModels::NotReady(std::string_view deployment, std::string_vie
 }
 
 void LoadedModels::RunLoader(const std::stop_token& stop) {
-  GiveWay();
+  WorkInBackground();
   while (!stop.stop_requested()) {
     const std::shared_ptr<Job> job = AwaitJob(stop);
     if (job == nullptr) {

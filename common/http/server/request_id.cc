@@ -4,17 +4,21 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+
+#include "common/time/clock.h"
 
 namespace slipway::http {
 namespace {
 
-constexpr size_t kIdBytes = 16;
+constexpr size_t kTimeBytes = 6;
+constexpr size_t kRandomBytes = 10;
 
 // Random bytes of one thread, fetched for many ids at once: a system call each would cost a
 // small request a twentieth of its time.
 struct Pool {
-  unsigned char bytes[64 * kIdBytes];
+  unsigned char bytes[64 * kRandomBytes];
   size_t used = sizeof(bytes);
 };
 
@@ -36,10 +40,12 @@ void Fill(Pool& pool) {
 std::string NewRequestId() {
   static thread_local Pool pool;
   if (pool.used == sizeof(pool.bytes)) Fill(pool);
+  const int64_t now = absl::ToUnixMillis(Clock::Real().Now());
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string id(2 * kIdBytes, '0');
-  for (size_t i = 0; i < kIdBytes; ++i) {
-    const unsigned char byte = pool.bytes[pool.used++];
+  std::string id(2 * (kTimeBytes + kRandomBytes), '0');
+  for (size_t i = 0; i < kTimeBytes + kRandomBytes; ++i) {
+    const auto byte = i < kTimeBytes ? static_cast<unsigned char>(now >> (8 * (kTimeBytes - 1 - i)))
+                                     : pool.bytes[pool.used++];
     id[2 * i] = kDigits[byte >> 4];
     id[2 * i + 1] = kDigits[byte & 15];
   }

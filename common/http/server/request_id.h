@@ -5,7 +5,8 @@
 
 namespace slipway::http {
 
-/// 128 random bits as 32 hex digits. Any thread.
+/// 48 bits of time (milliseconds since 1970) and 80 random ones, as 32 hex digits: ids of one time
+/// lie together in an index, as in a version 7 UUID (RFC 9562). Any thread.
 std::string NewRequestId();
 
 }  // namespace slipway::http

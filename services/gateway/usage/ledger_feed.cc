@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/log/log.h"
+#include "common/sync/background.h"
 #include "slipway/gateway/v1/journal.pb.h"
 
 namespace slipway::gateway {
@@ -32,8 +33,7 @@ void LedgerFeed::Start() {
   thread_ = std::jthread([this] { Run(); });
 }
 
-absl::Status LedgerFeed::Step(bool& moved) {
-  moved = false;
+absl::StatusOr<LedgerFeed::Found> LedgerFeed::Step() {
   if (!have_position_) {
     ASSIGN_OR_RETURN(next_, ledger_.Position(journal_.id()));
     journal_.Release(next_);
@@ -42,9 +42,11 @@ absl::Status LedgerFeed::Step(bool& moved) {
   // What is not synced cannot be read.
   RETURN_IF_ERROR(journal_.Sync());
   std::vector<v1::JournalEntry> entries;
+  size_t bytes = 0;
   const JournalPosition from = next_;
   ASSIGN_OR_RETURN(const JournalPosition next,
                    journal_.Read(from, kBatchBytes, [&](std::string_view record) -> absl::Status {
+                     bytes += record.size();
                      // A record that checks but does not parse was written by a newer version:
                      // nothing here could do more than pass it over.
                      if (!entries.emplace_back().ParseFromArray(record.data(),
@@ -59,19 +61,19 @@ absl::Status LedgerFeed::Step(bool& moved) {
     RETURN_IF_ERROR(ledger_.MarkBroken(journal_.id()));
     earlier_settled_ = true;
   }
-  if (next == from) return absl::OkStatus();
+  if (next == from) return Found::kNothing;
   RETURN_IF_ERROR(ledger_.Add(journal_.id(), entries, next));
   next_ = next;
   journal_.Release(next_);
-  moved = true;
-  return absl::OkStatus();
+  return 2 * static_cast<int64_t>(bytes) < kBatchBytes ? Found::kLittle : Found::kMuch;
 }
 
 void LedgerFeed::Run() {
+  WorkInBackground();
   bool failing = false;
   for (;;) {
-    bool moved = false;
-    const absl::Status status = Step(moved);
+    const absl::StatusOr<Found> found = Step();
+    const absl::Status& status = found.status();
     if (!status.ok()) failures_.fetch_add(1, std::memory_order_relaxed);
     if (!status.ok() && !failing) Log(Severity::kError, "ledger_not_written", {{"error", status}});
     if (status.ok() && failing) Log(Severity::kInfo, "ledger_written_again");
@@ -82,10 +84,9 @@ void LedgerFeed::Run() {
       done_ = std::max(done_, next_);
       moved_.SignalAll();
     }
-    if (status.ok() && moved) {
-      // On through what is there; a last look before the end takes what came meanwhile.
-      continue;
-    }
+    // On through what is there, but not one call after the other: a batch costs two syncs. A last
+    // look before the end takes what came meanwhile.
+    if (found.ok() && (*found == Found::kMuch || (*found == Found::kLittle && stopping_))) continue;
     if (stopping_) return;
     if (!hurry_ || failing) {
       wake_.WaitFor(mutex_, absl::ToChronoNanoseconds(failing ? kRetry : interval_));

@@ -33,8 +33,10 @@ class LedgerFeed {
   int64_t failures() const { return failures_.load(std::memory_order_relaxed); }
 
  private:
+  enum class Found { kNothing, kLittle, kMuch };
   void Run();
-  absl::Status Step(bool& moved);
+  /// Writes one batch.
+  absl::StatusOr<Found> Step();
 
   Journal& journal_;
   Ledger& ledger_;

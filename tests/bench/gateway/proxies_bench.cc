@@ -47,7 +47,7 @@ constexpr int kCallers = 8;
 constexpr double kNginxTarget = 2.0;
 constexpr double kEnvoyTarget = 0.4;
 constexpr double kAddedMillisTarget = 1.0;
-constexpr int kConnections = 64;
+constexpr int kConnections = 512;
 
 // The backend of all: the worker over gRPC, the same answer over HTTP/1.1, and what Envoy asks.
 class Backend final : public http::Handler {
