@@ -26,7 +26,7 @@ namespace {
 const Clock& clock_now = Clock::Real();
 
 [[noreturn]] void Die(const std::string& what) {
-  std::fprintf(stderr, "serving_bench: %s\n", what.c_str());
+  std::fprintf(stderr, "load: %s\n", what.c_str());
   std::exit(1);
 }
 
@@ -335,10 +335,14 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
   std::vector<Connection> connections(static_cast<size_t>(count));
   std::vector<size_t> flow_of(connections.size());
   std::vector<size_t> idle;
+  std::vector<bool> calling(connections.size());
+  const auto open = [&](size_t place) {
+    connections[place].fd = Connect(port);
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = place}};
+    ::epoll_ctl(poll, EPOLL_CTL_ADD, connections[place].fd, &event);
+  };
   for (size_t i = 0; i < connections.size(); ++i) {
-    connections[i].fd = Connect(port);
-    epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
-    ::epoll_ctl(poll, EPOLL_CTL_ADD, connections[i].fd, &event);
+    open(i);
     idle.push_back(i);
   }
   std::vector<HttpFlowResult> results(flows.size());
@@ -359,6 +363,7 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
         const size_t place = idle.back();
         idle.pop_back();
         flow_of[place] = flow;
+        calling[place] = true;
         ++results[flow].sent;
         Send(connections[place], flows[flow].request, true);
         // What waited to be sent waited for its answer.
@@ -373,7 +378,13 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
       Connection& connection = connections[place];
       char bytes[16384];
       const ssize_t got = ::recv(connection.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-      if (got == 0) Die("the gateway hung up");
+      if (got == 0) {
+        if (calling[place]) Die("the gateway hung up");
+        // It was idle for too long.
+        ::close(connection.fd);
+        open(place);
+        continue;
+      }
       if (got > 0) connection.answer.append(bytes, static_cast<size_t>(got));
       if (!IsWhole(connection.answer)) continue;
       HttpFlowResult& result = results[flow_of[place]];
@@ -386,6 +397,7 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
       } else {
         ++result.failed;
       }
+      calling[place] = false;
       idle.push_back(place);
     }
   }
