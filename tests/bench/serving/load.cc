@@ -270,14 +270,13 @@ struct Connection {
   bool measured = false;
 };
 
-void Send(Connection& connection, const std::string& request, bool measured) {
+// False where the peer has hung up.
+bool Send(Connection& connection, const std::string& request, bool measured) {
   connection.answer.clear();
   connection.measured = measured;
   connection.started = clock_now.Monotonic();
-  if (::send(connection.fd, request.data(), request.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(request.size())) {
-    Die("the gateway hung up");
-  }
+  return ::send(connection.fd, request.data(), request.size(), MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(request.size());
 }
 
 }  // namespace
@@ -291,7 +290,7 @@ LoadResult RunHttpLoad(int port, const std::string& request, int callers, absl::
     connections[i].fd = Connect(port);
     epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
     ::epoll_ctl(poll, EPOLL_CTL_ADD, connections[i].fd, &event);
-    Send(connections[i], request, false);
+    if (!Send(connections[i], request, false)) Die("the gateway hung up");
   }
   std::vector<double> latencies;
   latencies.reserve(1 << 18);
@@ -319,7 +318,7 @@ LoadResult RunHttpLoad(int port, const std::string& request, int callers, absl::
         latencies.push_back(absl::ToDoubleMicroseconds(clock_now.Monotonic() - connection.started));
       }
       if (!connection.answer.starts_with("HTTP/1.1 200")) ++failures;
-      Send(connection, request, measuring);
+      if (!Send(connection, request, measuring)) Die("the gateway hung up");
     }
   }
   on_end();
@@ -345,6 +344,19 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
     open(i);
     idle.push_back(i);
   }
+  const auto reopen = [&](size_t place) {
+    ::close(connections[place].fd);
+    open(place);
+  };
+  // What waited to be sent waited for its answer.
+  const auto send = [&](size_t place, absl::Duration since) {
+    const std::string& request = flows[flow_of[place]].request;
+    if (!Send(connections[place], request, true)) {
+      reopen(place);
+      if (!Send(connections[place], request, true)) Die("the gateway hung up");
+    }
+    connections[place].started = since;
+  };
   std::vector<HttpFlowResult> results(flows.size());
   std::mt19937_64 random(1);
   const absl::Duration begin = clock_now.Monotonic();
@@ -365,9 +377,7 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
         flow_of[place] = flow;
         calling[place] = true;
         ++results[flow].sent;
-        Send(connections[place], flows[flow].request, true);
-        // What waited to be sent waited for its answer.
-        connections[place].started = next[flow];
+        send(place, next[flow]);
       }
     }
     if (now >= end && idle.size() == connections.size()) break;
@@ -378,11 +388,11 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
       Connection& connection = connections[place];
       char bytes[16384];
       const ssize_t got = ::recv(connection.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-      if (got == 0) {
-        if (calling[place]) Die("the gateway hung up");
-        // It was idle for too long.
-        ::close(connection.fd);
-        open(place);
+      if (got <= 0 && !(got < 0 && errno == EAGAIN)) {
+        if (!connection.answer.empty()) Die("the gateway hung up");
+        // It was idle for too long, maybe as the next call came.
+        reopen(place);
+        if (calling[place]) send(place, connection.started);
         continue;
       }
       if (got > 0) connection.answer.append(bytes, static_cast<size_t>(got));
@@ -397,6 +407,7 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
       } else {
         ++result.failed;
       }
+      connection.answer.clear();
       calling[place] = false;
       idle.push_back(place);
     }
