@@ -139,7 +139,7 @@ TEST_F(BadInputTest, AMalformedSpecIsRefusedByField) {
       {"/optimizer/type", "magic", "spec.optimizer.type"},
       {"/optimizer/momentm", 0.9, "spec.optimizer.momentm"},
       {"/loss/type", "hinge", "spec.loss.type"},
-      {"/architecture/type", "resnet", "spec.architecture.type"},
+      {"/architecture/type", "nonsense", "spec.architecture.type"},
       {"/architecture/hidden", {64, 0}, "spec.architecture.hidden[1]"},
       {"/training/epochs", 0, "spec.training.epochs"},
       {"/training/batch_size", -5, "spec.training.batch_size"},
