@@ -30,7 +30,7 @@
 #include "services/training/trainer/metrics/classification.h"
 #include "services/training/trainer/metrics/regression.h"
 #include "services/training/trainer/model_card.h"
-#include "services/training/trainer/tensorboard/event_file.h"
+#include "services/training/trainer/tensorboard/charts.h"
 
 namespace slipway::trainer {
 namespace {
@@ -39,10 +39,6 @@ using training::TargetKind;
 
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 constexpr int64_t kEvaluationBatch = 512;
-// Histograms of more parameters than this would take longer than they are worth.
-constexpr int64_t kMaxChartedParameters = 20'000'000;
-constexpr int64_t kPicturesAcross = 4;
-constexpr int64_t kMaxChartedPixels = 256 * 256;
 constexpr char kChartFolder[] = "tensorboard";
 // Below about/: what the version scored, and for classes the confusion matrix; what it was trained
 // on; both in words.
@@ -172,8 +168,7 @@ class Run {
   absl::Status TrainAll(CheckpointWriter& writer);
   std::string ChartFolder() const;
   absl::Status OpenCharts();
-  void ChartPictures();
-  absl::Status Chart(const std::map<std::string, double>& scalars);
+  absl::Status Chart(const std::map<std::string, double>& curves);
   absl::Status TakeStep();
   int64_t GatherStep();
   absl::Status EndEpoch();
@@ -207,7 +202,7 @@ class Run {
   std::unique_ptr<Learner> learner_;
   std::optional<Sampler> sampler_;
   /// For TensorBoard; absent where it could not be written.
-  std::optional<EventFile> charts_;
+  std::optional<Charts> charts_;
   int64_t steps_ = 0;
   int64_t parameters_ = 0;
   LoopState state_;
@@ -339,73 +334,28 @@ absl::Status Run::Resume(CheckpointStore& store) {
 std::string Run::ChartFolder() const { return options_.checkpoint_dir + "/" + kChartFolder; }
 
 absl::Status Run::OpenCharts() {
-  auto opened = EventFile::Create(ChartFolder(), state_.step, clock_.Now());
-  if (!opened.ok()) {
+  ASSIGN_OR_RETURN(const nn::Network network, description_.BuildNetwork("spec"));
+  absl::StatusOr<Charts> opened =
+      Charts::Open(ChartFolder(), spec_, network, data_, state_.step, clock_.Now());
+  if (opened.ok()) {
+    charts_ = *std::move(opened);
+  } else {
     Tell("warning",
          "no charts are written for TensorBoard: " + std::string(opened.status().message()));
-    return absl::OkStatus();
   }
-  charts_ = *std::move(opened);
-  const absl::Time now = clock_.Now();
-  ASSIGN_OR_RETURN(const nn::Network network, description_.BuildNetwork("spec"));
-  charts_->AddGraph(network, now);
-  const training::v1::JobSpec& job = spec_.job;
-  const nlohmann::json spec = {
-      {"architecture", training::ToJson(job.architecture())},
-      {"loss", training::ToJson(job.loss())},
-      {"optimizer", training::ToJson(job.optimizer())},
-      {"schedule", training::ToJson(job.schedule())},
-      {"training",
-       {{"epochs", job.training().epochs()},
-        {"batch_size", job.training().batch_size()},
-        {"seed", job.training().seed()},
-        {"clip_norm", job.training().clip_norm()},
-        {"clip_value", job.training().clip_value()},
-        {"accumulate", job.training().accumulate()},
-        {"l1", job.training().l1()},
-        {"ema_decay", job.training().ema_decay()}}},
-  };
-  const bool classes = description_.task == nn::Task::kClassification;
-  const std::string tags[] = {"test/loss", classes ? "test/accuracy" : "test/r2"};
-  charts_->AddHyperparameters(spec, tags, now);
-  ChartPictures();
   return absl::OkStatus();
 }
 
-// The first pictures that are trained on, as one.
-void Run::ChartPictures() {
-  const Examples& examples = *data_.train;
-  const Shape& shape = examples.input.shape;
-  const bool grey = shape.rank() == 3 || (shape.rank() == 4 && shape[1] == 1);
-  if (!grey || examples.input.dtype != DataType::kUint8) return;
-  const int64_t height = shape[shape.rank() - 2];
-  const int64_t width = shape[shape.rank() - 1];
-  if (height * width > kMaxChartedPixels) return;
-  std::string grid(static_cast<size_t>(kPicturesAcross * kPicturesAcross * height * width), '\0');
-  const int64_t count =
-      std::min<int64_t>(kPicturesAcross * kPicturesAcross, std::ssize(data_.train_rows));
-  Gather(examples, data_.train_rows, 0, count, batch_);
-  for (int64_t i = 0; i < count * height; ++i) {
-    const int64_t picture = i / height;
-    const int64_t row = picture / kPicturesAcross * height + i % height;
-    const int64_t column = picture % kPicturesAcross * width;
-    std::copy_n(batch_.inputs.begin() + i * width, width,
-                grid.begin() + row * kPicturesAcross * width + column);
-  }
-  charts_->AddPicture("train/pictures", grid, static_cast<int>(kPicturesAcross * height),
-                      static_cast<int>(kPicturesAcross * width), state_.step, clock_.Now());
-}
-
-// Scalars, and how the parameters are spread, at the step that was done last.
-absl::Status Run::Chart(const std::map<std::string, double>& scalars) {
+// Points of curves, and how the parameters are spread, at the step that was done last.
+absl::Status Run::Chart(const std::map<std::string, double>& curves) {
   if (!charts_.has_value()) return absl::OkStatus();
-  charts_->AddScalars(scalars, state_.step, clock_.Now());
-  if (parameters_ <= kMaxChartedParameters) {
-    ASSIGN_OR_RETURN(const std::vector<Tensor> parameters, learner_->SaveModel());
-    charts_->AddHistograms("parameters/", parameters, state_.step, clock_.Now());
+  std::vector<Tensor> parameters;
+  if (Charts::TakesParameters(parameters_)) {
+    ASSIGN_OR_RETURN(parameters, learner_->SaveModel());
   }
-  if (const absl::Status written = charts_->Flush(); !written.ok()) {
-    Tell("warning", "a chart for TensorBoard was not written: " + std::string(written.message()));
+  const absl::Status added = charts_->Add(curves, parameters, state_.step, clock_.Now());
+  if (!added.ok()) {
+    Tell("warning", "a chart for TensorBoard was not written: " + std::string(added.message()));
   }
   return absl::OkStatus();
 }
