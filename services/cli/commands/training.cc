@@ -80,8 +80,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
   train.add_option("--name", options->id, "The job's id; else one is made");
   train.add_option("--request-id", options->request_id,
                    "Submitting again with the same id answers the same job");
-  train.add_option("--priority", options->priority,
-                   "Of your jobs the higher goes first");
+  train.add_option("--priority", options->priority, "Of your jobs the higher goes first");
   train.add_flag("-w,--watch", options->watch, "Follow it to its end");
   train.footer("Example:\n  slipway train examples/fashion-mnist-cnn.yaml --watch");
   session.OnRun(train, [&session, options]() -> absl::Status {

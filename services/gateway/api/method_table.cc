@@ -292,9 +292,8 @@ MethodTable::Lookup MethodTable::Find(std::string_view http_method, const Reques
 
 std::vector<const pb::ServiceDescriptor*> PublicServices() {
   std::vector<const pb::ServiceDescriptor*> services;
-  for (const pb::Descriptor* any_of_file :
-       {v1::Tenant::descriptor(), v1::Project::descriptor(), v1::Limits::descriptor(),
-        v1::Batch::descriptor()}) {
+  for (const pb::Descriptor* any_of_file : {v1::Tenant::descriptor(), v1::Project::descriptor(),
+                                            v1::Limits::descriptor(), v1::Batch::descriptor()}) {
     const pb::FileDescriptor& file = *any_of_file->file();
     for (int i = 0; i < file.service_count(); ++i) services.push_back(file.service(i));
   }

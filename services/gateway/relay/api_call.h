@@ -6,11 +6,11 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "common/sync/in_flight.h"
 #include "common/sync/mutex.h"
 #include "google/protobuf/message.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/byte_buffer.h"
-#include "common/sync/in_flight.h"
 #include "services/gateway/relay/api_handler.h"
 #include "services/gateway/relay/api_transport.h"
 

@@ -13,9 +13,8 @@ using ::testing::Pair;
 
 TEST(TimeRangeTest, TakesADayAMomentAndHowLongAgo) {
   Query query;
-  ASSERT_TRUE((TimeRange{.since = "2026-01-31", .until = "2026-02-01T12:00:00+02:00"}
-                   .AddTo(query)
-                   .ok()));
+  ASSERT_TRUE(
+      (TimeRange{.since = "2026-01-31", .until = "2026-02-01T12:00:00+02:00"}.AddTo(query).ok()));
   EXPECT_THAT(query, ElementsAre(Pair("startTime", "2026-01-31T00:00:00+00:00"),
                                  Pair("endTime", "2026-02-01T10:00:00+00:00")));
   query.clear();
