@@ -1,8 +1,6 @@
 #include "common/blob/file_blob_store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -149,14 +147,8 @@ absl::StatusOr<std::unique_ptr<FileBlobStore>> FileBlobStore::Open(std::string r
   if (const int made = files.MakeDirectory(root, 0700); made < 0 && made != -EEXIST) {
     return FromErrno(-made, "cannot create", root);
   }
-  const std::string lock = fmt::format("{}/{}", root, kLockFile);
-  const int lock_fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock_fd < 0) return FromErrno(errno, "cannot open", lock);
-  std::unique_ptr<FileBlobStore> store(new FileBlobStore(std::move(root), lock_fd, files));
-  if (::flock(lock_fd, LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} is in use by another process", store->root_));
-  }
+  ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(fmt::format("{}/{}", root, kLockFile), root));
+  std::unique_ptr<FileBlobStore> store(new FileBlobStore(std::move(root), std::move(lock), files));
   RETURN_IF_ERROR(store->EnsureFolder(store->root_,
                                       std::filesystem::path(store->root_).parent_path().string()));
   RETURN_IF_ERROR(
@@ -164,8 +156,6 @@ absl::StatusOr<std::unique_ptr<FileBlobStore>> FileBlobStore::Open(std::string r
   RETURN_IF_ERROR(store->Sweep());
   return store;
 }
-
-FileBlobStore::~FileBlobStore() { ::close(lock_fd_); }
 
 absl::Status FileBlobStore::Sweep() {
   const std::string folder = fmt::format("{}/{}", root_, kTemporaryFolder);

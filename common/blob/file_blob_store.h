@@ -8,6 +8,7 @@
 
 #include "common/blob/blob_store.h"
 #include "common/blob/file_system.h"
+#include "common/files/file_lock.h"
 #include "common/sync/mutex.h"
 
 namespace slipway {
@@ -22,7 +23,6 @@ class FileBlobStore final : public BlobStore {
   /// first store lives is refused with kFailedPrecondition. `files` outlives the store.
   static absl::StatusOr<std::unique_ptr<FileBlobStore>> Open(
       std::string root, FileSystem& files = FileSystem::Real());
-  ~FileBlobStore() override;
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> NewWriter(std::string_view tenant) override;
   absl::StatusOr<BlobInfo> Stat(std::string_view tenant, const Digest& digest) override;
@@ -38,8 +38,8 @@ class FileBlobStore final : public BlobStore {
  private:
   class Writer;
 
-  FileBlobStore(std::string root, int lock_fd, FileSystem& files)
-      : root_(std::move(root)), lock_fd_(lock_fd), files_(files) {}
+  FileBlobStore(std::string root, FileLock lock, FileSystem& files)
+      : root_(std::move(root)), lock_(std::move(lock)), files_(files) {}
 
   /// Removes what a crash left.
   absl::Status Sweep();
@@ -50,7 +50,7 @@ class FileBlobStore final : public BlobStore {
   absl::Status Publish(const std::string& temporary, std::string_view tenant, const Digest& digest);
 
   const std::string root_;
-  const int lock_fd_;
+  const FileLock lock_;
   FileSystem& files_;
   std::atomic<uint64_t> next_temporary_{0};
   Mutex mutex_;
