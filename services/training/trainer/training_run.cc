@@ -18,6 +18,7 @@
 #include "common/files/files.h"
 #include "common/nn/model_description.h"
 #include "common/onnx/export.h"
+#include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 #include "services/training/spec/gates.h"
@@ -167,8 +168,8 @@ class Run {
   absl::Status Resume(CheckpointStore& store);
   absl::Status TrainAll(CheckpointWriter& writer);
   std::string ChartFolder() const;
-  absl::Status OpenCharts();
-  absl::Status Chart(const std::map<std::string, double>& curves);
+  void OpenCharts();
+  void Chart(const std::map<std::string, double>& curves, std::span<const Tensor> parameters);
   absl::Status TakeStep();
   int64_t GatherStep();
   absl::Status EndEpoch();
@@ -199,12 +200,12 @@ class Run {
   TrainingData data_;
   DataReport data_report_;
   nn::ModelDescription description_;
+  nn::Network network_;
   std::unique_ptr<Learner> learner_;
   std::optional<Sampler> sampler_;
   /// For TensorBoard; absent where it could not be written.
   std::optional<Charts> charts_;
   int64_t steps_ = 0;
-  int64_t parameters_ = 0;
   LoopState state_;
   double rate_ = 0;             // of the newest step
   std::vector<Batch> batches_;  // of a step
@@ -220,10 +221,7 @@ class Run {
 };
 
 void Run::Report(training::v1::Event event) {
-  const absl::Time now = clock_.Now();
-  event.mutable_time()->set_seconds(absl::ToUnixSeconds(now));
-  event.mutable_time()->set_nanos(
-      static_cast<int32_t>(absl::ToUnixNanos(now) - absl::ToUnixSeconds(now) * 1'000'000'000));
+  *event.mutable_time() = ToTimestamp(clock_.Now());
   const auto stop = host_.Report(std::move(event));
   // An event that cannot be told is no reason to stop training.
   if (stop.ok() && *stop) outcome_ = RunOutcome::kAbandoned;
@@ -297,19 +295,18 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   ASSIGN_OR_RETURN(
       description_.architecture,
       nn::ParseArchitecture(training::ToJson(spec_.job.architecture()), "spec.architecture"));
-  ASSIGN_OR_RETURN(nn::Network network, description_.BuildNetwork("spec"));
-  RETURN_IF_ERROR(CheckMemory(network, spec_));
+  ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
+  RETURN_IF_ERROR(CheckMemory(network_, spec_));
   Tell("info",
        fmt::format(
            "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
            data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
-           network.trainable_count(), network.flops() / 1e6));
-  parameters_ = network.trainable_count();
-  ASSIGN_OR_RETURN(learner_, make_learner(std::move(network)));
+           network_.trainable_count(), network_.flops() / 1e6));
+  ASSIGN_OR_RETURN(learner_, make_learner(network_));
   const training::v1::LoopSpec& loop = spec_.job.training();
   sampler_.emplace(data_.train_rows, int64_t{loop.batch_size()} * std::max(1, loop.accumulate()),
                    static_cast<uint64_t>(seed()));
-  steps_ = sampler_->steps_per_epoch() * spec_.job.training().epochs();
+  steps_ = sampler_->steps_per_epoch() * loop.epochs();
   progress_.set_steps(steps_);
   fingerprint_ = Fingerprint(spec_, options_.dataset_digest);
   return absl::OkStatus();
@@ -333,31 +330,24 @@ absl::Status Run::Resume(CheckpointStore& store) {
 
 std::string Run::ChartFolder() const { return options_.checkpoint_dir + "/" + kChartFolder; }
 
-absl::Status Run::OpenCharts() {
-  ASSIGN_OR_RETURN(const nn::Network network, description_.BuildNetwork("spec"));
+void Run::OpenCharts() {
   absl::StatusOr<Charts> opened =
-      Charts::Open(ChartFolder(), spec_, network, data_, state_.step, clock_.Now());
+      Charts::Open(ChartFolder(), spec_, network_, data_, state_.step, clock_.Now());
   if (opened.ok()) {
     charts_ = *std::move(opened);
   } else {
     Tell("warning",
          "no charts are written for TensorBoard: " + std::string(opened.status().message()));
   }
-  return absl::OkStatus();
 }
 
-// Points of curves, and how the parameters are spread, at the step that was done last.
-absl::Status Run::Chart(const std::map<std::string, double>& curves) {
-  if (!charts_.has_value()) return absl::OkStatus();
-  std::vector<Tensor> parameters;
-  if (Charts::TakesParameters(parameters_)) {
-    ASSIGN_OR_RETURN(parameters, learner_->SaveModel());
-  }
+// Points of curves, and how these parameters are spread, at the step that was done last.
+void Run::Chart(const std::map<std::string, double>& curves, std::span<const Tensor> parameters) {
+  if (!charts_.has_value()) return;
   const absl::Status added = charts_->Add(curves, parameters, state_.step, clock_.Now());
   if (!added.ok()) {
     Tell("warning", "a chart for TensorBoard was not written: " + std::string(added.message()));
   }
-  return absl::OkStatus();
 }
 
 // Puts the rows of the next step into batches of the spec's size; returns how many rows.
@@ -427,7 +417,12 @@ absl::Status Run::EndEpoch() {
   }
   Tell("info", std::move(text));
   ReportProgress(true);
-  return Chart(charted);
+  std::vector<Tensor> parameters;
+  if (charts_.has_value() && Charts::TakesParameters(network_.trainable_count())) {
+    ASSIGN_OR_RETURN(parameters, learner_->SaveModel());
+  }
+  Chart(charted, parameters);
+  return absl::OkStatus();
 }
 
 absl::Status Run::CompareWithBest(double loss) {
@@ -530,8 +525,7 @@ absl::Status Run::WriteModel(const std::string& folder, std::vector<std::string_
   ASSIGN_OR_RETURN(const std::vector<Tensor> weights, learner_->SaveModel());
   RETURN_IF_ERROR(WriteFileAtomically(path(nn::kDescriptionFile), description_.Print()));
   RETURN_IF_ERROR(WriteSafetensors(path(nn::kWeightsFile), weights, {{"format", "pt"}}));
-  ASSIGN_OR_RETURN(const nn::Network network, description_.BuildNetwork("spec"));
-  const absl::StatusOr<std::string> onnx = onnx::ExportOnnx(network, weights);
+  const absl::StatusOr<std::string> onnx = onnx::ExportOnnx(network_, weights);
   if (onnx.ok()) {
     RETURN_IF_ERROR(WriteFileAtomically(path(nn::kOnnxFile), *onnx));
   } else if (absl::IsUnimplemented(onnx.status())) {
@@ -586,9 +580,12 @@ absl::Status Run::HandIn(const Score& score, const std::map<std::string, double>
   RETURN_IF_ERROR(WriteModel(folder, files));
   training::v1::CompleteAttemptRequest result;
   result.mutable_artifact()->set_format(std::string(nn::kArtifactFormat));
+  const auto store = [&](const std::string& name, const std::string& local) -> absl::Status {
+    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(), host_.StoreFile(name, local));
+    return absl::OkStatus();
+  };
   for (const std::string_view name : files) {
-    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
-                     host_.StoreFile(std::string(name), fmt::format("{}/{}", folder, name)));
+    RETURN_IF_ERROR(store(std::string(name), fmt::format("{}/{}", folder, name)));
   }
   const std::pair<std::string_view, std::string> about[] = {
       {kEvaluationFile, PrintEvaluation(score, metrics)},
@@ -599,15 +596,13 @@ absl::Status Run::HandIn(const Score& score, const std::map<std::string, double>
   for (const auto& [name, text] : about) {
     const std::string local = fmt::format("{}/{}", folder, name);
     RETURN_IF_ERROR(WriteFileAtomically(local, text));
-    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
-                     host_.StoreFile(fmt::format("{}{}", nn::kAboutFolder, name), local));
+    RETURN_IF_ERROR(store(fmt::format("{}{}", nn::kAboutFolder, name), local));
   }
   std::error_code absent;
   for (const auto& chart : std::filesystem::directory_iterator(ChartFolder(), absent)) {
     const std::string name =
         fmt::format("{}{}/{}", nn::kAboutFolder, kChartFolder, chart.path().filename().string());
-    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(),
-                     host_.StoreFile(name, chart.path().string()));
+    RETURN_IF_ERROR(store(name, chart.path().string()));
   }
   const auto fill = [](const TensorSpec& spec, registry::v1::TensorSpec* out) {
     out->set_name(spec.name);
@@ -630,7 +625,7 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
       CheckpointStore store,
       CheckpointStore::Open(options_.checkpoint_dir, std::max(1, spec_.job.checkpoint().keep())));
   RETURN_IF_ERROR(Resume(store));
-  RETURN_IF_ERROR(OpenCharts());
+  OpenCharts();
   {
     CheckpointWriter writer(store);
     RETURN_IF_ERROR(TrainAll(writer));
@@ -643,7 +638,7 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
   const std::map<std::string, double> metrics = score.Report(data_.labels);
   std::map<std::string, double> charted;
   for (const auto& [metric, value] : metrics) charted["test/" + metric] = value;
-  RETURN_IF_ERROR(Chart(charted));
+  Chart(charted, {});
   RETURN_IF_ERROR(CheckFinite(metrics));
   RETURN_IF_ERROR(training::CheckThresholds(spec_.job.evaluation(), metrics));
   if (stopped()) return *outcome_;

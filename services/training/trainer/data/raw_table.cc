@@ -141,6 +141,7 @@ class Reader {
   const std::string_view file_;
   const std::string field_;
   size_t target_ = 0;
+  bool target_may_be_missing_ = false;  // its own rule drops such rows
   std::vector<size_t> places_;  // of the layout's columns; a later table may order them otherwise
 };
 
@@ -173,10 +174,7 @@ absl::Status Reader::FindPlaces(const TableLayout& layout) {
 }
 
 bool Reader::IsDropped(size_t row, const TableLayout& layout) const {
-  if (rules_.For(spec_.target_column()).rule.missing() == kDrop &&
-      rules_.Names(spec_.target_column()) && IsMissingNumber(CellOf(row, target_))) {
-    return true;
-  }
+  if (target_may_be_missing_ && IsMissingNumber(CellOf(row, target_))) return true;
   for (size_t i = 0; i < places_.size(); ++i) {
     const InputColumn& column = layout.columns[i];
     if (column.rule.missing() == kDrop && IsMissing(row, places_[i], column.is_text())) return true;
@@ -274,6 +272,8 @@ absl::StatusOr<RawTable> Reader::Read(training::TargetKind targets, TableLayout&
                                     spec_.target_column(), Shown(table_.columns)));
   }
   target_ = *target;
+  target_may_be_missing_ = rules_.Names(spec_.target_column()) &&
+                           rules_.For(spec_.target_column()).rule.missing() == kDrop;
   if (layout.columns.empty()) RETURN_IF_ERROR(FillLayout(target_, layout));
   RETURN_IF_ERROR(FindPlaces(layout));
 
