@@ -31,6 +31,7 @@
 #include "services/gateway/batches/batches.h"
 #include "services/gateway/body_coding.h"
 #include "services/gateway/cors.h"
+#include "services/gateway/document.h"
 #include "services/gateway/error_body.h"
 #include "services/gateway/grpc/grpc_door.h"
 #include "services/gateway/identity/identity_service.h"
@@ -168,7 +169,7 @@ class Gateway::Impl : public http::Handler {
     const std::string_view path = head.path();
     const bool protocol = path == "/v2" || path.starts_with("/v2/");
     if (protocol && oip_->HandleAnonymous(exchange)) return;
-    if (path == "/openapi.json") return SendOpenApi(*exchange);
+    if (path == "/openapi.json") return SendOpenApi(std::move(exchange));
 
     auto key = Authenticate(head);
     if (!key.ok()) return Refuse(*exchange, key.status());
@@ -330,7 +331,9 @@ class Gateway::Impl : public http::Handler {
             "{} forwards to {}, of which no address is known", method.name, method.backend));
       }
     }
-    ASSIGN_OR_RETURN(open_api_, OpenApiDocument(*methods_, DescriptorSetWithComments(), Version()));
+    ASSIGN_OR_RETURN(std::string document,
+                     OpenApiDocument(*methods_, DescriptorSetWithComments(), Version()));
+    open_api_ = std::make_shared<const std::string>(std::move(document));
     pool_ =
         std::make_unique<WorkPool>(config_.pool_threads, static_cast<size_t>(config_.pool_queue));
     ApiOptions api;
@@ -486,15 +489,13 @@ class Gateway::Impl : public http::Handler {
     Send(exchange, ErrorFor(head.path(), status, head.request_id));
   }
 
-  void SendOpenApi(http::Exchange& exchange) {
-    const http::RequestHead& head = exchange.head();
+  void SendOpenApi(std::shared_ptr<http::Exchange> exchange) {
+    const http::RequestHead& head = exchange->head();
     if (head.method != "GET") {
-      return Send(exchange, MethodNotAllowed(head.path(), "GET", head.request_id));
+      return Send(*exchange, MethodNotAllowed(head.path(), "GET", head.request_id));
     }
-    http::Response response;
-    response.headers.Add("content-type", "application/json");
-    response.body = open_api_;
-    Send(exchange, std::move(response));
+    metrics_.Method("other").Observe(200, absl::ZeroDuration());
+    SendDocument(std::move(exchange), "application/json", open_api_);
   }
 
   absl::StatusOr<v1::Platform> GetPlatform(const Principal& who) {
@@ -590,7 +591,7 @@ class Gateway::Impl : public http::Handler {
   std::unique_ptr<Batches> batches_;
   LocalMethods local_;
   std::unique_ptr<MethodTable> methods_;
-  std::string open_api_;
+  std::shared_ptr<const std::string> open_api_;
   std::unique_ptr<WorkPool> pool_;
   std::unique_ptr<ApiHandler> api_;
   std::unique_ptr<InnerCalls> inner_calls_;

@@ -23,7 +23,8 @@ namespace slipway::http {
 namespace {
 
 constexpr std::string_view kUnixScheme = "unix:";
-constexpr int kBacklog = 1024;
+// As many as the kernel allows: a caller who finds the queue full tries again after a second.
+constexpr int kBacklog = SOMAXCONN;
 // Connections taken in one go, before others of the thread get their turn.
 constexpr int kAcceptBatch = 64;
 constexpr std::chrono::milliseconds kPause{100};

@@ -369,8 +369,8 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
   for (;;) {
     const absl::Duration now = clock_now.Monotonic();
     for (size_t flow = 0; flow < flows.size(); ++flow) {
-      for (; next[flow] <= now && next[flow] < end; next[flow] += pause(flow)) {
-        if (idle.empty()) Die("all connections are busy");
+      // A call that finds no connection waits for one, which counts as its time.
+      for (; next[flow] <= now && next[flow] < end && !idle.empty(); next[flow] += pause(flow)) {
         // The one that was used last: those that are not needed stay cold.
         const size_t place = idle.back();
         idle.pop_back();
@@ -380,9 +380,11 @@ std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& 
         send(place, next[flow]);
       }
     }
-    if (now >= end && idle.size() == connections.size()) break;
+    const bool all_sent =
+        std::all_of(next.begin(), next.end(), [&](absl::Duration at) { return at >= end; });
+    if (all_sent && idle.size() == connections.size()) break;
     epoll_event events[64];
-    const int ready = ::epoll_wait(poll, events, 64, now < end ? 0 : 10);
+    const int ready = ::epoll_wait(poll, events, 64, all_sent ? 10 : 0);
     for (int i = 0; i < ready; ++i) {
       const size_t place = events[i].data.u64;
       Connection& connection = connections[place];

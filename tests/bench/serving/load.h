@@ -85,7 +85,7 @@ struct HttpFlowResult {
   int64_t failed = 0;            ///< anything else
 };
 /// An open loop: all flows to 127.0.0.1:`port` for so long, with exponential pauses, over so many
-/// kept-alive connections. Ends the program where all of them are busy: then it is no open loop.
+/// kept-alive connections. A call that finds all of them busy waits for one, as part of its time.
 std::vector<HttpFlowResult> RunHttpFlows(int port, const std::vector<HttpFlow>& flows,
                                          int connections, absl::Duration time);
 

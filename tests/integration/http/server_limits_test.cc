@@ -2,11 +2,17 @@
 // the socket.
 
 #include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tests/integration/http/server_fixture.h"
+#include "tests/support/temp_dir.h"
 
 namespace slipway::http {
 namespace {
@@ -399,6 +405,39 @@ TEST_F(ServerLimitsTest, ShedsAThousandSlowConnectionsWhileItAnswersOthers) {
   for (int i = 0; i < 100; ++i) ASSERT_EQ(normal.Ask(kGet).status, 200);
   for (const auto& peer : slow) ASSERT_TRUE(peer->IsClosedWithin(kSoon));
   EXPECT_EQ(Refused(Refusal::kHeaderTimeout) + Refused(Refusal::kBodyTimeout), 999u);
+}
+
+// A caller who finds no place in the kernel's queue tries again after a second, or gets an error.
+TEST_F(ServerLimitsTest, ABurstOfConnectionsFindsPlacesWhileTheThreadIsBusy) {
+  constexpr int kBurst = 2000;
+  int places = 0;
+  std::ifstream("/proc/sys/net/core/somaxconn") >> places;
+  if (places < kBurst) GTEST_SKIP() << "net.core.somaxconn is " << places;
+  const TempDir dir;
+  const std::string path = dir / "s";
+  options_.address = "unix:" + path;
+  Promise<bool> busy;
+  Promise<bool> go_on;
+  const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
+    busy.Set(true);
+    go_on.Wait();
+    exchange->Respond({.status = 204});
+  });
+  RawPeer first(server_->address());
+  first.Send(kGet);
+  busy.Wait();
+  sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  int connected = 0;
+  for (int i = 0; i < kBurst; ++i) {
+    // One that is closed keeps its place.
+    const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (::connect(socket, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) ++connected;
+    ::close(socket);
+  }
+  go_on.Set(true);
+  EXPECT_EQ(connected, kBurst);
+  EXPECT_EQ(first.Read().status, 204);
 }
 
 }  // namespace
