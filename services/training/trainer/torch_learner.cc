@@ -74,7 +74,7 @@ absl::StatusOr<std::vector<Tensor>> FindAll(std::string_view prefix, const Safet
 
 // The moving average of a network's parameters and statistics. In its first steps it forgets
 // faster, so that the start does not stay in a short training (as TensorFlow's
-// ExponentialMovingAverage with num_updates). Call all without grad mode.
+// ExponentialMovingAverage with num_updates).
 class MovingAverage {
  public:
   MovingAverage(nn::TorchNetwork& network, double decay) : decay_(decay) {
@@ -83,20 +83,30 @@ class MovingAverage {
     for (const at::Tensor& tensor : followed_) average_.push_back(tensor.detach().clone());
   }
 
+  // The network must have its own weights.
   void Update(int64_t step) {
+    const at::NoGradGuard no_grad;
     const auto n = static_cast<double>(step);
     const double decay = std::min(decay_, (1 + n) / (10 + n));
     for (size_t i = 0; i < followed_.size(); ++i) average_[i].lerp_(followed_[i], 1 - decay);
   }
 
-  // Gives the network the averages; returns what it had, for PutBack.
-  std::vector<at::Tensor> PutIn() {
+  // Gives the network the averages, until PutBack. Nothing happens where it has them already:
+  // many batches are judged in a row.
+  void PutIn() {
+    if (!kept_.empty()) return;
+    const at::NoGradGuard no_grad;
     std::vector<at::Tensor> kept;
     for (const at::Tensor& tensor : followed_) kept.push_back(tensor.clone());
+    kept_ = std::move(kept);
     Copy(average_, followed_);
-    return kept;
   }
-  void PutBack(const std::vector<at::Tensor>& kept) { Copy(kept, followed_); }
+  void PutBack() {
+    if (kept_.empty()) return;
+    const at::NoGradGuard no_grad;
+    Copy(kept_, followed_);
+    kept_.clear();
+  }
 
   absl::Status Save(std::vector<Tensor>& saved) const {
     for (size_t i = 0; i < average_.size(); ++i) {
@@ -119,6 +129,7 @@ class MovingAverage {
   const double decay_;
   std::vector<at::Tensor> followed_;
   std::vector<at::Tensor> average_;
+  std::vector<at::Tensor> kept_;  // the network's own, while it has the averages
 };
 
 class TorchLearner final : public Learner {
@@ -139,6 +150,7 @@ class TorchLearner final : public Learner {
   absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
                                    double rate) override {
     try {
+      if (average_.has_value()) average_->PutBack();
       int64_t rows = 0;
       for (const Batch& batch : batches) rows += batch.size;
       network_->gradients().zero_();
@@ -182,8 +194,8 @@ class TorchLearner final : public Learner {
 
   absl::StatusOr<Judgement> Judge(const Batch& batch) override {
     try {
+      if (average_.has_value()) average_->PutIn();
       const c10::InferenceMode inference;
-      const UseAverage use(average_);
       const at::Tensor scores = network_->Evaluate(Inputs(batch));
       Judgement judgement;
       judgement.loss = Loss(scores, Targets(batch)).item<double>();
@@ -198,8 +210,7 @@ class TorchLearner final : public Learner {
 
   absl::StatusOr<std::vector<Tensor>> SaveModel() override {
     try {
-      const at::NoGradGuard no_grad;
-      const UseAverage use(average_);
+      if (average_.has_value()) average_->PutIn();
       return network_->Save();
     } catch (const std::exception& error) {
       return nn::TorchError(error);
@@ -217,6 +228,7 @@ class TorchLearner final : public Learner {
   }
 
   absl::StatusOr<std::vector<Tensor>> SaveState() override {
+    if (average_.has_value()) average_->PutBack();
     ASSIGN_OR_RETURN(const std::vector<Tensor> model, network_->Save());
     std::vector<Tensor> saved;
     RETURN_IF_ERROR(PutAll(kModelPrefix, model, saved));
@@ -235,6 +247,7 @@ class TorchLearner final : public Learner {
   }
 
   absl::Status LoadState(const SafetensorsFile& file) override {
+    if (average_.has_value()) average_->PutBack();
     ASSIGN_OR_RETURN(const std::vector<Tensor> model, FindAll(kModelPrefix, file));
     RETURN_IF_ERROR(network_->Load(model));
     ASSIGN_OR_RETURN(best_, FindAll(kBestPrefix, file));
@@ -260,23 +273,6 @@ class TorchLearner final : public Learner {
   }
 
  private:
-  // While it lives, the network has the averages, where there are any.
-  class UseAverage {
-   public:
-    explicit UseAverage(std::optional<MovingAverage>& average) : average_(average) {
-      if (average_.has_value()) kept_ = average_->PutIn();
-    }
-    ~UseAverage() {
-      if (average_.has_value()) average_->PutBack(kept_);
-    }
-    UseAverage(const UseAverage&) = delete;
-    UseAverage& operator=(const UseAverage&) = delete;
-
-   private:
-    std::optional<MovingAverage>& average_;
-    std::vector<at::Tensor> kept_;
-  };
-
   // Views of the batch where it lies on the CPU: it outlives the step.
   at::Tensor Inputs(const Batch& batch) const {
     const TensorSpec& spec = network_->network().value(network_->network().inputs()[0]);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <optional>
@@ -15,9 +14,7 @@
 
 #include "common/crypto/hash.h"
 #include "common/fields/json.h"
-#include "common/files/files.h"
 #include "common/nn/model_description.h"
-#include "common/onnx/export.h"
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
@@ -26,11 +23,9 @@
 #include "services/training/trainer/checkpoint_writer.h"
 #include "services/training/trainer/data/data_report.h"
 #include "services/training/trainer/data/open_data.h"
-#include "services/training/trainer/data/raw_table.h"
 #include "services/training/trainer/data/sampler.h"
-#include "services/training/trainer/metrics/classification.h"
-#include "services/training/trainer/metrics/regression.h"
-#include "services/training/trainer/model_card.h"
+#include "services/training/trainer/evaluation.h"
+#include "services/training/trainer/hand_in.h"
 #include "services/training/trainer/tensorboard/charts.h"
 
 namespace slipway::trainer {
@@ -39,13 +34,7 @@ namespace {
 using training::TargetKind;
 
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
-constexpr int64_t kEvaluationBatch = 512;
 constexpr char kChartFolder[] = "tensorboard";
-// Below about/: what the version scored, and for classes the confusion matrix; what it was trained
-// on; both in words.
-constexpr std::string_view kEvaluationFile = "evaluation.json";
-constexpr std::string_view kDataReportFile = "data-report.json";
-constexpr std::string_view kModelCardFile = "model-card.md";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
@@ -132,30 +121,6 @@ absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec)
                                   network.trainable_count(), needed / kGiB, machine / kGiB));
 }
 
-// What a model scores on some rows.
-struct Score {
-  double loss = 0;  // mean over the rows
-  // One of the two, by the task.
-  std::optional<ClassificationMetrics> classes;
-  RegressionMetrics numbers;
-
-  std::map<std::string, double> Report(const std::vector<std::string>& labels) const {
-    std::map<std::string, double> metrics = classes ? classes->Report(labels) : numbers.Report();
-    metrics["loss"] = loss;
-    return metrics;
-  }
-};
-
-// A loss or a metric that is no number cannot be registered, nor be held against anything.
-absl::Status CheckFinite(const std::map<std::string, double>& metrics) {
-  for (const auto& [name, value] : metrics) {
-    if (std::isfinite(value)) continue;
-    return absl::FailedPreconditionError(
-        fmt::format("no version is registered: {} is no finite number on the test part", name));
-  }
-  return absl::OkStatus();
-}
-
 class Run {
  public:
   Run(const TrainingRunOptions& options, AttemptHost& host, const Clock& clock)
@@ -177,12 +142,7 @@ class Run {
   bool done() const;
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
   void ReportCheckpoints(CheckpointWriter& writer);
-  absl::StatusOr<Score> Evaluate(const Examples& examples, const std::vector<int64_t>& rows);
-  absl::Status HandIn(const Score& score, const std::map<std::string, double>& metrics);
-  absl::Status WriteModel(const std::string& folder, std::vector<std::string_view>& files);
-  absl::Status WriteSamples(const std::string& path);
-  std::string PrintEvaluation(const Score& score,
-                              const std::map<std::string, double>& metrics) const;
+  absl::StatusOr<Score> EvaluateRows(const Examples& examples, const std::vector<int64_t>& rows);
 
   int64_t seed() const { return spec_.job.training().seed(); }
   bool stopped() const { return outcome_.has_value(); }
@@ -209,7 +169,6 @@ class Run {
   LoopState state_;
   double rate_ = 0;             // of the newest step
   std::vector<Batch> batches_;  // of a step
-  Batch batch_;                 // that is judged
   std::string fingerprint_;
   /// Set once the run is to end early.
   std::optional<RunOutcome> outcome_;
@@ -403,7 +362,7 @@ absl::Status Run::EndEpoch() {
     charted["train/accuracy"] = state_.sums.accuracy();
   }
   if (!data_.validation_rows.empty()) {
-    ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.train, data_.validation_rows));
+    ASSIGN_OR_RETURN(const Score score, EvaluateRows(*data_.train, data_.validation_rows));
     progress_.set_validation_loss(score.loss);
     for (const auto& [metric, value] : score.Report(data_.labels)) {
       charted["validation/" + metric] = value;
@@ -498,124 +457,9 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
   return learner_->TakeBest();
 }
 
-absl::StatusOr<Score> Run::Evaluate(const Examples& examples, const std::vector<int64_t>& rows) {
-  Score score;
-  if (description_.task == nn::Task::kClassification) score.classes.emplace(data_.outputs);
-  const int64_t count = std::ssize(rows);
-  for (int64_t first = 0; first < count; first += kEvaluationBatch) {
-    const int64_t size = std::min(kEvaluationBatch, count - first);
-    Gather(examples, rows, first, size, batch_);
-    ASSIGN_OR_RETURN(const Judgement judgement, learner_->Judge(batch_));
-    score.loss += judgement.loss * static_cast<double>(size) / static_cast<double>(count);
-    if (score.classes.has_value()) {
-      score.classes->Add(judgement.scores, batch_.classes);
-    } else {
-      score.numbers.Add(judgement.scores, batch_.values);
-    }
-  }
-  return score;
-}
-
-// The artifact's files; adds their names to `files`.
-absl::Status Run::WriteModel(const std::string& folder, std::vector<std::string_view>& files) {
-  const auto path = [&](std::string_view name) {
-    files.push_back(name);
-    return fmt::format("{}/{}", folder, name);
-  };
-  ASSIGN_OR_RETURN(const std::vector<Tensor> weights, learner_->SaveModel());
-  RETURN_IF_ERROR(WriteFileAtomically(path(nn::kDescriptionFile), description_.Print()));
-  RETURN_IF_ERROR(WriteSafetensors(path(nn::kWeightsFile), weights, {{"format", "pt"}}));
-  const absl::StatusOr<std::string> onnx = onnx::ExportOnnx(network_, weights);
-  if (onnx.ok()) {
-    RETURN_IF_ERROR(WriteFileAtomically(path(nn::kOnnxFile), *onnx));
-  } else if (absl::IsUnimplemented(onnx.status())) {
-    Tell("warning", fmt::format("the version has no {}: {}", nn::kOnnxFile,
-                                std::string(onnx.status().message())));
-  } else {
-    return onnx.status();
-  }
-  // The file's format has no texts.
-  const bool has_texts = data_.table.has_value() && data_.table->texts() > 0;
-  if (spec_.job.evaluation().recorded_samples() > 0 && !has_texts) {
-    RETURN_IF_ERROR(WriteSamples(path(nn::kSamplesFile)));
-  }
-  return absl::OkStatus();
-}
-
-// Raw rows; and of a table, whose network takes them encoded, those too.
-absl::Status Run::WriteSamples(const std::string& path) {
-  const int64_t count =
-      std::min<int64_t>(spec_.job.evaluation().recorded_samples(), std::ssize(data_.test_rows));
-  Gather(*data_.test, data_.test_rows, 0, count, batch_);
-  std::vector<int64_t> shape = description_.input.shape.dims();
-  shape[0] = count;
-  std::vector<Tensor> tensors;
-  ASSIGN_OR_RETURN(
-      tensors.emplace_back(),
-      Tensor::Make(description_.input.name, description_.input.dtype, Shape(std::move(shape)),
-                   Buffer::Own(std::string(batch_.inputs.data(), batch_.inputs.size())),
-                   "samples"));
-  if (data_.table.has_value()) {
-    ASSIGN_OR_RETURN(
-        std::vector<Tensor> raw,
-        ToTensors(*data_.raw_test, std::span(data_.test_rows).first(static_cast<size_t>(count))));
-    for (Tensor& tensor : raw) tensors.push_back(std::move(tensor));
-  }
-  return WriteSafetensors(path, tensors, {});
-}
-
-std::string Run::PrintEvaluation(const Score& score,
-                                 const std::map<std::string, double>& metrics) const {
-  nlohmann::ordered_json object = {{"rows", data_.test_rows.size()}, {"metrics", metrics}};
-  if (score.classes.has_value()) {
-    object["labels"] = data_.labels;
-    object["confusion_matrix"] = score.classes->ConfusionMatrix();
-  }
-  return object.dump(2) + "\n";
-}
-
-absl::Status Run::HandIn(const Score& score, const std::map<std::string, double>& metrics) {
-  const std::string& folder = options_.checkpoint_dir;
-  std::vector<std::string_view> files;
-  RETURN_IF_ERROR(WriteModel(folder, files));
-  training::v1::CompleteAttemptRequest result;
-  result.mutable_artifact()->set_format(std::string(nn::kArtifactFormat));
-  const auto store = [&](const std::string& name, const std::string& local) -> absl::Status {
-    ASSIGN_OR_RETURN(*result.mutable_artifact()->add_files(), host_.StoreFile(name, local));
-    return absl::OkStatus();
-  };
-  for (const std::string_view name : files) {
-    RETURN_IF_ERROR(store(std::string(name), fmt::format("{}/{}", folder, name)));
-  }
-  const std::pair<std::string_view, std::string> about[] = {
-      {kEvaluationFile, PrintEvaluation(score, metrics)},
-      {kDataReportFile, data_report_.facts.dump(2) + "\n"},
-      {kModelCardFile,
-       WriteModelCard(spec_, description_, options_.dataset_digest, data_report_, metrics)},
-  };
-  for (const auto& [name, text] : about) {
-    const std::string local = fmt::format("{}/{}", folder, name);
-    RETURN_IF_ERROR(WriteFileAtomically(local, text));
-    RETURN_IF_ERROR(store(fmt::format("{}{}", nn::kAboutFolder, name), local));
-  }
-  std::error_code absent;
-  for (const auto& chart : std::filesystem::directory_iterator(ChartFolder(), absent)) {
-    const std::string name =
-        fmt::format("{}{}/{}", nn::kAboutFolder, kChartFolder, chart.path().filename().string());
-    RETURN_IF_ERROR(store(name, chart.path().string()));
-  }
-  const auto fill = [](const TensorSpec& spec, registry::v1::TensorSpec* out) {
-    out->set_name(spec.name);
-    out->set_datatype(std::string(DataTypeName(spec.dtype)));
-    for (const int64_t dim : spec.shape.dims()) out->add_shape(dim);
-  };
-  for (const TensorSpec& input : description_.inputs()) {
-    fill(input, result.mutable_signature()->add_inputs());
-  }
-  fill(description_.output, result.mutable_signature()->add_outputs());
-  for (const auto& [metric, value] : metrics) (*result.mutable_metrics())[metric] = value;
-  for (const std::string& label : data_.labels) result.add_labels(label);
-  return host_.Complete(std::move(result));
+absl::StatusOr<Score> Run::EvaluateRows(const Examples& examples,
+                                        const std::vector<int64_t>& rows) {
+  return Evaluate(*learner_, description_.task, data_.outputs, examples, rows);
 }
 
 absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
@@ -634,7 +478,7 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
 
   progress_.set_remaining_seconds(0);
   Enter("evaluating");
-  ASSIGN_OR_RETURN(const Score score, Evaluate(*data_.test, data_.test_rows));
+  ASSIGN_OR_RETURN(const Score score, EvaluateRows(*data_.test, data_.test_rows));
   const std::map<std::string, double> metrics = score.Report(data_.labels);
   std::map<std::string, double> charted;
   for (const auto& [metric, value] : metrics) charted["test/" + metric] = value;
@@ -644,7 +488,18 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
   if (stopped()) return *outcome_;
   Enter("registering");
   if (stopped()) return *outcome_;
-  RETURN_IF_ERROR(HandIn(score, metrics));
+  ASSIGN_OR_RETURN(std::vector<Tensor> weights, learner_->SaveModel());
+  RETURN_IF_ERROR(HandIn({.spec = spec_,
+                          .dataset_digest = options_.dataset_digest,
+                          .data = data_,
+                          .data_report = data_report_,
+                          .description = description_,
+                          .network = network_,
+                          .weights = std::move(weights),
+                          .score = score,
+                          .metrics = metrics},
+                         options_.checkpoint_dir, ChartFolder(), host_,
+                         [this](std::string text) { Tell("warning", std::move(text)); }));
   return RunOutcome::kCompleted;
 }
 
