@@ -11,6 +11,7 @@
 
 #include "absl/time/civil_time.h"
 #include "common/fields/kinds.h"
+#include "common/nn/mask.h"
 #include "common/status/status.h"
 #include "nlohmann/json_fwd.hpp"
 
@@ -35,9 +36,11 @@ class Column {
   virtual bool is_text() const = 0;
   /// How many numbers it becomes.
   virtual int64_t width() const = 0;
+  /// What its cells go through first; most columns have none.
+  virtual const std::optional<Mask>& mask() const = 0;
 
-  /// Writes width() numbers; for every cell. NaN where the cell is missing, or no date, and the
-  /// column has nothing to put in its place: such a row has no answer.
+  /// Writes width() numbers; for every cell, which is masked already. NaN where the cell is
+  /// missing, or no date, and the column has nothing to put in its place: such a row has no answer.
   virtual void Encode(const Cell& cell, std::span<float> out) const = 0;
 };
 
@@ -56,6 +59,7 @@ struct NumberColumn {
   bool log = false;
   double center = 0;
   double spread = 1;
+  std::optional<Mask> mask;
 
   template <class V>
   void Describe(V& v) {
@@ -65,6 +69,7 @@ struct NumberColumn {
     v.Bool("log", log);
     v.Real("center", center);
     v.Real("spread", spread, {.above = 0});
+    v.Object("mask", mask);
   }
 
   /// What becomes of a value before it is centred.
@@ -84,6 +89,7 @@ struct CategoryColumn {
   std::vector<std::string> fill;    // in place of a missing value; at most one
   std::vector<std::string> values;  // one_hot, ordinal
   int64_t buckets = 0;              // hash
+  std::optional<Mask> mask;         // `fill` and `values` are as it leaves them
 
   static constexpr Name<CategoryEncoding> kEncodings[] = {{"one_hot", CategoryEncoding::kOneHot},
                                                           {"ordinal", CategoryEncoding::kOrdinal},
@@ -98,6 +104,7 @@ struct CategoryColumn {
     v.Texts("fill", fill, {.min = 1, .max = kMaxValueBytes}, {.max = 1});
     v.Texts("values", values, {.min = 1, .max = kMaxValueBytes}, {.max = kMaxValues});
     v.Int("buckets", buckets, {.min = 0, .max = kMaxValues});
+    v.Object("mask", mask);
   }
 };
 std::unique_ptr<const Column> MakeColumn(CategoryColumn column);
@@ -110,6 +117,7 @@ struct DateColumn {
   std::vector<std::string> parts;  // of kParts; each becomes a number
   std::vector<double> center;      // one a part
   std::vector<double> spread;
+  std::optional<Mask> mask;
 
   static constexpr Name<DatePart> kParts[] = {
       {"year", DatePart::kYear},       {"month", DatePart::kMonth}, {"day", DatePart::kDay},
@@ -122,6 +130,7 @@ struct DateColumn {
     v.Texts("parts", parts, {}, {.min = 1, .max = std::size(kParts), .required = true});
     v.Reals("center", center, {}, {.min = 1, .max = std::size(kParts), .required = true});
     v.Reals("spread", spread, {.above = 0}, {.min = 1, .max = std::size(kParts), .required = true});
+    v.Object("mask", mask);
   }
 };
 std::unique_ptr<const Column> MakeColumn(DateColumn column);

@@ -76,6 +76,28 @@ void Table::Encode(std::span<const float> numbers, std::span<const std::string_v
   }
 }
 
+std::vector<std::string> Table::MaskCells(size_t rows, std::span<float> numbers,
+                                          std::span<std::string_view> texts) const {
+  std::vector<std::string> masked;
+  masked.reserve(texts.size());  // what is looked at stays where it is
+  size_t number = 0;
+  size_t text = 0;
+  for (const auto& column : columns_) {
+    const size_t place = column->is_text() ? text++ : number++;
+    if (!column->mask().has_value()) continue;
+    for (size_t row = 0; row < rows; ++row) {
+      if (column->is_text()) {
+        std::string_view& cell = texts[row * static_cast<size_t>(texts_) + place];
+        cell = masked.emplace_back(column->mask()->Apply(cell));
+      } else {
+        float& cell = numbers[row * static_cast<size_t>(numbers_) + place];
+        cell = column->mask()->Apply(cell);
+      }
+    }
+  }
+  return masked;
+}
+
 absl::StatusOr<Tensor> Table::Encode(std::span<const Tensor> inputs) const {
   const std::vector<TensorSpec> specs = this->inputs();
   if (inputs.size() != specs.size()) {
@@ -98,6 +120,7 @@ absl::StatusOr<Tensor> Table::Encode(std::span<const Tensor> inputs) const {
       std::memcpy(numbers.data(), inputs[i].data().data(), numbers.size() * sizeof(float));
     }
   }
+  const std::vector<std::string> masked = MaskCells(static_cast<size_t>(rows), numbers, texts);
   std::vector<float> row(static_cast<size_t>(width_));
   std::string bytes;
   bytes.reserve(static_cast<size_t>(rows) * row.size() * sizeof(float));

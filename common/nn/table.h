@@ -42,15 +42,20 @@ class Table {
   int64_t texts() const { return texts_; }
   int64_t width() const { return width_; }
 
-  /// One row: its numbers, its texts, and width() numbers that come out. Total: see Column::Encode.
+  /// One row that is masked already: its numbers, its texts, and width() numbers that come out.
+  /// Total: see Column::Encode.
   void Encode(std::span<const float> numbers, std::span<const std::string_view> texts,
               std::span<float> out) const;
 
-  /// A batch of rows as inputs() say; the encoded tensor. Errors: kInvalidArgument where the
+  /// A batch of raw rows as inputs() say; the encoded tensor. Errors: kInvalidArgument where the
   /// tensors do not fit.
   absl::StatusOr<Tensor> Encode(std::span<const Tensor> inputs) const;
 
  private:
+  // Masks cells in place; what the texts then look at.
+  std::vector<std::string> MaskCells(size_t rows, std::span<float> numbers,
+                                     std::span<std::string_view> texts) const;
+
   std::vector<std::shared_ptr<const Column>> columns_;
   int64_t numbers_ = 0;
   int64_t texts_ = 0;

@@ -29,12 +29,15 @@ class Category final : public Column, public CategoryColumn {
       return InvalidField(JoinPath(path, "values"), "must name at least one value");
     }
     Index();
-    if (places_.size() == values.size()) return absl::OkStatus();
-    return InvalidField(JoinPath(path, "values"), "must name each value once");
+    if (places_.size() != values.size()) {
+      return InvalidField(JoinPath(path, "values"), "must name each value once");
+    }
+    return CategoryColumn::mask ? CategoryColumn::mask->CheckForCategories(path) : absl::OkStatus();
   }
   nlohmann::ordered_json ToJson() const override { return PrintKind("category", *this); }
   const std::string& name() const override { return CategoryColumn::name; }
   bool is_text() const override { return true; }
+  const std::optional<Mask>& mask() const override { return CategoryColumn::mask; }
   int64_t width() const override {
     switch (encoding) {
       case CategoryEncoding::kOneHot:

@@ -30,11 +30,12 @@ class Date final : public Column, public DateColumn {
       if (!part) return InvalidField(JoinPath(JoinPath(path, "parts"), i), "is no part of a date");
       parts_.push_back(*part);
     }
-    return absl::OkStatus();
+    return DateColumn::mask ? DateColumn::mask->CheckForDates(path) : absl::OkStatus();
   }
   nlohmann::ordered_json ToJson() const override { return PrintKind("date", *this); }
   const std::string& name() const override { return DateColumn::name; }
   bool is_text() const override { return true; }
+  const std::optional<Mask>& mask() const override { return DateColumn::mask; }
   int64_t width() const override { return std::ssize(parts_); }
 
   void Encode(const Cell& cell, std::span<float> out) const override {

@@ -13,13 +13,16 @@ struct Number final : Column, NumberColumn {
   explicit Number(NumberColumn column) : NumberColumn(std::move(column)) {}
 
   absl::Status Check(const std::string& path) const {
-    if (clip.empty() || (clip.size() == 2 && clip[0] <= clip[1])) return absl::OkStatus();
-    return InvalidField(JoinPath(path, "clip"), "must be the least and the largest value");
+    if (!clip.empty() && (clip.size() != 2 || clip[0] > clip[1])) {
+      return InvalidField(JoinPath(path, "clip"), "must be the least and the largest value");
+    }
+    return NumberColumn::mask ? NumberColumn::mask->CheckForNumbers(path) : absl::OkStatus();
   }
   nlohmann::ordered_json ToJson() const override { return PrintKind("number", *this); }
   const std::string& name() const override { return NumberColumn::name; }
   bool is_text() const override { return false; }
   int64_t width() const override { return 1; }
+  const std::optional<Mask>& mask() const override { return NumberColumn::mask; }
 
   void Encode(const Cell& cell, std::span<float> out) const override {
     double value = cell.number;

@@ -19,6 +19,7 @@ constexpr size_t kMaxLabelBytes = 256;
 constexpr size_t kMaxColumnBytes = 1024;
 constexpr size_t kMaxPathBytes = 1024;
 constexpr int kMaxBuckets = 10'000;
+constexpr double kMaxWidth = 1e30;
 
 void CheckFilePath(std::string_view path, const std::string& file, Problems& problems) {
   if (file.empty()) return problems.Add(path, "is required: a path of a file in the dataset");
@@ -45,7 +46,8 @@ void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
   if (has_targets) {
     CheckFilePath(path + ".targets", part.targets(), problems);
   } else if (!part.targets().empty()) {
-    problems.Add(path + ".targets", "is for idx; in csv spec.data.target_column names the target");
+    problems.Add(path + ".targets",
+                 "is for idx; in tables spec.data.target_column names the target");
   }
 }
 
@@ -66,6 +68,7 @@ void CheckLabels(const v1::DataSpec& data, Problems& problems) {
   }
 }
 
+constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl"};
 constexpr std::string_view kKinds[] = {"number", "category", "date", "ignore"};
 constexpr std::string_view kMissing[] = {"drop", "mean", "median", "mode", "constant"};
 constexpr std::string_view kMissingTexts[] = {"drop", "mode", "constant"};
@@ -74,6 +77,7 @@ constexpr std::string_view kActions[] = {"clip", "drop"};
 constexpr std::string_view kScales[] = {"none", "standardize", "min_max", "robust"};
 constexpr std::string_view kEncodings[] = {"one_hot", "ordinal", "hash"};
 constexpr std::string_view kParts[] = {"year", "month", "day", "weekday", "hour", "minute"};
+constexpr std::string_view kMasks[] = {"hash", "redact", "generalize"};
 constexpr std::string_view kSplits[] = {"random", "stratified", "group", "time"};
 
 // One of `choices`, or left out.
@@ -87,8 +91,8 @@ void CheckSplit(const v1::DataSpec& data, Problems& problems) {
   const v1::SplitSpec& split = data.split();
   CheckChoice("spec.data.split.method", split.method(), kSplits, problems);
   const bool by_column = split.method() == "group" || split.method() == "time";
-  if (by_column && data.format() != "csv") {
-    problems.Add("spec.data.split.method", "goes by a column, and only csv has columns");
+  if (by_column && !IsTable(data)) {
+    problems.Add("spec.data.split.method", "goes by a column, and only tables have columns");
   } else if (by_column && split.column().empty()) {
     problems.Add("spec.data.split.column", "is required: what the split goes by");
   }
@@ -147,6 +151,53 @@ void CheckCategory(const std::string& path, const v1::ColumnSpec& column, Proble
   }
 }
 
+// A mask leaves nothing of a value in the version: with hash there is a bucket, and no hash that
+// guesses could be compared with.
+void CheckMask(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
+  const v1::MaskSpec& mask = column.mask();
+  const std::string mask_path = path + ".mask";
+  CheckChoice(mask_path + ".method", mask.method(), kMasks, problems);
+  if (mask.method().empty()) {
+    problems.Add(mask_path + ".method",
+                 fmt::format("is required: one of {}", fmt::join(kMasks, ", ")));
+  }
+  const bool category = column.kind() == "category";
+  const bool date = column.kind() == "date";
+  const bool generalize = mask.method() == "generalize";
+  if (column.kind() == "ignore") problems.Add(mask_path, "is for inputs only");
+  if (mask.method() == "hash" && column.encoding() != "hash") {
+    problems.Add(mask_path + ".method", "is for categories with encoding: hash");
+  }
+  if (mask.method() == "hash" && column.missing() == "mode") {
+    problems.Add(path + ".missing", "must not be mode: the version would hold a hash");
+  }
+  if (mask.method() == "redact" && !category) {
+    problems.Add(mask_path + ".method", "is for categories");
+  }
+  CheckOnlyFor(path, "values", mask.method() == "redact" && column.values_size() > 0,
+               "cells that are not redacted", problems);
+  if (generalize && category) {
+    problems.CheckRange<int64_t>(mask_path + ".prefix", mask.prefix(), 1, nn::Mask::kMaxPrefix);
+  } else {
+    CheckOnlyFor(mask_path, "prefix", mask.prefix() != 0, "categories that are generalized",
+                 problems);
+  }
+  if (generalize && date) {
+    CheckChoice(mask_path + ".unit", mask.unit(), nn::Mask::kUnits, problems);
+    if (mask.unit().empty()) problems.Add(mask_path + ".unit", "is required: year, month or day");
+  } else {
+    CheckOnlyFor(mask_path, "unit", !mask.unit().empty(), "dates that are generalized", problems);
+  }
+  if (generalize && !category && !date) {
+    if (!(mask.width() > 0 && mask.width() <= kMaxWidth)) {
+      problems.Add(mask_path + ".width", fmt::format("must be more than 0 and at most {}, got {}",
+                                                     kMaxWidth, mask.width()));
+    }
+  } else {
+    CheckOnlyFor(mask_path, "width", mask.width() != 0, "numbers that are generalized", problems);
+  }
+}
+
 void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
   CheckChoice(path + ".kind", column.kind(), kKinds, problems);
   const bool category = column.kind() == "category";
@@ -163,6 +214,7 @@ void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems
   if (column.has_outliers() && number) {
     CheckOutliers(path + ".outliers", column.outliers(), problems);
   }
+  if (column.has_mask()) CheckMask(path, column, problems);
   if (date && column.parts().empty()) {
     problems.Add(path + ".parts", fmt::format("is required: some of {}", fmt::join(kParts, ", ")));
   }
@@ -182,9 +234,9 @@ void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems
 }
 
 void CheckColumns(const v1::DataSpec& data, Problems& problems) {
-  if (data.format() != "csv") {
-    if (data.columns_size() > 0) problems.Add("spec.data.columns", "is for csv");
-    if (data.drop_duplicates()) problems.Add("spec.data.drop_duplicates", "is for csv");
+  if (!IsTable(data)) {
+    if (data.columns_size() > 0) problems.Add("spec.data.columns", "is for tables");
+    if (data.drop_duplicates()) problems.Add("spec.data.drop_duplicates", "is for tables");
     return;
   }
   if (data.columns_size() > 0 && data.scale() > 0) {
@@ -214,32 +266,36 @@ void CheckColumns(const v1::DataSpec& data, Problems& problems) {
 
 }  // namespace
 
+bool IsTable(const v1::DataSpec& data) {
+  return data.format() == "csv" || data.format() == "jsonl";
+}
+
 void CheckData(const v1::JobSpec& job, Problems& problems) {
   if (!job.has_data()) return problems.Add("spec.data", "is required");
   const v1::DataSpec& data = job.data();
   const bool idx = data.format() == "idx";
-  const bool csv = data.format() == "csv";
-  if (!idx && !csv) {
+  const bool table = IsTable(data);
+  CheckChoice("spec.data.format", data.format(), kFormats, problems);
+  if (data.format().empty()) {
     problems.Add("spec.data.format",
-                 data.format().empty()
-                     ? "is required; must be one of idx, csv"
-                     : fmt::format("must be one of idx, csv, got \"{}\"", data.format()));
-  } else {
+                 fmt::format("is required; must be one of {}", fmt::join(kFormats, ", ")));
+  }
+  if (idx || table) {
     if (data.has_train()) {
       CheckPart("spec.data.train", data.train(), idx, problems);
     } else {
       problems.Add("spec.data.train", "is required");
     }
     if (data.has_test()) CheckPart("spec.data.test", data.test(), idx, problems);
-    if (csv && data.target_column().empty()) {
-      problems.Add("spec.data.target_column", "is required for csv: the column to predict");
+    if (table && data.target_column().empty()) {
+      problems.Add("spec.data.target_column", "is required for tables: the column to predict");
     }
     if (data.target_column().size() > kMaxColumnBytes) {
       problems.Add("spec.data.target_column",
                    fmt::format("must be at most {} bytes", kMaxColumnBytes));
     }
     if (idx && !data.target_column().empty()) {
-      problems.Add("spec.data.target_column", "is for csv; in idx the targets are a file");
+      problems.Add("spec.data.target_column", "is for tables; in idx the targets are a file");
     }
   }
   problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);

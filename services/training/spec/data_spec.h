@@ -7,6 +7,9 @@
 
 namespace slipway::training {
 
+/// Whether the format has columns.
+bool IsTable(const v1::DataSpec& data);
+
 /// Adds what is wrong with `job.data()`, as far as it can be told without the data.
 void CheckData(const v1::JobSpec& job, Problems& problems);
 

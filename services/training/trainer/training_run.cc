@@ -236,8 +236,13 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   progress_.set_epochs(spec_.job.training().epochs());
   Enter("preparing");
   const TargetKind targets = training::TargetsOf(spec_.loss);
-  ASSIGN_OR_RETURN(data_, OpenData(spec_.job.data(), targets, static_cast<uint64_t>(seed()),
-                                   [&](const std::string& path) { return host_.FetchFile(path); }));
+  const OpenDataOptions data_options = {
+      .folder = options_.checkpoint_dir,
+      .mask_key = fmt::format("masks of {}, seed {}", options_.dataset_digest, seed())};
+  ASSIGN_OR_RETURN(
+      data_, OpenData(
+                 spec_.job.data(), targets, static_cast<uint64_t>(seed()),
+                 [&](const std::string& path) { return host_.FetchFile(path); }, data_options));
   RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
   data_report_ = ReportData(data_);
   for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
@@ -464,10 +469,10 @@ absl::StatusOr<Score> Run::EvaluateRows(const Examples& examples,
 
 absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
   window_start_ = clock_.Monotonic();
-  RETURN_IF_ERROR(Prepare(make_learner));
   ASSIGN_OR_RETURN(
       CheckpointStore store,
       CheckpointStore::Open(options_.checkpoint_dir, std::max(1, spec_.job.checkpoint().keep())));
+  RETURN_IF_ERROR(Prepare(make_learner));
   RETURN_IF_ERROR(Resume(store));
   OpenCharts();
   {

@@ -5,7 +5,6 @@
 #include <map>
 #include <set>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "fmt/format.h"
@@ -113,11 +112,11 @@ class Reporter {
     const RawTable& raw = *data_.raw_train;
     for (size_t i = 0; i < raw.number_names.size(); ++i) {
       ReportColumn(raw.number_names[i], "number",
-                   [i](const RawTable& table, int64_t row) { return table.NumbersOf(row)[i]; });
+                   [i](const RawTable& table, int64_t row) { return table.NumberOf(row, i); });
     }
     for (size_t i = 0; i < raw.text_names.size(); ++i) {
       ReportColumn(raw.text_names[i], "text",
-                   [i](const RawTable& table, int64_t row) { return table.TextsOf(row)[i]; });
+                   [i](const RawTable& table, int64_t row) { return table.TextOf(row, i); });
     }
   }
 
@@ -193,13 +192,14 @@ class Reporter {
   }
 
   void ReportSharedRows() {
-    std::unordered_set<std::string_view> trained;
-    for (const int64_t row : data_.train_rows) trained.insert(data_.raw_train->keys[At(row)]);
+    std::vector<RowKey> trained;
+    for (const int64_t row : data_.train_rows) trained.push_back(data_.raw_train->keys[At(row)]);
+    std::sort(trained.begin(), trained.end());
     for (const Part& part : parts_) {
       if (part.name == "train") continue;
       const RawTable& raw = part.name == "test" ? *data_.raw_test : *data_.raw_train;
       const auto shared = std::count_if(part.rows.begin(), part.rows.end(), [&](int64_t row) {
-        return trained.contains(raw.keys[At(row)]);
+        return std::binary_search(trained.begin(), trained.end(), raw.keys[At(row)]);
       });
       report_.facts["rows_shared_with_train"][std::string(part.name)] = shared;
       if (shared == 0) continue;

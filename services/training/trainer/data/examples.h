@@ -12,14 +12,14 @@
 
 namespace slipway::trainer {
 
-/// Rows with their targets, in memory as the network takes them: a gather of rows into a batch is a
-/// few memcpy, and what else is done to them (scaling) is the network's first layers. A value;
-/// filled once.
+/// Rows with their targets, as the network takes them: a gather of rows into a batch is a few
+/// memcpy, and what else is done to them (scaling) is the network's first layers. A value; filled
+/// once.
 struct Examples {
   /// Of a batch of rows: dimension 0 is -1.
   TensorSpec input;
-  /// Row-major, one row after another.
-  std::string inputs;
+  /// Row-major, one row after another; where they are many, in a file (SpillFile).
+  Buffer inputs;
   size_t row_bytes = 0;
   int64_t count = 0;
   /// One of the two has `count` elements.

@@ -102,7 +102,7 @@ class Fitter {
   std::vector<double> SortedNumbers(size_t place) const {
     std::vector<double> values;
     for (const int64_t row : rows_) {
-      const float value = table_.NumbersOf(row)[place];
+      const float value = table_.NumberOf(row, place);
       if (!std::isnan(value)) values.push_back(value);
     }
     std::sort(values.begin(), values.end());
@@ -111,7 +111,7 @@ class Fitter {
   std::vector<std::string_view> Texts(size_t place) const {
     std::vector<std::string_view> values;
     for (const int64_t row : rows_) {
-      const std::string_view text = table_.TextsOf(row)[place];
+      const std::string_view text = table_.TextOf(row, place);
       if (!text.empty()) values.push_back(text);
     }
     return values;
@@ -152,7 +152,7 @@ absl::Status Fitter::DropOutliers() {
   }
   const auto is_outlier = [&](int64_t row) {
     return std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) {
-      const float value = table_.NumbersOf(row)[range.first];
+      const float value = table_.NumberOf(row, range.first);
       return value < range.second[0] || value > range.second[1];  // a missing one is none
     });
   };
@@ -170,6 +170,7 @@ Fitter::Fitted Fitter::FitNumber(const InputColumn& column, size_t place) const 
   }
   nn::NumberColumn fitted;
   fitted.name = column.name;
+  fitted.mask = column.mask;
   fitted.log = rule.log();
   if (rule.missing() == "mean") fitted.fill = {Mean(sorted)};
   if (rule.missing() == "median") fitted.fill = {Quantile(sorted, 0.5)};
@@ -178,7 +179,7 @@ Fitter::Fitted Fitter::FitNumber(const InputColumn& column, size_t place) const 
   if (rule.outliers().action() == "clip") fitted.clip = UsualRange(rule.outliers(), sorted);
   std::vector<double> prepared;
   for (const int64_t row : rows_) {
-    double value = table_.NumbersOf(row)[place];
+    double value = table_.NumberOf(row, place);
     if (std::isnan(value)) value = fitted.fill.at(0);
     prepared.push_back(fitted.Prepare(value));
   }
@@ -203,6 +204,7 @@ Fitter::Fitted Fitter::FitCategory(const InputColumn& column, size_t place) cons
   const std::vector<std::string_view> texts = Texts(place);
   nn::CategoryColumn fitted;
   fitted.name = column.name;
+  fitted.mask = column.mask;
   RETURN_IF_ERROR(FillText(column, texts, fitted.fill));
   if (rule.encoding() == "hash") {
     fitted.encoding = nn::CategoryEncoding::kHash;
@@ -228,13 +230,14 @@ Fitter::Fitted Fitter::FitDate(const InputColumn& column, size_t place) const {
   const std::vector<std::string_view> texts = Texts(place);
   nn::DateColumn fitted;
   fitted.name = column.name;
+  fitted.mask = column.mask;
   RETURN_IF_ERROR(FillText(column, texts, fitted.fill));
   for (const auto& part : nn::DateColumn::kParts) {
     const auto& wanted = column.rule.parts();
     if (std::find(wanted.begin(), wanted.end(), part.name) == wanted.end()) continue;
     std::vector<double> values;
     for (const int64_t row : rows_) {
-      const std::string_view text = table_.TextsOf(row)[place];
+      const std::string_view text = table_.TextOf(row, place);
       // What is missing is filled in, or its row is not here.
       values.push_back(nn::PartOf(
           *nn::ParseDate(text.empty() ? std::string_view(fitted.fill.at(0)) : text), part.value));

@@ -45,7 +45,7 @@ absl::StatusOr<Examples> ReadIdxExamples(const training::v1::Part& part, const s
   Shape shape = inputs.shape;
   shape[0] = Shape::kAny;
   examples.input = {shape.rank() > 2 ? "image" : "features", DataType::kUint8, shape};
-  examples.inputs = std::move(inputs.elements);
+  examples.inputs = Buffer::Own(std::move(inputs.elements));
   for (const char label : labels.elements) {
     const auto value = static_cast<unsigned char>(label);
     if (targets == training::TargetKind::kClass) {

@@ -8,10 +8,12 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "services/training/spec/data_spec.h"
 #include "services/training/trainer/data/fit_table.h"
 #include "services/training/trainer/data/idx_examples.h"
 #include "services/training/trainer/data/random.h"
 #include "services/training/trainer/data/raw_table.h"
+#include "services/training/trainer/data/spill_file.h"
 #include "services/training/trainer/data/split.h"
 
 namespace slipway::trainer {
@@ -96,28 +98,29 @@ Moments SumMoments(const Examples& examples, const std::vector<int64_t>& rows,
 }
 
 // The rows as the network takes them: encoded, or their numbers as they are.
-Examples ToExamples(const RawTable& raw, const std::optional<nn::Table>& table) {
+absl::StatusOr<Examples> ToExamples(const RawTable& raw, const std::optional<nn::Table>& table,
+                                    const std::string& folder) {
   Examples examples;
   examples.count = raw.count;
   examples.classes = raw.classes;
   examples.values = raw.values;
-  if (!table.has_value()) {
-    examples.input = {nn::Table::kNumbers,
-                      DataType::kFp32,
-                      {Shape::kAny, static_cast<int64_t>(raw.number_columns)}};
-    examples.row_bytes = raw.number_columns * sizeof(float);
-    examples.inputs.assign(reinterpret_cast<const char*>(raw.numbers.data()),
-                           raw.numbers.size() * sizeof(float));
-    return examples;
-  }
-  examples.input = table->encoded();
-  std::vector<float> encoded(static_cast<size_t>(table->width()));
+  examples.input = table.has_value()
+                       ? table->encoded()
+                       : TensorSpec{nn::Table::kNumbers,
+                                    DataType::kFp32,
+                                    {Shape::kAny, static_cast<int64_t>(raw.number_columns)}};
+  std::vector<float> numbers(raw.number_columns);
+  std::vector<std::string_view> texts(raw.text_columns);
+  std::vector<float> encoded(static_cast<size_t>(examples.input.shape[1]));
   examples.row_bytes = encoded.size() * sizeof(float);
-  examples.inputs.reserve(static_cast<size_t>(raw.count) * examples.row_bytes);
+  ASSIGN_OR_RETURN(SpillFile file, SpillFile::Create(folder));
   for (int64_t row = 0; row < raw.count; ++row) {
-    table->Encode(raw.NumbersOf(row), raw.TextsOf(row), encoded);
-    examples.inputs.append(reinterpret_cast<const char*>(encoded.data()), examples.row_bytes);
+    raw.CopyRow(row, numbers, texts);
+    if (table.has_value()) table->Encode(numbers, texts, encoded);
+    const std::vector<float>& out = table.has_value() ? encoded : numbers;
+    RETURN_IF_ERROR(file.Append({reinterpret_cast<const char*>(out.data()), examples.row_bytes}));
   }
+  ASSIGN_OR_RETURN(examples.inputs, std::move(file).Map(SpillFile::Access::kAnywhere));
   return examples;
 }
 
@@ -160,13 +163,13 @@ absl::Status OpenIdx(const training::v1::DataSpec& spec, TargetKind targets, uin
 }
 
 absl::Status OpenTable(const training::v1::DataSpec& spec, TargetKind targets, uint64_t seed,
-                       FileFetcher fetch, TrainingData& data) {
+                       FileFetcher fetch, const OpenDataOptions& options, TrainingData& data) {
   TableLayout layout;
   layout.labels.assign(spec.labels().begin(), spec.labels().end());
   const auto read =
       [&](const training::v1::Part& part,
           const std::string& field) -> absl::StatusOr<std::shared_ptr<const RawTable>> {
-    ASSIGN_OR_RETURN(RawTable table, ReadTable(spec, part, field, targets, fetch, layout));
+    ASSIGN_OR_RETURN(RawTable table, ReadTable(spec, part, field, targets, fetch, options, layout));
     return std::make_shared<const RawTable>(std::move(table));
   };
   ASSIGN_OR_RETURN(data.raw_train, read(spec.train(), "spec.data.train"));
@@ -182,20 +185,23 @@ absl::Status OpenTable(const training::v1::DataSpec& spec, TargetKind targets, u
     ASSIGN_OR_RETURN(data.table,
                      FitTable(layout, *data.raw_train, spec.standardize(), data.train_rows));
   }
-  data.train = std::make_shared<const Examples>(ToExamples(*data.raw_train, data.table));
-  data.test = data.raw_test == data.raw_train
-                  ? data.train
-                  : std::make_shared<const Examples>(ToExamples(*data.raw_test, data.table));
+  ASSIGN_OR_RETURN(Examples train, ToExamples(*data.raw_train, data.table, options.folder));
+  data.train = std::make_shared<const Examples>(std::move(train));
+  data.test = data.train;
+  if (data.raw_test == data.raw_train) return absl::OkStatus();
+  ASSIGN_OR_RETURN(Examples test, ToExamples(*data.raw_test, data.table, options.folder));
+  data.test = std::make_shared<const Examples>(std::move(test));
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, TargetKind targets,
-                                      uint64_t seed, FileFetcher fetch) {
+                                      uint64_t seed, FileFetcher fetch,
+                                      const OpenDataOptions& options) {
   TrainingData data;
-  RETURN_IF_ERROR(spec.format() == "csv" ? OpenTable(spec, targets, seed, fetch, data)
-                                         : OpenIdx(spec, targets, seed, fetch, data));
+  RETURN_IF_ERROR(training::IsTable(spec) ? OpenTable(spec, targets, seed, fetch, options, data)
+                                          : OpenIdx(spec, targets, seed, fetch, data));
   data.outputs = 1;
   if (targets == TargetKind::kClass) {
     ASSIGN_OR_RETURN(data.outputs, CountClasses(spec, *data.train, *data.test, data.labels));

@@ -17,6 +17,14 @@ namespace slipway::trainer {
 /// Where a file of the dataset lies on this machine, by its path inside the dataset.
 using FileFetcher = absl::FunctionRef<absl::StatusOr<std::string>(const std::string& path)>;
 
+struct OpenDataOptions {
+  /// Where files may lie that are as large as the data, without a name; empty: the system's
+  /// temporary folder.
+  std::string folder;
+  /// What masks by hash are keyed with; the same for each attempt of a job.
+  std::string mask_key = "mask";
+};
+
 /// Opens what `spec` names and splits it: the test part (a file of its own, or a share of the
 /// train part) and the validation part are drawn by `seed`, see TakeShare; rules for columns are
 /// fitted on what is left, the training rows. `spec` has passed ParseSpec.
@@ -24,7 +32,7 @@ using FileFetcher = absl::FunctionRef<absl::StatusOr<std::string>(const std::str
 /// wrong with it: "spec.data.train.inputs: train-images.gz is cut short: ...".
 absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec,
                                       training::TargetKind targets, uint64_t seed,
-                                      FileFetcher fetch);
+                                      FileFetcher fetch, const OpenDataOptions& options = {});
 
 /// The steps that the spec asks for, with constants fitted on the training rows alone.
 absl::StatusOr<std::vector<std::shared_ptr<const nn::Preprocessing>>> FitPreprocessing(

@@ -6,13 +6,17 @@
 #include <limits>
 #include <map>
 #include <set>
-#include <unordered_set>
 #include <utility>
 
+#include "common/crypto/encoding.h"
+#include "common/crypto/hash.h"
 #include "common/nn/column.h"
 #include "common/nn/table.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
+#include "services/training/trainer/data/classes.h"
+#include "services/training/trainer/data/spill_file.h"
+#include "services/training/trainer/data/table_reader.h"
 
 namespace slipway::trainer {
 namespace {
@@ -20,9 +24,10 @@ namespace {
 using training::v1::ColumnSpec;
 using training::v1::DataSpec;
 
-constexpr size_t kMaxClasses = 100'000;
 constexpr size_t kMaxShown = 60;
 constexpr ptrdiff_t kMaxShownNames = 20;
+constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr size_t kMaxBlockRows = 4096;
 constexpr char kDrop[] = "drop";
 
 std::string_view Trim(std::string_view text) {
@@ -37,82 +42,158 @@ bool IsMissingNumber(std::string_view cell) {
   return std::find(std::begin(kMarks), std::end(kMarks), cell) != std::end(kMarks);
 }
 
-std::vector<std::string> SortedClasses(const std::set<std::string_view>& values) {
-  std::vector<std::string> sorted(values.begin(), values.end());
-  const bool numbers = std::all_of(sorted.begin(), sorted.end(), [](const std::string& value) {
-    return ParseNumber(value).has_value();
-  });
-  if (numbers) {
-    std::stable_sort(sorted.begin(), sorted.end(), [](const std::string& a, const std::string& b) {
-      return *ParseNumber(a) < *ParseNumber(b);
-    });
-  }
-  return sorted;
-}
-
 std::string Shown(const std::vector<std::string>& names) {
   const ptrdiff_t count = std::min(kMaxShownNames, std::ssize(names));
   return fmt::format("{}", fmt::join(names.begin(), names.begin() + count, ", "));
 }
 
+// Which mask the spec asks for. What a hash is keyed with is each column's own.
+std::optional<nn::Mask> MaskOf(const ColumnSpec& rule, const std::string& column,
+                               const std::string& key) {
+  if (!rule.has_mask()) return std::nullopt;
+  nn::Mask mask;
+  for (const auto& method : nn::Mask::kMethods) {
+    if (method.name == rule.mask().method()) mask.method = method.value;
+  }
+  if (mask.method == nn::MaskMethod::kHash) mask.key = HexEncode(AsView(HmacSha256(key, column)));
+  mask.width = rule.mask().width();
+  mask.prefix = rule.mask().prefix();
+  mask.unit = rule.mask().unit();
+  return mask;
+}
+
 // The rule of each column: the one that names it, or the one for all others.
 class Rules {
  public:
-  explicit Rules(const DataSpec& spec) : spec_(spec) {
+  Rules(const DataSpec& spec, const std::string& mask_key) : spec_(spec), mask_key_(mask_key) {
     for (int i = 0; i < spec.columns_size(); ++i) places_[spec.columns(i).name()] = i;
   }
 
   InputColumn For(const std::string& column) const {
     auto place = places_.find(column);
     if (place == places_.end()) place = places_.find("*");
-    if (place == places_.end()) return {column, {}, "spec.data.columns"};
-    return {column, spec_.columns(place->second),
-            fmt::format("spec.data.columns[{}]", place->second)};
+    if (place == places_.end()) return {column, {}, "spec.data.columns", {}};
+    const ColumnSpec& rule = spec_.columns(place->second);
+    return {column, rule, fmt::format("spec.data.columns[{}]", place->second),
+            MaskOf(rule, column, mask_key_)};
   }
   bool Names(const std::string& column) const { return places_.contains(column); }
 
   // Each rule is for a column that there is.
-  absl::Status Check(const CsvTable& table, std::string_view file) const {
+  absl::Status Check(const std::vector<std::string>& columns, std::string_view file) const {
     for (const auto& [name, place] : places_) {
-      if (name == "*" ||
-          std::find(table.columns.begin(), table.columns.end(), name) != table.columns.end()) {
-        continue;
-      }
+      if (name == "*" || std::find(columns.begin(), columns.end(), name) != columns.end()) continue;
       return InvalidField(
           fmt::format("spec.data.columns[{}].name", place),
-          fmt::format("{} has no column \"{}\"; it has {}", file, name, Shown(table.columns)));
+          fmt::format("{} has no column \"{}\"; it has {}", file, name, Shown(columns)));
     }
     return absl::OkStatus();
   }
 
  private:
   const DataSpec& spec_;
+  const std::string& mask_key_;
   std::map<std::string, int> places_;
+};
+
+// Puts rows into the files of a RawTable. One thread.
+class TableWriter {
+ public:
+  static absl::StatusOr<TableWriter> Open(const std::string& folder, size_t number_columns) {
+    ASSIGN_OR_RETURN(SpillFile numbers, SpillFile::Create(folder));
+    ASSIGN_OR_RETURN(SpillFile texts, SpillFile::Create(folder));
+    ASSIGN_OR_RETURN(SpillFile text_ends, SpillFile::Create(folder));
+    ASSIGN_OR_RETURN(SpillFile split, SpillFile::Create(folder));
+    return TableWriter(std::move(numbers), std::move(texts), std::move(text_ends), std::move(split),
+                       number_columns);
+  }
+
+  void Add(float number) { block_[column_++ * block_rows_ + row_] = number; }
+  absl::Status Add(std::string_view text) {
+    RETURN_IF_ERROR(texts_.Append(text));
+    text_end_ += text.size();
+    return text_ends_.Append({reinterpret_cast<const char*>(&text_end_), sizeof(text_end_)});
+  }
+  absl::Status AddSplitCell(std::string_view text) {
+    split_sizes_.push_back(text.size());
+    return split_.Append(text);
+  }
+  absl::Status EndRow() {
+    column_ = 0;
+    return ++row_ < block_rows_ ? absl::OkStatus() : EndBlock();
+  }
+
+  absl::Status Finish(RawTable& table) && {
+    if (row_ > 0) RETURN_IF_ERROR(EndBlock());
+    table.block_rows = block_rows_;
+    ASSIGN_OR_RETURN(table.numbers, std::move(numbers_).Map(SpillFile::Access::kInOrder));
+    ASSIGN_OR_RETURN(table.texts, std::move(texts_).Map(SpillFile::Access::kInOrder));
+    ASSIGN_OR_RETURN(table.text_ends, std::move(text_ends_).Map(SpillFile::Access::kInOrder));
+    ASSIGN_OR_RETURN(table.split_texts, std::move(split_).Map(SpillFile::Access::kInOrder));
+    size_t begin = 0;
+    for (const size_t size : split_sizes_) {
+      table.split_cells.push_back(table.split_texts.view().substr(begin, size));
+      begin += size;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  TableWriter(SpillFile numbers, SpillFile texts, SpillFile text_ends, SpillFile split,
+              size_t number_columns)
+      : numbers_(std::move(numbers)),
+        texts_(std::move(texts)),
+        text_ends_(std::move(text_ends)),
+        split_(std::move(split)),
+        block_rows_(std::clamp<size_t>(
+            kBlockBytes / (sizeof(float) * std::max<size_t>(number_columns, 1)), 1, kMaxBlockRows)),
+        block_(block_rows_ * number_columns) {}
+
+  absl::Status EndBlock() {
+    row_ = 0;
+    return numbers_.Append(
+        {reinterpret_cast<const char*>(block_.data()), block_.size() * sizeof(float)});
+  }
+
+  SpillFile numbers_;
+  SpillFile texts_;
+  SpillFile text_ends_;
+  SpillFile split_;
+  std::vector<size_t> split_sizes_;
+  uint64_t text_end_ = 0;
+  size_t block_rows_;
+  std::vector<float> block_;  // of numbers, column by column
+  size_t row_ = 0;            // in the block
+  size_t column_ = 0;
 };
 
 // One table on its way.
 class Reader {
  public:
-  Reader(const DataSpec& spec, const CsvTable& table, std::string_view file, std::string field)
-      : spec_(spec), rules_(spec), table_(table), file_(file), field_(std::move(field)) {}
+  Reader(const DataSpec& spec, const OpenDataOptions& options, TableReader& table,
+         std::string_view file, std::string field)
+      : spec_(spec),
+        options_(options),
+        rules_(spec, options.mask_key),
+        table_(table),
+        file_(file),
+        field_(std::move(field)) {}
 
   absl::StatusOr<RawTable> Read(training::TargetKind targets, TableLayout& layout);
 
  private:
+  const std::vector<std::string>& columns() const { return table_.columns(); }
   absl::Status Refuse(std::string_view problem) const {
     return InvalidField(field_, fmt::format("{} {}", file_, problem));
   }
-  absl::Status RefuseCell(size_t row, size_t column, std::string_view problem) const {
-    return InvalidField(field_, fmt::format("{}, line {}, column \"{}\": {}", file_,
-                                            table_.lines[row], table_.columns[column], problem));
+  absl::Status RefuseCell(size_t column, std::string_view problem) const {
+    return InvalidField(field_, fmt::format("{}, {}, column \"{}\": {}", file_, table_.place(),
+                                            columns()[column], problem));
   }
-  absl::StatusOr<size_t> FindColumn(const std::string& column) const {
-    const auto it = std::find(table_.columns.begin(), table_.columns.end(), column);
-    if (it == table_.columns.end()) return Refuse(fmt::format("has no column \"{}\"", column));
-    return static_cast<size_t>(it - table_.columns.begin());
-  }
-  std::string_view CellOf(size_t row, size_t column) const {
-    return Trim(table_.rows[row][column]);
+  std::optional<size_t> FindColumn(const std::string& column) const {
+    const auto it = std::find(columns().begin(), columns().end(), column);
+    if (it == columns().end()) return std::nullopt;
+    return static_cast<size_t>(it - columns().begin());
   }
 
   // Whether the column is no input: by its rule, or since it only decides the split.
@@ -120,41 +201,59 @@ class Reader {
     if (column == spec_.split().column() && !rules_.Names(column)) return true;
     return rules_.For(column).rule.kind() == "ignore";
   }
-  absl::Status FillLayout(size_t target, TableLayout& layout) const;
+  absl::Status FindTarget();
+  absl::Status FillLayout(TableLayout& layout) const;
   absl::Status FindPlaces(const TableLayout& layout);
-  bool IsMissing(size_t row, size_t column, bool is_text) const {
-    const std::string_view cell = CellOf(row, column);
-    return is_text ? cell.empty() : IsMissingNumber(cell);
+
+  // Of the row that was read last.
+  absl::StatusOr<bool> NextRow(const TableLayout& layout);
+  absl::Status MaskCell(const InputColumn& column, size_t place);
+  bool IsMissing(size_t place, bool is_text) const {
+    return is_text ? cells_[place].empty() : IsMissingNumber(cells_[place]);
   }
-  bool IsDropped(size_t row, const TableLayout& layout) const;
-  std::string KeyOf(size_t row) const;
-  absl::StatusOr<float> Number(size_t row, size_t column, bool may_be_missing) const;
-  absl::StatusOr<std::string_view> Text(size_t row, size_t column, const ColumnSpec& rule) const;
-  absl::Status ReadInputs(size_t row, const TableLayout& layout, RawTable& out) const;
-  absl::Status FillLabels(const std::vector<size_t>& rows, TableLayout& layout) const;
-  absl::StatusOr<int64_t> Class(size_t row, const std::map<std::string_view, int64_t>& index,
-                                const std::vector<std::string>& labels) const;
+  bool IsDropped(const TableLayout& layout) const;
+  RowKey KeyOf();
+  absl::StatusOr<float> Number(size_t place, bool may_be_missing) const;
+  absl::Status CheckText(size_t place, const ColumnSpec& rule) const;
+  absl::Status WriteInputs(const TableLayout& layout, TableWriter& out) const;
 
   const DataSpec& spec_;
+  const OpenDataOptions& options_;
   const Rules rules_;
-  const CsvTable& table_;
+  TableReader& table_;
   const std::string_view file_;
   const std::string field_;
   size_t target_ = 0;
   bool target_may_be_missing_ = false;  // its own rule drops such rows
   std::vector<size_t> places_;  // of the layout's columns; a later table may order them otherwise
+  std::vector<std::string_view> cells_;  // masked and trimmed
+  std::vector<std::string> masked_;      // what masked cells look at, by column
+  Sha256 hash_;
 };
 
-absl::Status Reader::FillLayout(size_t target, TableLayout& layout) const {
-  RETURN_IF_ERROR(rules_.Check(table_, file_));
-  const std::string& split = spec_.split().column();
-  if (!split.empty() && !FindColumn(split).ok()) {
-    return InvalidField("spec.data.split.column", fmt::format("{} has no column \"{}\"; it has {}",
-                                                              file_, split, Shown(table_.columns)));
+absl::Status Reader::FindTarget() {
+  const auto target = FindColumn(spec_.target_column());
+  if (!target.has_value()) {
+    return InvalidField("spec.data.target_column",
+                        fmt::format("{} has no column \"{}\"; it has {}", file_,
+                                    spec_.target_column(), Shown(columns())));
   }
-  for (size_t i = 0; i < table_.columns.size(); ++i) {
-    if (i == target || IsIgnored(table_.columns[i])) continue;
-    layout.columns.push_back(rules_.For(table_.columns[i]));
+  target_ = *target;
+  target_may_be_missing_ = rules_.Names(spec_.target_column()) &&
+                           rules_.For(spec_.target_column()).rule.missing() == kDrop;
+  return absl::OkStatus();
+}
+
+absl::Status Reader::FillLayout(TableLayout& layout) const {
+  RETURN_IF_ERROR(rules_.Check(columns(), file_));
+  const std::string& split = spec_.split().column();
+  if (!split.empty() && !FindColumn(split).has_value()) {
+    return InvalidField("spec.data.split.column", fmt::format("{} has no column \"{}\"; it has {}",
+                                                              file_, split, Shown(columns())));
+  }
+  for (size_t i = 0; i < columns().size(); ++i) {
+    if (i == target_ || IsIgnored(columns()[i])) continue;
+    layout.columns.push_back(rules_.For(columns()[i]));
   }
   if (layout.columns.empty()) return Refuse("has no column beside the target");
   return absl::OkStatus();
@@ -162,10 +261,11 @@ absl::Status Reader::FillLayout(size_t target, TableLayout& layout) const {
 
 absl::Status Reader::FindPlaces(const TableLayout& layout) {
   for (const InputColumn& column : layout.columns) {
-    ASSIGN_OR_RETURN(const size_t place, FindColumn(column.name));
-    places_.push_back(place);
+    const auto place = FindColumn(column.name);
+    if (!place.has_value()) return Refuse(fmt::format("has no column \"{}\"", column.name));
+    places_.push_back(*place);
   }
-  const auto inputs = std::count_if(table_.columns.begin(), table_.columns.end(),
+  const auto inputs = std::count_if(columns().begin(), columns().end(),
                                     [&](const std::string& name) { return !IsIgnored(name); });
   const auto target_is_counted = IsIgnored(spec_.target_column()) ? 0 : 1;
   if (inputs == std::ssize(layout.columns) + target_is_counted) return absl::OkStatus();
@@ -173,109 +273,117 @@ absl::Status Reader::FindPlaces(const TableLayout& layout) {
                             std::ssize(layout.columns) + target_is_counted));
 }
 
-bool Reader::IsDropped(size_t row, const TableLayout& layout) const {
-  if (target_may_be_missing_ && IsMissingNumber(CellOf(row, target_))) return true;
+// Nothing behind it sees a cell that its column masks.
+absl::StatusOr<bool> Reader::NextRow(const TableLayout& layout) {
+  const absl::StatusOr<bool> more = table_.Next(cells_);
+  if (absl::IsInvalidArgument(more.status())) {
+    return InvalidField(field_, std::string(more.status().message()));
+  }
+  if (!more.ok() || !*more) return more;
+  for (std::string_view& cell : cells_) cell = Trim(cell);
+  for (size_t i = 0; i < places_.size(); ++i) {
+    if (layout.columns[i].mask.has_value()) {
+      RETURN_IF_ERROR(MaskCell(layout.columns[i], places_[i]));
+    }
+  }
+  return true;
+}
+
+absl::Status Reader::MaskCell(const InputColumn& column, size_t place) {
+  std::string_view& cell = cells_[place];
+  if (IsMissing(place, column.is_text())) return absl::OkStatus();
+  if (column.is_text()) {
+    if (column.rule.kind() == "date" && !nn::ParseDate(cell)) {
+      return RefuseCell(place, "must be a date such as 2026-11-22 (what it holds is masked)");
+    }
+    masked_[place] = column.mask->Apply(cell);
+  } else {
+    const auto number = ParseNumber(cell);
+    if (!number) return RefuseCell(place, "must be a finite number (what it holds is masked)");
+    masked_[place] = fmt::format("{}", column.mask->Apply(*number));
+  }
+  cell = masked_[place];
+  return absl::OkStatus();
+}
+
+bool Reader::IsDropped(const TableLayout& layout) const {
+  if (target_may_be_missing_ && IsMissingNumber(cells_[target_])) return true;
   for (size_t i = 0; i < places_.size(); ++i) {
     const InputColumn& column = layout.columns[i];
-    if (column.rule.missing() == kDrop && IsMissing(row, places_[i], column.is_text())) return true;
+    if (column.rule.missing() == kDrop && IsMissing(places_[i], column.is_text())) return true;
   }
   return false;
 }
 
-std::string Reader::KeyOf(size_t row) const {
-  std::string key;
-  for (const size_t place : places_) key.append(CellOf(row, place)).push_back('\0');
-  return key.append(CellOf(row, target_));
+RowKey Reader::KeyOf() {
+  const auto add = [&](std::string_view cell) {
+    const uint64_t size = cell.size();
+    hash_.Update({reinterpret_cast<const char*>(&size), sizeof(size)});
+    hash_.Update(cell);
+  };
+  for (const size_t place : places_) add(cells_[place]);
+  add(cells_[target_]);
+  const Sha256Bytes digest = hash_.Finish();
+  RowKey key;
+  std::memcpy(key.data(), digest.data(), sizeof(key));
+  return key;
 }
 
-absl::StatusOr<float> Reader::Number(size_t row, size_t column, bool may_be_missing) const {
-  const std::string_view cell = CellOf(row, column);
+absl::StatusOr<float> Reader::Number(size_t place, bool may_be_missing) const {
+  const std::string_view cell = cells_[place];
   if (may_be_missing && IsMissingNumber(cell)) return std::numeric_limits<float>::quiet_NaN();
   if (const auto number = ParseNumber(cell)) return *number;
-  return RefuseCell(
-      row, column,
-      cell.empty() ? "is empty; a number is needed"
-                   : fmt::format("must be a finite number, got \"{}\"", cell.substr(0, kMaxShown)));
+  return RefuseCell(place, cell.empty() ? "is empty; a number is needed"
+                                        : fmt::format("must be a finite number, got \"{}\"",
+                                                      cell.substr(0, kMaxShown)));
 }
 
-absl::StatusOr<std::string_view> Reader::Text(size_t row, size_t column,
-                                              const ColumnSpec& rule) const {
-  const std::string_view cell = CellOf(row, column);
+absl::Status Reader::CheckText(size_t place, const ColumnSpec& rule) const {
+  const std::string_view cell = cells_[place];
   if (cell.empty()) {
-    if (!rule.missing().empty()) return cell;
-    return RefuseCell(row, column, "is empty; its rule does not say what becomes of that");
+    if (!rule.missing().empty()) return absl::OkStatus();
+    return RefuseCell(place, "is empty; its rule does not say what becomes of that");
   }
   if (rule.kind() == "date") {
-    if (nn::ParseDate(cell)) return cell;
-    return RefuseCell(row, column,
-                      fmt::format("must be a date such as 2026-11-22 or "
-                                  "2026-11-22T21:45:00Z, got \"{}\"",
-                                  cell.substr(0, kMaxShown)));
+    if (nn::ParseDate(cell)) return absl::OkStatus();
+    return RefuseCell(place, fmt::format("must be a date such as 2026-11-22 or "
+                                         "2026-11-22T21:45:00Z, got \"{}\"",
+                                         cell.substr(0, kMaxShown)));
   }
   if (cell.size() > nn::CategoryColumn::kMaxValueBytes) {
-    return RefuseCell(
-        row, column,
-        fmt::format("has {} bytes, more than {}", cell.size(), nn::CategoryColumn::kMaxValueBytes));
+    return RefuseCell(place, fmt::format("has {} bytes, more than {}", cell.size(),
+                                         nn::CategoryColumn::kMaxValueBytes));
   }
   if (rule.values_size() > 0 &&
       std::find(rule.values().begin(), rule.values().end(), cell) == rule.values().end()) {
-    return RefuseCell(
-        row, column,
-        fmt::format("must be one of the rule's values, got \"{}\"", cell.substr(0, kMaxShown)));
+    return RefuseCell(place, fmt::format("must be one of the rule's values, got \"{}\"",
+                                         cell.substr(0, kMaxShown)));
   }
-  return cell;
+  return absl::OkStatus();
 }
 
-absl::Status Reader::ReadInputs(size_t row, const TableLayout& layout, RawTable& out) const {
+absl::Status Reader::WriteInputs(const TableLayout& layout, TableWriter& out) const {
   for (size_t i = 0; i < places_.size(); ++i) {
     const InputColumn& column = layout.columns[i];
     if (column.is_text()) {
-      ASSIGN_OR_RETURN(out.texts.emplace_back(), Text(row, places_[i], column.rule));
+      RETURN_IF_ERROR(CheckText(places_[i], column.rule));
+      RETURN_IF_ERROR(out.Add(cells_[places_[i]]));
     } else {
-      ASSIGN_OR_RETURN(out.numbers.emplace_back(),
-                       Number(row, places_[i], !column.rule.missing().empty()));
+      ASSIGN_OR_RETURN(const float number, Number(places_[i], !column.rule.missing().empty()));
+      out.Add(number);
     }
   }
   return absl::OkStatus();
-}
-
-absl::Status Reader::FillLabels(const std::vector<size_t>& rows, TableLayout& layout) const {
-  std::set<std::string_view> values;
-  for (const size_t row : rows) {
-    values.insert(CellOf(row, target_));
-    if (values.size() > kMaxClasses) {
-      return Refuse(fmt::format("has more than {} classes in column \"{}\"", kMaxClasses,
-                                table_.columns[target_]));
-    }
-  }
-  layout.labels = SortedClasses(values);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<int64_t> Reader::Class(size_t row, const std::map<std::string_view, int64_t>& index,
-                                      const std::vector<std::string>& labels) const {
-  const std::string_view cell = CellOf(row, target_);
-  const auto found = index.find(cell);
-  if (found != index.end() && !cell.empty()) return found->second;
-  const std::string known = std::ssize(labels) <= kMaxShownNames
-                                ? fmt::format("one of {}", fmt::join(labels, ", "))
-                                : fmt::format("one of the {} classes", labels.size());
-  return RefuseCell(row, target_,
-                    fmt::format("must be {}, got \"{}\"", known, cell.substr(0, kMaxShown)));
 }
 
 absl::StatusOr<RawTable> Reader::Read(training::TargetKind targets, TableLayout& layout) {
-  const auto target = FindColumn(spec_.target_column());
-  if (!target.ok()) {
-    return InvalidField("spec.data.target_column",
-                        fmt::format("{} has no column \"{}\"; it has {}", file_,
-                                    spec_.target_column(), Shown(table_.columns)));
-  }
-  target_ = *target;
-  target_may_be_missing_ = rules_.Names(spec_.target_column()) &&
-                           rules_.For(spec_.target_column()).rule.missing() == kDrop;
-  if (layout.columns.empty()) RETURN_IF_ERROR(FillLayout(target_, layout));
+  RETURN_IF_ERROR(FindTarget());
+  if (layout.columns.empty()) RETURN_IF_ERROR(FillLayout(layout));
   RETURN_IF_ERROR(FindPlaces(layout));
+  masked_.resize(columns().size());
+  Classes classes(layout.labels);
+  // A test part of its own needs no such column.
+  const auto split = FindColumn(spec_.split().column());
 
   RawTable out;
   for (const InputColumn& column : layout.columns) {
@@ -283,38 +391,30 @@ absl::StatusOr<RawTable> Reader::Read(training::TargetKind targets, TableLayout&
   }
   out.number_columns = out.number_names.size();
   out.text_columns = out.text_names.size();
-  std::vector<size_t> rows;
-  std::unordered_set<std::string> seen;
-  for (size_t row = 0; row < table_.rows.size(); ++row) {
-    if (IsDropped(row, layout)) continue;
-    std::string key = KeyOf(row);
+  ASSIGN_OR_RETURN(TableWriter writer, TableWriter::Open(options_.folder, out.number_columns));
+  std::set<RowKey> seen;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, NextRow(layout));
+    if (!more) break;
+    if (IsDropped(layout)) continue;
+    const RowKey key = KeyOf();
     if (spec_.drop_duplicates() && !seen.insert(key).second) continue;
-    rows.push_back(row);
-    out.keys.push_back(std::move(key));
-    out.lines.push_back(table_.lines[row]);
-    RETURN_IF_ERROR(ReadInputs(row, layout, out));
-  }
-  if (rows.empty()) return Refuse("has no row left once those with missing values are dropped");
-  out.count = std::ssize(rows);
-
-  // A test part of its own needs no such column.
-  if (const auto place = FindColumn(spec_.split().column()); place.ok()) {
-    for (const size_t row : rows) out.split_cells.push_back(CellOf(row, *place));
-  }
-  if (targets == training::TargetKind::kReal) {
-    for (const size_t row : rows) {
-      ASSIGN_OR_RETURN(out.values.emplace_back(), Number(row, target_, false));
+    out.keys.push_back(key);
+    RETURN_IF_ERROR(WriteInputs(layout, writer));
+    if (split.has_value()) RETURN_IF_ERROR(writer.AddSplitCell(cells_[*split]));
+    RETURN_IF_ERROR(writer.EndRow());
+    if (targets == training::TargetKind::kReal) {
+      ASSIGN_OR_RETURN(out.values.emplace_back(), Number(target_, false));
+    } else {
+      const absl::StatusOr<int64_t> index = classes.IndexOf(cells_[target_]);
+      if (!index.ok()) return RefuseCell(target_, std::string(index.status().message()));
+      out.classes.push_back(*index);
     }
-    return out;
+    ++out.count;
   }
-  if (layout.labels.empty()) RETURN_IF_ERROR(FillLabels(rows, layout));
-  std::map<std::string_view, int64_t> index;
-  for (const std::string& label : layout.labels) {
-    index.emplace(label, static_cast<int64_t>(index.size()));
-  }
-  for (const size_t row : rows) {
-    ASSIGN_OR_RETURN(out.classes.emplace_back(), Class(row, index, layout.labels));
-  }
+  if (out.count == 0) return Refuse("has no row left once those with missing values are dropped");
+  RETURN_IF_ERROR(std::move(writer).Finish(out));
+  classes.Finish(out.classes, layout.labels);
   return out;
 }
 
@@ -333,29 +433,29 @@ std::optional<float> ParseNumber(std::string_view text) {
 
 absl::StatusOr<RawTable> ReadTable(const DataSpec& spec, const training::v1::Part& part,
                                    const std::string& field, training::TargetKind targets,
-                                   FileFetcher fetch, TableLayout& layout) {
+                                   FileFetcher fetch, const OpenDataOptions& options,
+                                   TableLayout& layout) {
   const std::string inputs_field = field + ".inputs";
   ASSIGN_OR_RETURN(const std::string local, fetch(part.inputs()));
-  auto read = ReadCsv(local, part.inputs());
-  if (absl::IsInvalidArgument(read.status())) {
-    return InvalidField(inputs_field, std::string(read.status().message()));
+  const auto table = OpenTableFile(spec.format(), local, part.inputs());
+  if (absl::IsInvalidArgument(table.status())) {
+    return InvalidField(inputs_field, std::string(table.status().message()));
   }
-  RETURN_IF_ERROR(read.status());
-  std::shared_ptr<const CsvTable> cells = *std::move(read);
-  ASSIGN_OR_RETURN(RawTable table,
-                   Reader(spec, *cells, part.inputs(), inputs_field).Read(targets, layout));
-  table.cells = std::move(cells);
-  return table;
+  RETURN_IF_ERROR(table.status());
+  return Reader(spec, options, **table, part.inputs(), inputs_field).Read(targets, layout);
 }
 
 absl::StatusOr<std::vector<Tensor>> ToTensors(const RawTable& table,
                                               std::span<const int64_t> rows) {
+  std::vector<float> row_numbers(table.number_columns);
+  std::vector<std::string_view> row_texts(table.text_columns);
   std::string numbers;
   std::vector<std::string> texts;
   for (const int64_t row : rows) {
-    const auto some = table.NumbersOf(row);
-    numbers.append(reinterpret_cast<const char*>(some.data()), some.size_bytes());
-    for (const std::string_view text : table.TextsOf(row)) texts.emplace_back(text);
+    table.CopyRow(row, row_numbers, row_texts);
+    numbers.append(reinterpret_cast<const char*>(row_numbers.data()),
+                   row_numbers.size() * sizeof(float));
+    texts.insert(texts.end(), row_texts.begin(), row_texts.end());
   }
   const auto shape = [&](size_t columns) {
     return Shape{std::ssize(rows), static_cast<int64_t>(columns)};

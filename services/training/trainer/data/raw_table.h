@@ -1,14 +1,15 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_RAW_TABLE_H_
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_RAW_TABLE_H_
 
-#include <memory>
+#include <array>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "services/training/trainer/data/csv.h"
+#include "common/nn/mask.h"
 #include "services/training/trainer/data/open_data.h"
 
 namespace slipway::trainer {
@@ -20,6 +21,7 @@ struct InputColumn {
   training::v1::ColumnSpec rule;
   /// The rule's path in the spec.
   std::string field;
+  std::optional<nn::Mask> mask;
 
   /// Its cells are texts: categories and dates.
   bool is_text() const { return rule.kind() == "category" || rule.kind() == "date"; }
@@ -31,12 +33,13 @@ struct TableLayout {
   std::vector<std::string> labels;   // of the classes, by index
 };
 
-/// A table with its cells read, and nothing fitted. A value.
+/// Two rows have the same only if all their inputs and targets are alike.
+using RowKey = std::array<uint64_t, 2>;
+
+/// A table with its cells read and masked, and nothing fitted. What is as large as the table is in
+/// files (SpillFile); of a row no more than some numbers is in memory. A value.
 struct RawTable {
   int64_t count = 0;
-  /// Row by row the columns of numbers, NaN where one is missing; then those of texts.
-  std::vector<float> numbers;
-  std::vector<std::string_view> texts;
   size_t number_columns = 0;
   size_t text_columns = 0;
   std::vector<std::string> number_names;
@@ -46,18 +49,43 @@ struct RawTable {
   std::vector<float> values;
   /// The cells of spec.data.split.column; empty where there is no such column.
   std::vector<std::string_view> split_cells;
-  /// For each row a text that two rows share only if all their inputs and targets are alike.
-  std::vector<std::string> keys;
-  /// Where each row begins in the file.
-  std::vector<int64_t> lines;
-  /// What the views look at.
-  std::shared_ptr<const CsvTable> cells;
+  std::vector<RowKey> keys;
 
-  std::span<const float> NumbersOf(int64_t row) const {
-    return std::span(numbers).subspan(static_cast<size_t>(row) * number_columns, number_columns);
+  /// NaN where it is missing.
+  float NumberOf(int64_t row, size_t column) const {
+    const auto at = static_cast<size_t>(row);
+    const size_t place = (at / block_rows * number_columns + column) * block_rows + at % block_rows;
+    float number;
+    std::memcpy(&number, numbers.data() + place * sizeof(float), sizeof(float));
+    return number;
   }
-  std::span<const std::string_view> TextsOf(int64_t row) const {
-    return std::span(texts).subspan(static_cast<size_t>(row) * text_columns, text_columns);
+  /// Empty where it is missing.
+  std::string_view TextOf(int64_t row, size_t column) const {
+    const size_t cell = static_cast<size_t>(row) * text_columns + column;
+    const uint64_t begin = cell == 0 ? 0 : TextEnd(cell - 1);
+    return texts.view().substr(begin, TextEnd(cell) - begin);
+  }
+  /// Both of a whole row; as long as the columns are many.
+  void CopyRow(int64_t row, std::span<float> row_numbers,
+               std::span<std::string_view> row_texts) const {
+    for (size_t i = 0; i < number_columns; ++i) row_numbers[i] = NumberOf(row, i);
+    for (size_t i = 0; i < text_columns; ++i) row_texts[i] = TextOf(row, i);
+  }
+
+  /// In blocks of so many rows, column by column, since a column is what is mostly read.
+  size_t block_rows = 1;
+  Buffer numbers;
+  /// Row by row, one after another, and where each ends.
+  Buffer texts;
+  Buffer text_ends;
+  /// What split_cells looks at.
+  Buffer split_texts;
+
+ private:
+  uint64_t TextEnd(size_t cell) const {
+    uint64_t end;
+    std::memcpy(&end, text_ends.data() + cell * sizeof(end), sizeof(end));
+    return end;
   }
 };
 
@@ -65,13 +93,15 @@ struct RawTable {
 /// a missing value, and with drop_duplicates those that repeat an earlier one, are not in it. The
 /// first table that is read fills an empty `layout`: its columns, and where the targets are classes
 /// and the spec names none, their distinct values, sorted (by number where all are numbers). Later
-/// ones must fit it. Errors: InvalidField that names file, line and column.
+/// ones must fit it. Errors: InvalidField that names file, place and column, and shows no cell that
+/// is masked.
 absl::StatusOr<RawTable> ReadTable(const training::v1::DataSpec& spec,
                                    const training::v1::Part& part, const std::string& field,
                                    training::TargetKind targets, FileFetcher fetch,
-                                   TableLayout& layout);
+                                   const OpenDataOptions& options, TableLayout& layout);
 
-/// Some rows as callers send them: nn::Table's raw tensors.
+/// Some rows as callers send them: nn::Table's raw tensors. (What a mask leaves of numbers and
+/// dates stays the same when a worker masks it again.)
 absl::StatusOr<std::vector<Tensor>> ToTensors(const RawTable& table, std::span<const int64_t> rows);
 
 /// A finite number that a float holds.

@@ -134,6 +134,32 @@ TEST(TableTest, EncodesABatchOfTensors) {
               HasSubstr("texts: has 1 rows, the other tensor 2"));
 }
 
+TEST(TableTest, MasksRawRowsBeforeItEncodesThem) {
+  const Table table = TableOf(R"([
+      {"type": "number", "name": "age", "mask": {"method": "generalize", "width": 10}},
+      {"type": "number", "name": "plain"},
+      {"type": "category", "name": "zip", "encoding": "one_hot", "values": ["10", "20"],
+       "mask": {"method": "generalize", "prefix": 2}},
+      {"type": "category", "name": "mail", "encoding": "one_hot", "values": ["redacted"],
+       "fill": ["none"], "mask": {"method": "redact"}}])");
+  const std::vector<float> numbers = {37, 37, kNan, 1};
+  const Tensor features =
+      Tensor::Make("features", DataType::kFp32, {2, 2},
+                   Buffer::Own(std::string(reinterpret_cast<const char*>(numbers.data()),
+                                           numbers.size() * sizeof(float))),
+                   "f")
+          .value();
+  const Tensor texts = Tensor::Make("texts", DataType::kBytes, {2, 2},
+                                    Buffer::Own(EncodeTexts({"20095", "a@b.c", "10115", ""})), "t")
+                           .value();
+  const auto encoded = table.Encode(std::vector<Tensor>{features, texts});
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  std::vector<float> values(10);
+  std::memcpy(values.data(), encoded->data().data(), values.size() * sizeof(float));
+  EXPECT_THAT(values, ElementsAre(30, 37, 0, 1, 1, IsNan(), 1, 1, 0, 0));
+  EXPECT_EQ(TableOf(table.ToJson().dump()).ToJson(), table.ToJson());
+}
+
 TEST(TableTest, IsReadBackAsItWasPrinted) {
   const Table table = TableOf(kColumns);
   const Table again = TableOf(table.ToJson().dump());
@@ -160,6 +186,16 @@ TEST(TableTest, NamesWhatIsWrongWithADescription) {
        "table[0].spread: "},
       {R"([{"type": "date", "name": "d", "parts": ["week"], "center": [0], "spread": [1]}])",
        "table[0].parts[0]: is no part of a date"},
+      {R"([{"type": "number", "name": "x", "mask": {"method": "hash", "key": "k"}}])",
+       "table[0].mask: must generalize numbers by a width"},
+      {R"([{"type": "category", "name": "c", "encoding": "hash", "buckets": 9,
+            "mask": {"method": "hash"}}])",
+       "table[0].mask: must have a key to hash by"},
+      {R"([{"type": "date", "name": "d", "parts": ["year"], "center": [0], "spread": [1],
+            "mask": {"method": "generalize", "unit": "week"}}])",
+       "table[0].mask: must generalize dates to year, month or day"},
+      {R"([{"type": "number", "name": "x", "mask": {"width": 5}}])",
+       "table[0].mask.method: is req"},
   };
   for (const auto& [json, error] : table) {
     EXPECT_THAT(std::string(Table::Parse(nlohmann::json::parse(json), "table").status().message()),

@@ -165,8 +165,10 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/alias", "Production", "spec.alias: "},
 
       {"/data", nullptr, "spec.data: is required"},
-      {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv"},
-      {"/data/format", "parquet", "spec.data.format: must be one of idx, csv, got \"parquet\""},
+      {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv, jsonl"},
+      {"/data/format", "parquet",
+       "spec.data.format: must be one of idx, csv, jsonl, got "
+       "\"parquet\""},
       {"/data/train", nullptr, "spec.data.train: is required"},
       {"/data/train/inputs", nullptr, "spec.data.train.inputs: is required"},
       {"/data/train/inputs", "/etc/passwd", "spec.data.train.inputs: must be a relative path"},
@@ -182,7 +184,7 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/data/test/targets", "..", "spec.data.test.targets: must be a relative path"},
       {"/data/test", nullptr, "spec.data.test: is required, or spec.data.test_fraction"},
       {"/data/test_fraction", 0.2, "spec.data.test_fraction: must be absent"},
-      {"/data/target_column", "label", "spec.data.target_column: is for csv"},
+      {"/data/target_column", "label", "spec.data.target_column: is for tables"},
       {"/data/validation_fraction", -0.1, "spec.data.validation_fraction: must be between 0 and"},
       {"/data/validation_fraction", 0.6,
        "spec.data.validation_fraction: must be between 0 and 0.5"},
@@ -283,7 +285,7 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
 
 TEST(SpecTest, NamesEachFaultOfASpecForTables) {
   const Fault table[] = {
-      {"/data/target_column", nullptr, "spec.data.target_column: is required for csv"},
+      {"/data/target_column", nullptr, "spec.data.target_column: is required for tables"},
       {"/data/target_column", std::string(1025, 'x'), "spec.data.target_column: must be at most"},
       {"/data/train/targets", "y.csv", "spec.data.train.targets: is for idx"},
       {"/data/test_fraction", 0.9, "spec.data.test_fraction: must be between 0 and 0.5"},
@@ -319,7 +321,14 @@ json GoodColumns() {
     {"name": "since", "kind": "date", "parts": ["year", "month"], "scale": "min_max"},
     {"name": "id", "kind": "ignore"},
     {"name": "price", "missing": "drop"},
-    {"name": "*", "log": true, "scale": "robust"}
+    {"name": "*", "log": true, "scale": "robust"},
+    {"name": "mail", "kind": "category", "encoding": "hash", "buckets": 8,
+     "mask": {"method": "hash"}},
+    {"name": "zip", "kind": "category", "mask": {"method": "generalize", "prefix": 3}},
+    {"name": "phone", "kind": "category", "mask": {"method": "redact"}},
+    {"name": "born", "kind": "date", "parts": ["year"],
+     "mask": {"method": "generalize", "unit": "year"}},
+    {"name": "weight", "mask": {"method": "generalize", "width": 5}}
   ])");
   spec["data"]["split"] = {{"method", "group"}, {"column", "household"}};
   spec["data"]["drop_duplicates"] = true;
@@ -371,6 +380,31 @@ TEST(SpecTest, NamesEachFaultOfARuleForAColumn) {
       {"/data/columns/4/missing", "drop", "spec.data.columns[4].missing: is for inputs only"},
       {"/data/columns/5/missing", "mean", "spec.data.columns[5]: is the target"},
       {"/data/columns/5/scale", "robust", "spec.data.columns[5]: is the target"},
+      {"/data/columns/7/mask/method", nullptr,
+       "spec.data.columns[7].mask.method: is required: one of hash, redact, generalize"},
+      {"/data/columns/7/mask/method", "hide", "spec.data.columns[7].mask.method: must be one of"},
+      {"/data/columns/7/encoding", "one_hot", "spec.data.columns[7].buckets: is for encoding: ha"},
+      {"/data/columns/8/mask/method", "hash",
+       "spec.data.columns[8].mask.method: is for categories with encoding: hash"},
+      {"/data/columns/7/missing", "mode",
+       "spec.data.columns[7].missing: must not be mode: the version would hold a hash"},
+      {"/data/columns/7/mask/width", 5, "spec.data.columns[7].mask.width: is for numbers that are"},
+      {"/data/columns/8/mask/prefix", nullptr,
+       "spec.data.columns[8].mask.prefix: must be between 1 and 1000, got 0"},
+      {"/data/columns/8/mask/prefix", -1, "spec.data.columns[8].mask.prefix: must be between 1"},
+      {"/data/columns/8/mask/unit", "day", "spec.data.columns[8].mask.unit: is for dates that are"},
+      {"/data/columns/9/values", {"a"}, "spec.data.columns[9].values: is for cells that are not"},
+      {"/data/columns/10/mask/unit", nullptr, "spec.data.columns[10].mask.unit: is required: year"},
+      {"/data/columns/10/mask/unit", "week", "spec.data.columns[10].mask.unit: must be one of"},
+      {"/data/columns/10/mask/method", "redact",
+       "spec.data.columns[10].mask.method: is for categories"},
+      {"/data/columns/11/mask/method", "redact",
+       "spec.data.columns[11].mask.method: is for categories"},
+      {"/data/columns/11/mask/width", nullptr, "spec.data.columns[11].mask.width: must be more"},
+      {"/data/columns/11/mask/width", -5, "spec.data.columns[11].mask.width: must be more than 0"},
+      {"/data/columns/11/mask/prefix", 5, "spec.data.columns[11].mask.prefix: is for categories"},
+      {"/data/columns/4/mask", {{"method", "redact"}}, "spec.data.columns[4].mask: is for inputs"},
+      {"/data/columns/5/mask", {{"method", "redact"}}, "spec.data.columns[5]: is the target"},
       {"/data/scale", 255, "spec.data.scale: must be absent where spec.data.columns"},
       {"/data/split/method", "fair", "spec.data.split.method: must be one of random, stratified"},
       {"/data/split/method", "random", "spec.data.split.column: is for the methods group and time"},
@@ -385,14 +419,14 @@ TEST(SpecTest, NamesEachFaultOfARuleForAColumn) {
   }
   json pictures = Good();
   pictures["data"]["columns"] = {{{"name", "x"}}};
-  EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.columns: is for csv");
+  EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.columns: is for tables");
   pictures = Good();
   pictures["data"]["split"] = {{"method", "time"}, {"column", "x"}};
   EXPECT_EQ(ErrorOf(ToSpec(pictures)),
-            "spec.data.split.method: goes by a column, and only csv has columns");
+            "spec.data.split.method: goes by a column, and only tables have columns");
   pictures = Good();
   pictures["data"]["drop_duplicates"] = true;
-  EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.drop_duplicates: is for csv");
+  EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.drop_duplicates: is for tables");
 }
 
 TEST(SpecTest, RefusesNumbersThatAreNone) {

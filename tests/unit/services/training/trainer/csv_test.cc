@@ -15,9 +15,9 @@ using ::testing::HasSubstr;
 
 class CsvTest : public ::testing::Test {
  protected:
-  absl::StatusOr<std::unique_ptr<const CsvTable>> Read(std::string_view text) {
+  absl::StatusOr<WholeTable> Read(std::string_view text) {
     WriteFile(folder_ / "file", text);
-    return ReadCsv(folder_ / "file", "table.csv");
+    return ReadWhole(OpenCsv(folder_ / "file", "table.csv"));
   }
   std::string ErrorOf(std::string_view text) { return std::string(Read(text).status().message()); }
 
@@ -28,20 +28,37 @@ TEST_F(CsvTest, ReadsPlainAndQuotedCells) {
   const auto table =
       Read("a,b,\"c,d\"\r\n1,two,\"say \"\"hi\"\"\"\r\n,\"\",\"two\nlines\"\r\n3,4,5");
   ASSERT_TRUE(table.ok()) << table.status();
-  EXPECT_THAT((*table)->columns, ElementsAre("a", "b", "c,d"));
-  EXPECT_THAT((*table)->rows,
+  EXPECT_THAT(table->columns, ElementsAre("a", "b", "c,d"));
+  EXPECT_THAT(table->rows,
               ElementsAre(ElementsAre("1", "two", "say \"hi\""), ElementsAre("", "", "two\nlines"),
                           ElementsAre("3", "4", "5")));
-  EXPECT_THAT((*table)->lines, ElementsAre(2, 3, 5));
+  EXPECT_THAT(table->places, ElementsAre("line 2", "line 3", "line 5"));
 }
 
 TEST_F(CsvTest, ReadsPackedFilesAndSkipsAByteOrderMark) {
   const auto table =
       Read(Gzip("\xef\xbb\xbf"
-                "a\n1\n"));
+                "a\n1\n\n"));
   ASSERT_TRUE(table.ok()) << table.status();
-  EXPECT_THAT((*table)->columns, ElementsAre("a"));
-  EXPECT_THAT((*table)->rows, ElementsAre(ElementsAre("1")));
+  EXPECT_THAT(table->columns, ElementsAre("a"));
+  EXPECT_THAT(table->rows, ElementsAre(ElementsAre("1")));
+}
+
+// Rows that lie across the pieces in which the file is read, and one that is larger than a piece.
+TEST_F(CsvTest, ReadsRowsOfEverySize) {
+  std::string text = "n,text\n";
+  std::vector<std::vector<std::string>> rows;
+  for (size_t i = 0; i < 3000; ++i) {
+    rows.push_back({std::to_string(i), std::string(i % 700, 'x') + "\n\"," + std::string(i, 'y')});
+    if (i == 1000) rows.back()[1] = std::string(1 << 20, 'z');
+    std::string quoted;
+    for (const char c : rows.back()[1])
+      quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+    text += rows.back()[0] + ",\"" + quoted + "\"\n";
+  }
+  const auto table = Read(text);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_TRUE(table->rows == rows);
 }
 
 TEST_F(CsvTest, NamesTheLineOfWhatIsWrong) {
@@ -55,6 +72,7 @@ TEST_F(CsvTest, NamesTheLineOfWhatIsWrong) {
   EXPECT_EQ(ErrorOf("a,a\n1,2\n"), "table.csv, line 1: names two columns \"a\"");
   EXPECT_EQ(ErrorOf("a,\n1,2\n"), "table.csv, line 1: leaves a column without a name");
   EXPECT_THAT(ErrorOf(std::string_view("a,b\n1,\0\n", 8)), HasSubstr("line 2: has a NUL byte"));
+  EXPECT_EQ(ErrorOf("a,b\n1,\"2\n\xff\"\n"), "table.csv, line 3: is not UTF-8");
 }
 
 TEST_F(CsvTest, RefusesTablesWithoutRows) {

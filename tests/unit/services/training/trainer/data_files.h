@@ -5,9 +5,12 @@
 
 #include <cstdint>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "services/training/trainer/data/table_reader.h"
 
 namespace slipway::trainer {
 
@@ -36,6 +39,25 @@ inline std::string Idx(const std::vector<uint32_t>& dims, std::string_view eleme
     for (int shift = 24; shift >= 0; shift -= 8) file += static_cast<char>(dim >> shift);
   }
   return file.append(elements);
+}
+
+/// A table that was read to its end.
+struct WholeTable {
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;
+  std::vector<std::string> places;
+};
+
+inline absl::StatusOr<WholeTable> ReadWhole(absl::StatusOr<std::unique_ptr<TableReader>> reader) {
+  RETURN_IF_ERROR(reader.status());
+  WholeTable table{.columns = (*reader)->columns(), .rows = {}, .places = {}};
+  std::vector<std::string_view> cells;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, (*reader)->Next(cells));
+    if (!more) return table;
+    table.rows.emplace_back(cells.begin(), cells.end());
+    table.places.push_back((*reader)->place());
+  }
 }
 
 }  // namespace slipway::trainer

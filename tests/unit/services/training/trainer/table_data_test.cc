@@ -36,7 +36,7 @@ class TableDataTest : public ::testing::Test {
   absl::StatusOr<TrainingData> Open(const json& columns, const std::string& train,
                                     const std::string& test,
                                     TargetKind targets = TargetKind::kReal) {
-    spec_["format"] = "csv";
+    spec_.emplace("format", "csv");
     spec_["train"] = {{"inputs", "train.csv"}};
     spec_["target_column"] = "y";
     if (test.empty()) {
@@ -248,7 +248,133 @@ TEST_F(TableDataTest, RawRowsEncodeToTheExamplesBitByBit) {
     ASSERT_TRUE(tensors.ok()) << tensors.status();
     const auto encoded = data->table->Encode(*tensors);
     ASSERT_TRUE(encoded.ok()) << encoded.status();
-    EXPECT_EQ(encoded->data().view(), examples->inputs);
+    EXPECT_EQ(encoded->data().view(), examples->inputs.view());
+  }
+}
+
+// ---- Other formats. ----
+
+TEST_F(TableDataTest, AJsonlTableIsTheSameAsItsCsv) {
+  const json rules = {{{"name", "x"}, {"missing", "mean"}},
+                      {{"name", "c"}, {"kind", "category"}, {"missing", "mode"}}};
+  const auto csv = Open(rules, "x,c,y\n1,a,10\n,b,20\n3,,30\n", "x,c,y\n4,b,40\n");
+  ASSERT_TRUE(csv.ok()) << csv.status();
+  spec_["format"] = "jsonl";
+  const auto jsonl = Open(rules,
+                          "{\"x\": 1, \"c\": \"a\", \"y\": 10}\n{\"c\": \"b\", \"y\": 20}\n"
+                          "{\"x\": 3, \"c\": null, \"y\": 30}\n",
+                          "{\"y\": 40, \"x\": 4, \"c\": \"b\"}\n");
+  ASSERT_TRUE(jsonl.ok()) << jsonl.status();
+  EXPECT_EQ(jsonl->train->inputs.view(), csv->train->inputs.view());
+  EXPECT_EQ(jsonl->test->inputs.view(), csv->test->inputs.view());
+  EXPECT_EQ(jsonl->train->values, csv->train->values);
+  EXPECT_THAT(ErrorOf(rules, "{\"x\": 1, \"c\": \"a\", \"y\": \"tall\"}\n", "{\"y\": 40}\n"),
+              "spec.data.train.inputs: train.csv, line 1, column \"y\": must be a finite number, "
+              "got \"tall\"");
+}
+
+// ---- Masks. ----
+
+TEST_F(TableDataTest, WhatIsLearntIsLearntOfMaskedCells) {
+  const json rules = {
+      {{"name", "age"}, {"mask", {{"method", "generalize"}, {"width", 10}}}},
+      {{"name", "zip"}, {"kind", "category"}, {"mask", {{"method", "generalize"}, {"prefix", 2}}}},
+      {{"name", "born"},
+       {"kind", "date"},
+       {"parts", {"year", "month", "day"}},
+       {"mask", {{"method", "generalize"}, {"unit", "month"}}}},
+      {{"name", "mail"},
+       {"kind", "category"},
+       {"missing", "constant"},
+       {"constant", "none"},
+       {"mask", {{"method", "redact"}}}}};
+  const auto data = Open(rules,
+                         "age,zip,born,mail,y\n37,10115,1988-03-14,a@b.c,1\n"
+                         "-3,10999,1989-03-15,,2\n40,20095,1988-03-20,d@e.f,3\n",
+                         "age,zip,born,mail,y\n49.9,10407,1988-12-31,g@h.i,4\n");
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_THAT(RowOf(*data->train, 0), ElementsAre(30, 1, 0, 1988, 3, 1, 0, 1));
+  EXPECT_THAT(RowOf(*data->train, 1), ElementsAre(-10, 1, 0, 1989, 3, 1, 1, 0));
+  EXPECT_THAT(RowOf(*data->train, 2), ElementsAre(40, 0, 1, 1988, 3, 1, 0, 1));
+  EXPECT_THAT(RowOf(*data->test, 0), ElementsAre(40, 1, 0, 1988, 12, 1, 0, 1));
+}
+
+TEST_F(TableDataTest, AHashLeavesItsBucketAndEqualCellsShareIt) {
+  const json rules = {{{"name", "mail"},
+                       {"kind", "category"},
+                       {"encoding", "hash"},
+                       {"buckets", 64},
+                       {"mask", {{"method", "hash"}}}}};
+  const auto data = Open(rules, "mail,y\na@b.c,1\nd@e.f,2\na@b.c,3\n", "mail,y\na@b.c,4\n");
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ(RowOf(*data->train, 0), RowOf(*data->train, 2));
+  EXPECT_EQ(RowOf(*data->train, 0), RowOf(*data->test, 0));
+  EXPECT_NE(RowOf(*data->train, 0), RowOf(*data->train, 1));
+  const json column = data->table->ToJson()[0];
+  EXPECT_EQ(column["mask"]["key"].get<std::string>().size(), 64u);
+  EXPECT_EQ(column["values"], json::array()) << "no hash that guesses could be compared with";
+}
+
+// What a worker is sent is masked there as it was here.
+TEST_F(TableDataTest, UnmaskedRowsEncodeToTheExamplesOfMaskedOnes) {
+  const json rules = {{{"name", "age"}, {"mask", {{"method", "generalize"}, {"width", 0.1}}}},
+                      {{"name", "mail"},
+                       {"kind", "category"},
+                       {"encoding", "hash"},
+                       {"buckets", 64},
+                       {"mask", {{"method", "hash"}}}},
+                      {{"name", "born"},
+                       {"kind", "date"},
+                       {"parts", {"day"}},
+                       {"mask", {{"method", "generalize"}, {"unit", "year"}}}}};
+  const auto data =
+      Open(rules, "age,mail,born,y\n0.7,a@b.c,1988-03-14,1\n0.64,d@e.f,1990-01-02,2\n",
+           "age,mail,born,y\n0.7,a@b.c,1988-03-14,1\n");
+  ASSERT_TRUE(data.ok()) << data.status();
+  const std::vector<float> ages = {0.7f, 0.64f};
+  const std::vector<Tensor> raw = {
+      Tensor::Make("features", DataType::kFp32, {2, 1},
+                   Buffer::Own({reinterpret_cast<const char*>(ages.data()), 8}), "f")
+          .value(),
+      Tensor::Make("texts", DataType::kBytes, {2, 2},
+                   Buffer::Own(EncodeTexts({"a@b.c", "1988-03-14", "d@e.f", "1990-01-02"})), "t")
+          .value()};
+  const auto encoded = data->table->Encode(raw);
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  EXPECT_EQ(encoded->data().view(), data->train->inputs.view());
+}
+
+TEST_F(TableDataTest, SplitsAndDuplicatesGoByMaskedCells) {
+  spec_["drop_duplicates"] = true;
+  const auto data = Open({{{"name", "age"}, {"mask", {{"method", "generalize"}, {"width", 10}}}}},
+                         "age,y\n31,1\n38,1\n41,1\n", "age,y\n38,1\n");
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ(data->train->count, 2);
+}
+
+TEST_F(TableDataTest, NoErrorShowsAMaskedCell) {
+  const std::tuple<json, const char*, const char*> table[] = {
+      {{{"name", "x"}, {"mask", {{"method", "generalize"}, {"width", 10}}}},
+       "x,y\nsecret,1\n",
+       "spec.data.train.inputs: train.csv, line 2, column \"x\": must be a finite number (what it "
+       "holds is masked)"},
+      {{{"name", "x"},
+        {"kind", "date"},
+        {"parts", {"year"}},
+        {"mask", {{"method", "generalize"}, {"unit", "year"}}}},
+       "x,y\nsecret,1\n",
+       "spec.data.train.inputs: train.csv, line 2, column \"x\": must be a date such as 2026-11-22 "
+       "(what it holds is masked)"},
+      {{{"name", "x"},
+        {"kind", "category"},
+        {"values", {"pub"}},
+        {"mask", {{"method", "generalize"}, {"prefix", 3}}}},
+       "x,y\nsecret,1\n",
+       "spec.data.train.inputs: train.csv, line 2, column \"x\": must be one of the rule's values, "
+       "got \"sec\""},
+  };
+  for (const auto& [rule, train, error] : table) {
+    EXPECT_EQ(ErrorOf(json::array({rule}), train, "x,y\n1,1\n"), error);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "services/training/trainer/training_run.h"
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -208,6 +209,53 @@ TEST_F(TableRunTest, AKilledRunOfATableEndsWithTheSameWeights) {
   ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
   EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 8"));
   EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+}
+
+// Not in the artifact, not in what is told of the run, not in the folder of its checkpoints.
+TEST_F(TableRunTest, AMaskedValueIsInNoFile) {
+  std::string table = "mail,zip,born,age,y\n";
+  for (int i = 0; i < 100; ++i) {
+    table += "someone" + std::to_string(i) + "@mail.example,10" + std::to_string(100 + i) +
+             "-raw,19" + std::to_string(10 + i % 90) + "-11-23," + std::to_string(4321.5 + i) +
+             "," + "abc"[i % 3] + "\n";
+  }
+  WriteFile(folder_ / "table.csv", table);
+  job_.clear_data();
+  const std::string data = R"({"format": "csv", "train": {"inputs": "table.csv"},
+      "target_column": "y", "test_fraction": 0.2, "split": {"method": "group", "column": "mail"},
+      "columns": [
+        {"name": "mail", "kind": "category", "encoding": "hash", "buckets": 50,
+         "mask": {"method": "hash"}},
+        {"name": "zip", "kind": "category", "mask": {"method": "generalize", "prefix": 2}},
+        {"name": "born", "kind": "date", "parts": ["year"], "missing": "mode",
+         "mask": {"method": "generalize", "unit": "year"}},
+        {"name": "age", "missing": "median", "outliers": {"method": "iqr", "action": "clip"},
+         "mask": {"method": "generalize", "width": 100}}]})";
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(data, job_.mutable_data()).ok());
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 8"));
+
+  std::map<std::string, std::string> files = host.stored;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / checkpoints_)) {
+    if (entry.is_regular_file())
+      files["left: " + entry.path().string()] = ReadFile(entry.path()).value();
+  }
+  EXPECT_GT(files.size(), host.stored.size());
+  for (const auto& event : host.events) files["events"] += event.DebugString();
+  const auto bytes_of = [](float number) {
+    return std::string(reinterpret_cast<const char*>(&number), sizeof(number));
+  };
+  for (const auto& [name, content] : files) {
+    SCOPED_TRACE(name);
+    for (const std::string& raw :
+         {std::string("someone7"), std::string("@mail"), std::string("-raw"), std::string("-11-23"),
+          std::string("4321.5"), std::string("4360.5"), bytes_of(4321.5f), bytes_of(4360.5f)}) {
+      EXPECT_EQ(content.find(raw), std::string::npos) << raw;
+    }
+  }
+  EXPECT_THAT(host.stored.at("architecture.json"), HasSubstr("\"mask\""));
 }
 
 TEST_F(TrainingRunTest, RecordsNoRowsWhereTheSpecWantsNone) {
