@@ -48,8 +48,9 @@ struct LimitsConfig {
 
 /// How long things may take.
 struct TimeoutsConfig {
-  absl::Duration header = absl::Seconds(10);
-  absl::Duration stall = absl::Seconds(10);
+  // They are looked at every now and then: a slow connection is closed within 10 s.
+  absl::Duration header = absl::Seconds(9);
+  absl::Duration stall = absl::Seconds(9);
   absl::Duration idle = absl::Seconds(75);
   absl::Duration total = absl::Seconds(60);
   absl::Duration api = absl::Seconds(30);

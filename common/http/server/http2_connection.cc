@@ -416,12 +416,9 @@ void Http2Connection::OnClose(Http2Session::Stream& of) {
   EndExchange(stream, stream.answered() ? Over() : PeerGone());
   streams_.erase(stream.place);
   if (!streams_.empty()) return;
-  // A peer that stalled has as long for its next request as one that is new.
-  absl::Duration idle = core_.options.idle_timeout;
-  if (std::exchange(stalled_, false) && idle != absl::InfiniteDuration()) {
-    idle = std::min(idle, core_.options.header_timeout);
-  }
-  idle_deadline_ = core_.Now() + Nanos(idle);
+  // A peer that stalled, and has nothing else under way, is not waited for any longer.
+  const bool let_go = std::exchange(stalled_, false);
+  idle_deadline_ = core_.Now() + (let_go ? 0 : Nanos(core_.options.idle_timeout));
 }
 
 // ---- Any thread: what an exchange asks for -----------------------------------------------------
