@@ -143,7 +143,7 @@ class RollingRestartTest : public testing::Test {
     return gateway;
   }
 
-  // Tells the gateways of the workers that there are.
+  // Tells the gateways of the workers that there are, and waits until they know.
   void Route() {
     controller::v1::RouteTable table;
     table.set_generation(++generation_);
@@ -156,6 +156,12 @@ class RollingRestartTest : public testing::Test {
       if (worker != nullptr) target.add_workers(worker->address());
     }
     platform_.SetRoutes(table);
+    const std::string known = fmt::format("\nslipway_gateway_routes_generation {}\n", generation_);
+    for (size_t i = 0; i < kGateways; ++i) {
+      const auto gateway = balancer_.gateway(i);
+      EXPECT_TRUE(gateway == nullptr ||
+                  Eventually([&] { return gateway->Metrics().find(known) != std::string::npos; }));
+    }
   }
 
   static std::string Render(const std::string& path, const std::string& key,
@@ -241,7 +247,9 @@ class RollingRestartTest : public testing::Test {
     balancer_.Set(place, NewGateway());
   }
 
-  // It is told to end while gateways send it calls: nobody tells them before.
+  // It is told to end while gateways send it calls: nobody tells them before. But they know of
+  // another, or a call that it refuses would have nowhere to go: that is what a worker's
+  // drain_delay is for.
   void ReplaceWorker(size_t place) {
     workers_[place].reset();
     Route();

@@ -8,6 +8,7 @@
 #include "common/log/log.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
+#include "prometheus/gauge.h"
 #include "slipway/controller/v1/controller.grpc.pb.h"
 
 namespace slipway::gateway {
@@ -54,6 +55,8 @@ bool RouteWatcher::Watch() {
   }
   const auto stub = controller::v1::ControllerService::NewStub(controller_);
   const auto reader = stub->WatchRoutes(&context, controller::v1::WatchRoutesRequest());
+  auto& generation = metrics_.metrics().Gauge(
+      "routes_generation", "Of the route table in use, as the controller counts them");
   controller::v1::RouteTable table;
   bool brought = false;
   while (reader->Read(&table)) {
@@ -63,6 +66,7 @@ bool RouteWatcher::Watch() {
     Log(Severity::kInfo, "routes_changed",
         {{"generation", next->generation()}, {"endpoints", next->size()}});
     routes_.Set(std::move(next));
+    generation.Set(static_cast<double>(table.generation()));
   }
   const grpc::Status status = reader->Finish();
   MutexLock lock(mutex_);
