@@ -63,6 +63,7 @@
 #include "services/gateway/usage/outbox_feed.h"
 #include "services/gateway/usage/refusals.h"
 #include "services/gateway/usage/usage_service.h"
+#include "slipway/gateway/v1/gateway.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -628,8 +629,10 @@ absl::Status VerifyAudit(const GatewayConfig& config) {
   }
   for (const std::string& fault : verdict.faults) fmt::print("FAULT {}\n", fault);
   if (exported.empty()) {
-    fmt::print("no head was exported to {}: an end that was cut off would not be seen\n",
-               HeadsFile(config));
+    fmt::print(
+        "no head of a chain is in {} yet: a gateway writes them there once a minute, and "
+        "until then an end that was cut off is not seen\n",
+        HeadsFile(config));
   }
   if (!verdict.faults.empty()) return absl::DataLossError("the audit log has been tampered with");
   fmt::print("{} audit records verified\n", verdict.rows);

@@ -233,6 +233,9 @@ const std::vector<sql::Migration>& Schema() {
            result BYTEA NOT NULL,
            PRIMARY KEY (batch, line));
        )sql"},
+      {.number = 8, .name = "what callers of fallbacks asked for", .sql = R"sql(
+         ALTER TABLE usage_records ADD COLUMN asked_for TEXT NOT NULL DEFAULT '';
+       )sql"},
   };
   return *schema;
 }

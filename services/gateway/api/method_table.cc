@@ -14,6 +14,7 @@
 #include "slipway/gateway/v1/gateway.pb.h"
 #include "slipway/gateway/v1/identity.pb.h"
 #include "slipway/gateway/v1/limits.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -292,8 +293,9 @@ MethodTable::Lookup MethodTable::Find(std::string_view http_method, const Reques
 
 std::vector<const pb::ServiceDescriptor*> PublicServices() {
   std::vector<const pb::ServiceDescriptor*> services;
-  for (const pb::Descriptor* any_of_file : {v1::Tenant::descriptor(), v1::Project::descriptor(),
-                                            v1::Limits::descriptor(), v1::Batch::descriptor()}) {
+  for (const pb::Descriptor* any_of_file :
+       {v1::Tenant::descriptor(), v1::Platform::descriptor(), v1::UsageRecord::descriptor(),
+        v1::Limits::descriptor(), v1::Batch::descriptor()}) {
     const pb::FileDescriptor& file = *any_of_file->file();
     for (int i = 0; i < file.service_count(); ++i) services.push_back(file.service(i));
   }

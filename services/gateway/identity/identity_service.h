@@ -10,7 +10,6 @@
 #include "services/gateway/api/local_methods.h"
 #include "services/gateway/identity/key_feed.h"
 #include "services/gateway/identity/sql_identity_store.h"
-#include "slipway/gateway/v1/gateway.pb.h"
 #include "slipway/gateway/v1/identity.pb.h"
 
 namespace slipway::gateway {

@@ -7,7 +7,7 @@
 
 #include "common/sql/database.h"
 #include "common/status/status.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/identity.pb.h"
 #include "slipway/identity/v1/purge.pb.h"
 
 namespace slipway::gateway {

@@ -1,6 +1,7 @@
 #include "services/gateway/limits/permit.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "fmt/format.h"
@@ -9,19 +10,30 @@
 namespace slipway::gateway {
 namespace {
 
-void Add(std::string_view of, const RateLeft& rate, http::Headers& headers) {
+struct Names {
+  std::string_view limit;
+  std::string_view remaining;
+  std::string_view reset;
+};
+
+constexpr Names kOfRequests = {"x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+                               "x-ratelimit-reset-requests"};
+constexpr Names kOfTokens = {"x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens",
+                             "x-ratelimit-reset-tokens"};
+
+void Add(const Names& names, const RateLeft& rate, http::Headers& headers) {
   if (rate.limit == 0) return;
-  headers.Add(fmt::format("x-ratelimit-limit-{}", of), fmt::format_int(rate.limit).str());
-  headers.Add(fmt::format("x-ratelimit-remaining-{}", of), fmt::format_int(rate.left).str());
-  headers.Add(fmt::format("x-ratelimit-reset-{}", of),
+  headers.Add(names.limit, fmt::format_int(rate.limit).str());
+  headers.Add(names.remaining, fmt::format_int(rate.left).str());
+  headers.Add(names.reset,
               absl::FormatDuration(absl::Ceil(rate.resets_in, absl::Milliseconds(1))));
 }
 
 }  // namespace
 
 void AddRateHeaders(const RateLeft& requests, const RateLeft& tokens, http::Headers& headers) {
-  Add("requests", requests, headers);
-  Add("tokens", tokens, headers);
+  Add(kOfRequests, requests, headers);
+  Add(kOfTokens, tokens, headers);
 }
 
 Permit& Permit::operator=(Permit&& other) noexcept {

@@ -11,7 +11,7 @@
 #include "fmt/format.h"
 #include "services/gateway/oip/model_lookup.h"
 #include "services/gateway/routing/traffic.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -266,6 +266,7 @@ absl::Status Prediction::Book(const InferAnswer& answer, int64_t output_bytes) {
   record.set_model_version(target_->model_version);
   record.set_quantity(1);
   record.set_request_id(request_id_);
+  if (endpoint_->name != asked_for_->name) record.set_asked_for(asked_for_->name);
   record.set_http_code(200);
   record.set_input_bytes(request_.input_bytes);
   record.set_output_bytes(output_bytes);

@@ -17,9 +17,9 @@
 #include "services/gateway/identity/identity_service.h"
 #include "services/gateway/openai/objects.h"
 #include "services/gateway/openai/organization_objects.h"
-#include "slipway/gateway/v1/gateway.pb.h"
 #include "slipway/gateway/v1/identity.pb.h"
 #include "slipway/gateway/v1/limits.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway::openai {
 namespace {

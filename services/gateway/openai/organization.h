@@ -8,7 +8,7 @@
 #include "services/gateway/openai/request.h"
 #include "services/gateway/openai/usage_buckets.h"
 #include "services/gateway/relay/inner_call.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/identity.pb.h"
 
 namespace slipway::gateway::openai {
 

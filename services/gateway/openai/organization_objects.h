@@ -2,9 +2,9 @@
 #define SLIPWAY_SERVICES_GATEWAY_OPENAI_ORGANIZATION_OBJECTS_H_
 
 #include "nlohmann/json_fwd.hpp"
-#include "slipway/gateway/v1/gateway.pb.h"
 #include "slipway/gateway/v1/identity.pb.h"
 #include "slipway/gateway/v1/limits.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 // What OpenAI's API has of an organisation, from the platform's objects. Pure functions; any
 // thread.

@@ -16,7 +16,7 @@
 #include "nlohmann/json.hpp"
 #include "services/gateway/api/pages.h"
 #include "services/gateway/openai/objects.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway::openai {
 namespace {

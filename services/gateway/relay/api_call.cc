@@ -13,7 +13,7 @@
 #include "services/gateway/api/transcoder.h"
 #include "services/gateway/observation.h"
 #include "services/gateway/refusal_of.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 namespace {

@@ -31,8 +31,8 @@ int64_t Micros(const google::protobuf::Timestamp& time) {
 
 constexpr char kUsageColumns[] =
     "id, writer, time, tenant, project, key_id, kind, resource, model_version, quantity, "
-    "request_id, http_code, outcome, input_bytes, output_bytes, compute_micros, units";
-constexpr size_t kUsageWidth = 17;
+    "request_id, http_code, outcome, input_bytes, output_bytes, compute_micros, units, asked_for";
+constexpr size_t kUsageWidth = 18;
 
 // Inserts usage rows in statements of many rows, ignoring ids that are there already, and adds
 // those that are new to their hours.
@@ -42,12 +42,12 @@ class UsageInserter {
       : tx_(tx), writer_(writer), full_(RowsPerInsert(tx.dialect())) {}
 
   absl::Status Add(const v1::UsageRecord& record, int http_code, OutcomeColumn outcome) {
-    params_.insert(
-        params_.end(),
-        {record.id(), writer_, Micros(record.time()), record.tenant(), record.project(),
-         record.key_id(), record.kind(), record.resource(), record.model_version(),
-         record.quantity(), record.request_id(), http_code, static_cast<int64_t>(outcome),
-         record.input_bytes(), record.output_bytes(), record.compute_micros(), record.units()});
+    params_.insert(params_.end(),
+                   {record.id(), writer_, Micros(record.time()), record.tenant(), record.project(),
+                    record.key_id(), record.kind(), record.resource(), record.model_version(),
+                    record.quantity(), record.request_id(), http_code,
+                    static_cast<int64_t>(outcome), record.input_bytes(), record.output_bytes(),
+                    record.compute_micros(), record.units(), record.asked_for()});
     records_.push_back(&record);
     return records_.size() == full_ ? Insert() : absl::OkStatus();
   }
@@ -153,6 +153,7 @@ v1::UsageRecord ReadUsage(const sql::Row& row) {
   record.set_output_bytes(row.GetInt(14));
   record.set_compute_micros(row.GetInt(15));
   record.set_units(row.GetInt(16));
+  record.set_asked_for(row.GetString(17));
   return record;
 }
 

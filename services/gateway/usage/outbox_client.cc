@@ -8,7 +8,7 @@
 #include "fmt/format.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 #include "slipway/registry/v1/registry.grpc.pb.h"
 #include "slipway/training/v1/training.grpc.pb.h"
 

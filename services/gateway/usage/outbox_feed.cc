@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "common/log/log.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 

@@ -9,7 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/sync/mutex.h"
 #include "services/gateway/usage/recorder.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 

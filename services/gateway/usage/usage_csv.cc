@@ -4,7 +4,7 @@
 
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 namespace {
@@ -25,17 +25,17 @@ std::string Field(std::string_view text) {
 
 std::string UsageCsvHead() {
   return "id,time,tenant,project,key_id,kind,resource,model_version,quantity,request_id,http_code,"
-         "broken,input_bytes,output_bytes,compute_micros,units\r\n";
+         "broken,input_bytes,output_bytes,compute_micros,units,asked_for\r\n";
 }
 
 std::string UsageCsvLine(const v1::UsageRecord& record) {
-  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n", Field(record.id()),
+  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n", Field(record.id()),
                      google::protobuf::util::TimeUtil::ToString(record.time()),
                      Field(record.tenant()), Field(record.project()), Field(record.key_id()),
                      Field(record.kind()), Field(record.resource()), Field(record.model_version()),
                      record.quantity(), Field(record.request_id()), record.http_code(),
                      record.broken(), record.input_bytes(), record.output_bytes(),
-                     record.compute_micros(), record.units());
+                     record.compute_micros(), record.units(), Field(record.asked_for()));
 }
 
 }  // namespace slipway::gateway

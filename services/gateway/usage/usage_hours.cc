@@ -7,7 +7,7 @@
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
 #include "services/gateway/api/pages.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 namespace {

@@ -133,7 +133,10 @@ LocalMethods::Pieces Export(std::string content_type, std::string head, List lis
 std::string Summary(const v1::CallExplanation& explanation) {
   if (explanation.usage_records_size() > 0) {
     const v1::UsageRecord& row = explanation.usage_records(0);
-    return fmt::format("charged: {:g} of {} on {}{}", row.quantity(), row.kind(), row.resource(),
+    const std::string fallback =
+        row.asked_for().empty() ? "" : fmt::format(", the fallback of {}", row.asked_for());
+    return fmt::format("charged: {:g} of {} on {}{}{}", row.quantity(), row.kind(), row.resource(),
+                       fallback,
                        row.broken()             ? "; the gateway was killed before the answer's end"
                        : row.http_code() == 499 ? "; the caller left before the answer's end"
                                                 : "");

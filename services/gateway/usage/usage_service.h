@@ -9,7 +9,7 @@
 #include "services/gateway/audit/audit_log.h"
 #include "services/gateway/usage/ledger.h"
 #include "services/gateway/usage/ledger_feed.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 
 namespace slipway::gateway {
 

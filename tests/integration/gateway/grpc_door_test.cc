@@ -12,7 +12,7 @@
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "inference/open_inference.grpc.pb.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/identity.pb.h"
 #include "slipway/status/v1/status.pb.h"
 #include "tests/integration/gateway/gateway_fixture.h"
 #include "tests/integration/gateway/generic_call.h"

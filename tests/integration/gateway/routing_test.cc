@@ -117,6 +117,7 @@ TEST_F(RoutingTest, TheFallbackAnswersWhereNoWorkerIsThereAndTheRowSaysSo) {
   const json records = Records();
   ASSERT_THAT(records, SizeIs(1));
   EXPECT_EQ(records[0]["resource"], Name("spare"));
+  EXPECT_EQ(records[0]["askedFor"], "main");
   // What callers asked for has the count.
   WaitFor(
       [&] {

@@ -25,7 +25,7 @@
 #include "services/gateway/usage/ledger.h"
 #include "services/gateway/usage/ledger_feed.h"
 #include "services/gateway/usage/recorder.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
 #include "tests/integration/powercut/workload.h"
 #include "tests/support/places.h"
 #include "tests/support/powercut/disk.h"

@@ -7,7 +7,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/training/v1/training.pb.h"
 
 namespace slipway::gateway {
 namespace {

@@ -9,7 +9,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "gtest/gtest.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/options/v1/options.pb.h"
 
 namespace slipway::gateway {
 namespace {

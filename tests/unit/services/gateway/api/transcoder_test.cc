@@ -8,7 +8,9 @@
 #include "google/protobuf/message.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
-#include "slipway/gateway/v1/gateway.pb.h"
+#include "slipway/gateway/v1/usage.pb.h"
+#include "slipway/options/v1/options.pb.h"
+#include "slipway/registry/v1/registry.pb.h"
 
 namespace slipway::gateway {
 namespace {

@@ -315,6 +315,7 @@ TEST_F(AuditRoundsTest, ExplainsWhyACallWasRefusedOrCharged) {
   charged.set_resource("tenants/acme/deployments/d");
   charged.set_quantity(1);
   charged.set_request_id("charged");
+  charged.set_asked_for("main");
   ASSERT_TRUE(recorder_.Record(ticket, charged).ok());
   recorder_.Settle(std::move(ticket), 200);
   Refusal refusal = From("10.0.0.1");
@@ -326,7 +327,7 @@ TEST_F(AuditRoundsTest, ExplainsWhyACallWasRefusedOrCharged) {
   Add("one", {Change("a"), Result("a")});
 
   EXPECT_EQ(explain("acme", "charged")->summary(),
-            "charged: 1 of inference on tenants/acme/deployments/d");
+            "charged: 1 of inference on tenants/acme/deployments/d, the fallback of main");
   EXPECT_EQ(explain("acme", "refused")->summary(),
             "refused with 401, not charged: bad_key; 3 such in its minute");
   EXPECT_THAT(explain("", "request-a")->summary(), HasSubstr("not charged"));

@@ -375,7 +375,7 @@ TEST_F(LedgerTest, ExportsEachRowOnceAsCsv) {
   const std::string all = read(Owner(""), {});
   EXPECT_EQ(lines(all), 2501);
   EXPECT_THAT(all, HasSubstr("row-0000,2023-11-14T22:13:20Z,acme,,k1,inference,"
-                             "\"'=1+1, \"\"quoted\"\"\",,1,,200,false,10,0,0,0\r\n"));
+                             "\"'=1+1, \"\"quoted\"\"\",,1,,200,false,10,0,0,0,\r\n"));
   for (int i = 0; i < 2500; ++i) {
     EXPECT_THAT(all, HasSubstr(fmt::format("row-{:04},", i)));
   }
