@@ -53,6 +53,7 @@ class PredictionCall final : public LineCall {
                           "has no meaning in a batch, whose lines have no order");
     }
     parameters["priority"].set_int64_param(kLeastUrgent);
+    request.less_urgent = true;
     request.rows = RowsOf(read.head);
     request.message = Serialize(read);
     return absl::OkStatus();

@@ -95,6 +95,7 @@ void InferStream::Begin(http::grpc::Message message) {
   const auto input_bytes = static_cast<int64_t>(message.view().size());
   item->request = {.message = ToCord(std::move(message)),
                    .sequence = head->sequence,
+                   .less_urgent = head->less_urgent,
                    .input_bytes = input_bytes,
                    .rows = head->rows,
                    .sticky = StickyValue(prediction->endpoint(), call_->exchange().head().headers),

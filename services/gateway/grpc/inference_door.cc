@@ -270,6 +270,7 @@ void InferenceDoor::ModelInfer(const Incoming& in) {
     prediction->Start(
         {.message = ToCord(*std::move(message)),
          .sequence = head->sequence,
+         .less_urgent = head->less_urgent,
          .input_bytes = input_bytes,
          .rows = head->rows,
          .sticky = StickyValue(prediction->endpoint(), in.call->exchange().head().headers),

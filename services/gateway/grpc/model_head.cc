@@ -29,7 +29,8 @@ constexpr char kWantsFinal[] = "triton_enable_empty_final_response";
 // Does an entry of the request's parameters say anything that routing needs?
 bool IsNeeded(std::string_view entry) {
   return entry.find(kWantsFinal) != std::string_view::npos ||
-         entry.find("sequence_") != std::string_view::npos;
+         entry.find("sequence_") != std::string_view::npos ||
+         entry.find("priority") != std::string_view::npos;
 }
 
 // Adds an entry of the parameters to a message of nothing else.
@@ -111,6 +112,7 @@ absl::StatusOr<ModelHead> ReadModelHead(std::string_view request) {
   const auto wants_final = parsed.parameters().find(kWantsFinal);
   head.wants_final = wants_final != parsed.parameters().end() && wants_final->second.bool_param();
   head.sequence = ReadSequenceHead(parsed.parameters());
+  head.less_urgent = IsLessUrgent(parsed.parameters());
   return head;
 }
 

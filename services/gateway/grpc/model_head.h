@@ -18,7 +18,8 @@ struct ModelHead {
   /// Of a stream's request: its last response is to be marked (by kFinalResponse).
   bool wants_final = false;
   SequenceHead sequence;
-  int64_t rows = 1;  ///< see RowsOf
+  bool less_urgent = false;  ///< see IsLessUrgent
+  int64_t rows = 1;          ///< see RowsOf
 };
 
 /// Response parameter: no more responses come of this request.

@@ -69,6 +69,7 @@ void InferCall::Read() {
   });
   prediction_->Start({.message = Serialize(request),
                       .sequence = ReadSequenceHead(request.head.parameters()),
+                      .less_urgent = IsLessUrgent(request.head.parameters()),
                       .input_bytes = input_bytes,
                       .rows = RowsOf(request.head),
                       .sticky = StickyValue(prediction_->endpoint(), exchange_->head().headers),

@@ -143,6 +143,12 @@ SequenceHead ReadSequenceHead(
   return sequence;
 }
 
+bool IsLessUrgent(const google::protobuf::Map<std::string, inference::InferParameter>& parameters) {
+  const auto priority = parameters.find("priority");
+  return priority != parameters.end() &&
+         (priority->second.int64_param() > 1 || priority->second.uint64_param() > 1);
+}
+
 int64_t RowsOf(int64_t first_dimension) {
   // Far above what anybody can send, and far below what sums of them overflow.
   return std::clamp<int64_t>(first_dimension, 1, 1'000'000'000'000);

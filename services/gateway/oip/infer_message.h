@@ -46,6 +46,9 @@ struct SequenceHead {
 SequenceHead ReadSequenceHead(
     const google::protobuf::Map<std::string, inference::InferParameter>& parameters);
 
+/// Does the request name a priority (parameter `priority`) below the first, which is 1?
+bool IsLessUrgent(const google::protobuf::Map<std::string, inference::InferParameter>& parameters);
+
 /// How many rows a call's tensors have: the first dimension of its first input, and 1 where that
 /// has none.
 int64_t RowsOf(const inference::ModelInferRequest& request);

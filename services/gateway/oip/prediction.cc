@@ -89,7 +89,8 @@ absl::Status Prediction::Enter() {
   const absl::Duration timeout =
       endpoint_->timeout > absl::ZeroDuration() ? endpoint_->timeout : timeout_;
   deadline_ = std::min(request_.deadline, now + timeout);
-  ASSIGN_OR_RETURN(entry_, endpoint_->state->Enter(parts_.clock.Monotonic(), deadline_ - now));
+  ASSIGN_OR_RETURN(entry_, endpoint_->state->Enter(parts_.clock.Monotonic(), deadline_ - now,
+                                                   request_.less_urgent));
   state_ = endpoint_->state;
   return absl::OkStatus();
 }

@@ -64,6 +64,8 @@ class Prediction : public std::enable_shared_from_this<Prediction> {
     absl::Cord message;
     /// What it says of its sequence.
     SequenceHead sequence;
+    /// Turned away first where there is no room for all.
+    bool less_urgent = false;
     /// Of the request as the caller sent it.
     int64_t input_bytes = 0;
     /// Of its tensors: see RowsOf.

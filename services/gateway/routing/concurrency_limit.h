@@ -58,7 +58,8 @@ class ConcurrencyLimit {
 
   void SetWorkers(int workers);
 
-  /// Nothing where it is full. What is done in the `background` has half of the room.
+  /// Nothing where it is full. What is done in the `background`, or is less urgent, has half of the
+  /// room.
   std::optional<Entry> Enter(absl::Duration now, bool background = false);
   void Leave(const Entry& entry, End end, absl::Duration now);
 

@@ -13,11 +13,12 @@ std::vector<EndpointState::Member> EndpointState::SetWorkers(
   return outliers_.SetWorkers(workers);
 }
 
-absl::StatusOr<EndpointState::Entry> EndpointState::Enter(absl::Duration now, absl::Duration left) {
+absl::StatusOr<EndpointState::Entry> EndpointState::Enter(absl::Duration now, absl::Duration left,
+                                                          bool less_urgent) {
   {
     MutexLock lock(mutex_);
     if (limit_.Expected(now) <= left) {
-      if (const auto entry = limit_.Enter(now)) {
+      if (const auto entry = limit_.Enter(now, less_urgent)) {
         retries_.OnCall(now);
         return *entry;
       }

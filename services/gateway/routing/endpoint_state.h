@@ -30,8 +30,9 @@ class EndpointState {
   std::vector<Member> SetWorkers(const std::vector<std::shared_ptr<Worker>>& workers);
 
   /// Lets a call in that has so much time left, until Leave(). kUnavailable, at once, where too
-  /// many are under way or none that is let in now would be answered in time.
-  absl::StatusOr<Entry> Enter(absl::Duration now, absl::Duration left);
+  /// many are under way or none that is let in now would be answered in time. One that is less
+  /// urgent has half of the room.
+  absl::StatusOr<Entry> Enter(absl::Duration now, absl::Duration left, bool less_urgent);
   /// As Enter, for calls that nobody waits for: as long as there is much room.
   bool EnterBackground(absl::Duration now, Entry& entry);
   void Leave(const Entry& entry, End end, absl::Duration now);

@@ -317,6 +317,26 @@ TEST_F(ShadowTest, NobodyWaitsForItAndWhatHasNoRoomIsSkipped) {
   WaitFor([&] { return Shadows("skipped") == 16; }, "those that were not made");
 }
 
+TEST_F(ShadowTest, CallsOfLowerPriorityAreTurnedAwayFirst) {
+  AddPair();
+  Publish();
+  Its("next").HoldInferUntilCancelled();
+  // Copies take the half of the room that is for what is not urgent.
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(Infer("main").status, 200);
+  WaitFor([&] { return Calls("next") == 64; }, "the copies");
+  Its("next").HoldInferUntilCancelled(false);
+  const auto status = [&](const std::string& parameters) {
+    const std::string body =
+        fmt::format(R"({{"parameters":{{{}}},"inputs":[{{"name":"x","shape":[1,1],)"
+                    R"("datatype":"FP32","data":[1]}}]}})",
+                    parameters);
+    return Ask("POST", "/v2/models/next/infer", key_, body).status;
+  };
+  EXPECT_EQ(status(R"("priority":2)"), 503);
+  EXPECT_EQ(status(R"("priority":1)"), 200);
+  EXPECT_EQ(status(""), 200);
+}
+
 TEST_F(ShadowTest, WithoutAWorkerItIsSkipped) {
   AddPair(/*workers=*/0);
   Publish();

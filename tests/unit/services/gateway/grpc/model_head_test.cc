@@ -69,6 +69,20 @@ TEST(ReadModelHeadTest, SeesWhichSequenceIsMeant) {
   EXPECT_EQ(ReadModelHead(request.SerializeAsString())->sequence.id, "");
 }
 
+TEST(ReadModelHeadTest, SeesWhichCallsAreLessUrgent) {
+  auto request = Request();
+  EXPECT_FALSE(ReadModelHead(request.SerializeAsString())->less_urgent) << "the first priority";
+  auto& priority = (*request.mutable_parameters())["priority"];
+  priority.set_int64_param(2);
+  EXPECT_TRUE(ReadModelHead(request.SerializeAsString())->less_urgent);
+  priority.set_uint64_param(2);
+  EXPECT_TRUE(ReadModelHead(request.SerializeAsString())->less_urgent);
+  priority.set_int64_param(0);
+  EXPECT_FALSE(ReadModelHead(request.SerializeAsString())->less_urgent) << "as clients say nothing";
+  request.clear_parameters();
+  EXPECT_FALSE(ReadModelHead(request.SerializeAsString())->less_urgent);
+}
+
 TEST(ReadModelHeadTest, RefusesWhatIsNoMessage) {
   const std::string good = Request().SerializeAsString();
   int refused = 0;
