@@ -384,6 +384,7 @@ TEST_F(Http2LimitsTest, EndsABodyThatDoesNotCome) {
 TEST_F(Http2LimitsTest, LetsAPeerGoWhoseOnlyStreamHasStalled) {
   FakeClock clock;
   options_.clock = &clock;
+  options_.stall_timeout = absl::Seconds(10);
   Promise<bool> reading;
   const Running running = Serve([&](std::shared_ptr<Exchange> exchange) {
     Exchange& asked = *exchange;
@@ -396,6 +397,7 @@ TEST_F(Http2LimitsTest, LetsAPeerGoWhoseOnlyStreamHasStalled) {
   clock.Advance(options_.stall_timeout + absl::Seconds(1));
   EXPECT_EQ(peer.ReadAnswer(1).status, 408);
   EXPECT_TRUE(peer.ReadGoAway().has_value()) << "no time passes any more";
+  EXPECT_EQ(Refused(Refusal::kBodyTimeout), 1u);
   EXPECT_EQ(Refused(Refusal::kIdleTimeout), 1u);
 }
 
