@@ -25,6 +25,8 @@ struct Mask {
   int64_t prefix = 0;  // generalize, of categories: how many characters are left
   std::string unit;  // generalize, of dates: they become the first day of their year or month, ...
 
+  bool operator==(const Mask&) const = default;
+
   static constexpr Name<MaskMethod> kMethods[] = {{"hash", MaskMethod::kHash},
                                                   {"redact", MaskMethod::kRedact},
                                                   {"generalize", MaskMethod::kGeneralize}};

@@ -2,11 +2,13 @@
 #define SLIPWAY_COMMON_NN_NETWORK_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "common/nn/initialization.h"
 #include "common/nn/ops.h"
 #include "common/status/status.h"
@@ -19,7 +21,8 @@ struct Parameter {
   std::string name;  // "conv.0.weight", unique in its network
   Shape shape;
   Init init;
-  /// False for statistics that a forward pass keeps (running_mean): saved, but not optimised.
+  /// False for statistics that a forward pass keeps (running_mean), and for all of a frozen layer:
+  /// saved, but not optimised.
   bool trainable = true;
   /// Whether weight decay shrinks it: weights, but not biases and normalisation.
   bool decays = true;
@@ -29,6 +32,15 @@ struct Parameter {
 using ValueId = int;
 using ParameterId = int;
 
+/// What training may add to the result of a Gemm (LoRA, https://arxiv.org/abs/2106.09685): scale *
+/// dropout(x) A^T B^T. A [rank, in] and B [out, rank] are the last two parameters of the layer. It
+/// is merged into the weight before a network is served: see MergeAdapters.
+struct LowRankAdapter {
+  int64_t rank = 0;
+  double scale = 1;
+  double dropout = 0;
+};
+
 /// One operator applied to values.
 struct Layer {
   std::string name;  // "conv.0", unique in its network
@@ -36,11 +48,16 @@ struct Layer {
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
   std::vector<ParameterId> parameters;  // in the order that the operator documents
+  /// Its own parameters stay as they are in training, statistics too, by which batch normalisation
+  /// then goes.
+  bool frozen = false;
+  std::optional<LowRankAdapter> adapter = {};  // of a Gemm
 };
 
 /// A network as a graph: values that layers compute from other values and from parameters.
-/// Torch-free and immutable; made by NetworkBuilder, interpreted by TorchNetwork, and written
-/// as ONNX by common/onnx. Layers stand in an order in which they can run. Any thread.
+/// Torch-free and immutable; made by NetworkBuilder (and Freeze, AddAdapters), interpreted by
+/// TorchNetwork, and written as ONNX by common/onnx. Layers stand in an order in which they can
+/// run. Any thread.
 class Network {
  public:
   const std::vector<TensorSpec>& values() const { return values_; }
@@ -68,6 +85,9 @@ class Network {
 
  private:
   friend class NetworkBuilder;
+  friend Network Freeze(Network network, absl::FunctionRef<bool(const Layer&)> frozen);
+  friend Network AddAdapters(Network network, const LowRankAdapter& adapter,
+                             absl::FunctionRef<bool(const Layer&)> adapted);
   std::vector<TensorSpec> values_;
   std::vector<Layer> layers_;
   std::vector<Parameter> parameters_;

@@ -141,6 +141,7 @@ struct StepCompiler {
     return [](const at::Tensor& x) { return x.flatten(1); };
   }
   Function operator()(const Gemm&) const {
+    if (context.layer.adapter.has_value()) return AdaptedGemm(*context.layer.adapter);
     if (!context.training) {
       // What at::linear does, with the views made once. They share the parameters' memory.
       return [weight = context.parameter(0).detach().t(),
@@ -150,6 +151,14 @@ struct StepCompiler {
     }
     return [weight = context.parameter(0), bias = context.parameter(1)](const at::Tensor& x) {
       return at::linear(x, weight, bias);
+    };
+  }
+  Function AdaptedGemm(const LowRankAdapter& adapter) const {
+    return [weight = context.parameter(0), bias = context.parameter(1), a = context.parameter(2),
+            b = context.parameter(3), scale = adapter.scale,
+            rate = context.training ? adapter.dropout : 0](const at::Tensor& x) {
+      const at::Tensor seen = rate > 0 ? at::dropout(x, rate, true) : x;
+      return at::linear(x, weight, bias).add(at::linear(at::linear(seen, a), b), scale);
     };
   }
   Function operator()(const Conv& conv) const {
@@ -173,8 +182,8 @@ struct StepCompiler {
   }
   Function operator()(const BatchNormalization& norm) const {
     return [weight = context.parameter(0), bias = context.parameter(1), mean = context.parameter(2),
-            variance = context.parameter(3), training = context.training, momentum = norm.momentum,
-            epsilon = norm.epsilon](const at::Tensor& x) {
+            variance = context.parameter(3), training = context.training && !context.layer.frozen,
+            momentum = norm.momentum, epsilon = norm.epsilon](const at::Tensor& x) {
       return at::batch_norm(x, weight, bias, mean, variance, training, momentum, epsilon,
                             /*cudnn_enabled=*/true);
     };
@@ -484,8 +493,12 @@ absl::StatusOr<std::vector<Tensor>> TorchNetwork::Save() const {
 
 std::vector<at::Tensor> TorchNetwork::statistics() const {
   std::vector<at::Tensor> statistics;
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (!network_.parameters()[i].trainable) statistics.push_back(tensors_[i]);
+  for (const Layer& layer : network_.layers()) {
+    if (layer.frozen) continue;
+    for (const ParameterId id : layer.parameters) {
+      if (!network_.parameter(id).trainable)
+        statistics.push_back(tensors_[static_cast<size_t>(id)]);
+    }
   }
   return statistics;
 }

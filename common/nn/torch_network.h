@@ -75,7 +75,7 @@ class TorchNetwork {
   int64_t decaying_size() const { return decaying_size_; }
   /// Their gradients, to be zeroed between steps.
   at::Tensor& gradients() { return flat_gradients_; }
-  /// The parameters that are not trainable; Train() changes them.
+  /// The parameters that Train() itself changes: statistics of layers that are not frozen.
   std::vector<at::Tensor> statistics() const;
 
  private:

@@ -206,6 +206,10 @@ std::vector<std::string> NamesOf(const Network& network) {
 
 absl::StatusOr<std::string> ExportOnnx(const Network& network, std::span<const Tensor> weights) {
   ASSIGN_OR_RETURN(const std::vector<const Tensor*> parameters, MatchParameters(network, weights));
+  for (const nn::Layer& layer : network.layers()) {
+    if (!layer.adapter.has_value()) continue;
+    return absl::InvalidArgumentError(fmt::format("{} has an adapter: merge it", layer.name));
+  }
   if (network.parameter_bytes() > kMaxWeightBytes) {
     return absl::UnimplementedError(
         fmt::format("{} bytes of weights do not fit an ONNX file", network.parameter_bytes()));

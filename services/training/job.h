@@ -53,6 +53,8 @@ struct Job {
   v1::JobSpec spec;
   /// As it was when the job was made: what is trained on is known by digest.
   registry::v1::Dataset dataset;
+  /// The version that spec.base names.
+  std::optional<registry::v1::ModelVersion> base;
   int priority = 0;
 
   v1::TrainingJob::State state = v1::TrainingJob::QUEUED;

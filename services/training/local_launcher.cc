@@ -123,6 +123,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> LocalLauncher::Launch(v1::Attempt attem
   principal.role = Role::kDeveloper;
   principal.caller = ServiceId::kTrainer;
   principal.scopes = {attempt.job(), attempt.dataset().name()};
+  if (attempt.has_base()) principal.scopes.push_back(attempt.base().name());
   ASSIGN_OR_RETURN(const std::string token,
                    tokens_.IssueLasting(principal, std::min(lifetime, kMaxTokenLifetime)));
 

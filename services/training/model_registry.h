@@ -22,6 +22,11 @@ class ModelRegistry {
                                                            const DatasetName& name,
                                                            absl::Time deadline) = 0;
 
+  /// Errors: kNotFound.
+  virtual absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
+                                                                const VersionName& version,
+                                                                absl::Time deadline) = 0;
+
   /// The version that `alias` holds. Errors: kNotFound (no such alias).
   virtual absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
                                                                 const AliasName& alias,

@@ -59,6 +59,14 @@ absl::StatusOr<registry::v1::Dataset> RegistryClient::GetDataset(const Principal
 }
 
 absl::StatusOr<registry::v1::ModelVersion> RegistryClient::GetVersion(const Principal& who,
+                                                                      const VersionName& version,
+                                                                      absl::Time deadline) {
+  registry::v1::GetModelVersionRequest request;
+  request.set_name(version.ToString());
+  return impl_->Call(who, deadline, &Stub::GetModelVersion, request);
+}
+
+absl::StatusOr<registry::v1::ModelVersion> RegistryClient::GetVersion(const Principal& who,
                                                                       const AliasName& alias,
                                                                       absl::Time deadline) {
   registry::v1::GetModelVersionRequest request;

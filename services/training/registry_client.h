@@ -21,6 +21,9 @@ class RegistryClient final : public ModelRegistry {
   absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who, const DatasetName& name,
                                                    absl::Time deadline) override;
   absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
+                                                        const VersionName& version,
+                                                        absl::Time deadline) override;
+  absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
                                                         const AliasName& alias,
                                                         absl::Time deadline) override;
   absl::StatusOr<std::string> CreateVersion(const Principal& who, const ModelName& model,

@@ -236,6 +236,7 @@ absl::Status Runner::Launch(const JobName& name) {
   attempt.set_attempt(job.attempts);
   *attempt.mutable_spec() = job.spec;
   *attempt.mutable_dataset() = job.dataset;
+  if (job.base.has_value()) *attempt.mutable_base() = *job.base;
   const absl::Duration lifetime =
       TimeLimit(LimitsOf(job), options_.scheduling) - job.used + kTokenMargin;
   const int number = job.attempts;
@@ -390,6 +391,7 @@ absl::StatusOr<std::string> Runner::MakeVersion(const Job& job) {
   lineage.set_job(job.name.ToString());
   lineage.set_dataset(job.dataset.name());
   lineage.set_dataset_digest(job.dataset.digest());
+  if (job.base.has_value()) lineage.set_base_version(job.base->name());
   lineage.set_code_version(job.result->code_version);
   lineage.set_seed(job.spec.training().seed());
 

@@ -69,6 +69,7 @@ const std::vector<sql::Migration>& Migrations() {
       )"},
       {2, "closed tenants", "CREATE TABLE closed_tenants (tenant TEXT PRIMARY KEY)"},
       {3, "paused jobs", "ALTER TABLE jobs ADD COLUMN pause_requested BIGINT NOT NULL DEFAULT 0"},
+      {4, "base versions", "ALTER TABLE jobs ADD COLUMN base BYTEA"},
   };
   return *migrations;
 }
@@ -83,7 +84,7 @@ constexpr std::string_view kColumns =
     "job_order, tenant, id, key_id, request_id, request_hash, spec, dataset, priority, state, "
     "create_time, start_time, end_time, attempts, failures, not_before, attempt_start, "
     "attempt_seen, used, cancel_requested, result, progress, metrics, model_version, error, "
-    "last_sequence, progress_events, log_lines, code_version, pause_requested";
+    "last_sequence, progress_events, log_lines, code_version, pause_requested, base";
 
 int64_t ToMicros(absl::Time time) { return absl::ToUnixMicros(time); }
 
@@ -182,6 +183,7 @@ absl::StatusOr<Job> ReadJob(const Row& row) {
   job.progress_events = row.GetInt(26);
   job.log_lines = row.GetInt(27);
   job.pause_requested = row.GetBool(29);
+  if (!row.IsNull(30)) RETURN_IF_ERROR(ParseColumn(row, 30, job.base.emplace()));
   return job;
 }
 
@@ -257,7 +259,7 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
     ASSIGN_OR_RETURN(out.order, NextNumber(tx, "job_order"));
     RETURN_IF_ERROR(
         tx.Execute(fmt::format("INSERT INTO jobs ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                kColumns),
                    {out.order,
                     out.name.tenant,
@@ -288,7 +290,8 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
                     out.progress_events,
                     out.log_lines,
                     CodeVersion(out),
-                    out.pause_requested})
+                    out.pause_requested,
+                    out.base.has_value() ? std::optional(Bytes(*out.base)) : std::nullopt})
             .status());
     return WriteEffects(tx, out, effects);
   }));

@@ -43,10 +43,10 @@ class Training {
 
   // ---- What owners ask. ----
 
-  /// Checks the spec whole and against its dataset, and queues the job. The same request id with
-  /// the same request answers the job that the first call made.
-  /// Errors: InvalidField ("spec..."), kAlreadyExists (the request id was used for another
-  /// request, or the name is taken), kResourceExhausted (the tenant's limit), kUnavailable.
+  /// Checks the spec whole and against its dataset and base, and queues the job. The same request
+  /// id with the same request answers the job that the first call made. Errors: InvalidField
+  /// ("spec..."), kAlreadyExists (the request id was used for another request, or the name is
+  /// taken), kResourceExhausted (the tenant's limit), kUnavailable.
   absl::StatusOr<v1::TrainingJob> Submit(const Principal& who,
                                          const v1::CreateTrainingJobRequest& request,
                                          absl::Time deadline);
@@ -104,6 +104,8 @@ class Training {
  private:
   absl::Status CheckDataset(const Principal& who, const v1::JobSpec& spec, absl::Time deadline,
                             registry::v1::Dataset& dataset);
+  /// Finds the version that spec.base names, and puts its whole name there.
+  absl::Status ResolveBase(const Principal& who, absl::Time deadline, Job& job);
   using Request = absl::Status (*)(Job& job, absl::Time now, Effects& effects);
   absl::StatusOr<v1::TrainingJob> Ask(const Principal& who, const JobName& name, Request request,
                                       std::string_view event);

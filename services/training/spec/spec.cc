@@ -17,6 +17,7 @@
 #include "fmt/ranges.h"
 #include "google/protobuf/struct.pb.h"
 #include "nlohmann/json.hpp"
+#include "services/training/spec/base_spec.h"
 #include "services/training/spec/data_spec.h"
 #include "services/training/spec/gates.h"
 #include "services/training/spec/problems.h"
@@ -204,8 +205,9 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   CheckRequiredSlug("spec.model", job.model(), problems);
   CheckRequiredSlug("spec.dataset", job.dataset(), problems);
   CheckData(job, problems);
+  if (job.has_base()) CheckBase(job, problems);
   if (!job.has_architecture()) {
-    problems.Add("spec.architecture", "is required");
+    if (!job.has_base()) problems.Add("spec.architecture", "is required");
   } else {
     auto parsed = nn::ParseArchitecture(ToJson(job.architecture()), "spec.architecture");
     problems.Add(parsed.status());

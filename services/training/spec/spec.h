@@ -23,6 +23,7 @@ namespace slipway::training {
 struct Spec {
   /// As it was handed in, with its defaults filled in (checkpoint.keep, resources.device, ...).
   v1::JobSpec job;
+  /// Null where it is the base's.
   std::shared_ptr<const nn::Architecture> architecture;
   Loss loss;
   Optimizer optimizer;

@@ -19,6 +19,9 @@ class AttemptHost {
   /// kInvalidArgument (the dataset has no such file), kUnavailable, StorageFull, kDataLoss.
   virtual absl::StatusOr<std::string> FetchFile(const std::string& path) = 0;
 
+  /// The same for a file of the version that the training goes on from. Errors: as above.
+  virtual absl::StatusOr<std::string> FetchBaseFile(const std::string& path) = 0;
+
   /// Tells what happened; sequence, time and attempt are filled in. True where the trainer is to
   /// stop. Does not wait for long: an error means that the event may be lost, and training goes on.
   virtual absl::StatusOr<bool> Report(training::v1::Event event) = 0;

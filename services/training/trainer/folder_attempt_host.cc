@@ -28,10 +28,14 @@ absl::StatusOr<std::string> ToJsonText(const google::protobuf::Message& message)
 
 }  // namespace
 
-FolderAttemptHost::FolderAttemptHost(std::string data_dir, std::string output_dir)
-    : data_dir_(std::move(data_dir)), output_dir_(std::move(output_dir)) {}
+FolderAttemptHost::FolderAttemptHost(std::string data_dir, std::string base_dir,
+                                     std::string output_dir)
+    : data_dir_(std::move(data_dir)),
+      base_dir_(std::move(base_dir)),
+      output_dir_(std::move(output_dir)) {}
 
 absl::StatusOr<FolderAttemptHost> FolderAttemptHost::Create(std::string data_dir,
+                                                            std::string base_dir,
                                                             std::string output_dir) {
   std::error_code error;
   fs::create_directories(output_dir, error);
@@ -41,7 +45,7 @@ absl::StatusOr<FolderAttemptHost> FolderAttemptHost::Create(std::string data_dir
     fs::remove(fmt::format("{}/{}", output_dir, verdict), error);
     if (error) return FromErrno(error.value(), "cannot clear", output_dir);
   }
-  return FolderAttemptHost(std::move(data_dir), std::move(output_dir));
+  return FolderAttemptHost(std::move(data_dir), std::move(base_dir), std::move(output_dir));
 }
 
 absl::StatusOr<std::string> FolderAttemptHost::FetchFile(const std::string& path) {
@@ -49,6 +53,15 @@ absl::StatusOr<std::string> FolderAttemptHost::FetchFile(const std::string& path
   std::error_code error;
   if (!fs::is_regular_file(local, error)) {
     return absl::InvalidArgumentError(fmt::format("the dataset has no file {}", path));
+  }
+  return local;
+}
+
+absl::StatusOr<std::string> FolderAttemptHost::FetchBaseFile(const std::string& path) {
+  std::string local = fmt::format("{}/{}", base_dir_, path);
+  std::error_code error;
+  if (base_dir_.empty() || !fs::is_regular_file(local, error)) {
+    return absl::InvalidArgumentError(fmt::format("the base has no file {}", path));
   }
   return local;
 }

@@ -7,14 +7,17 @@
 
 namespace slipway::trainer {
 
-/// An attempt without a platform: the dataset is a folder, the result goes into another, together
-/// with `events.jsonl` (one event a line), `result.json` or `failure.json`.
+/// An attempt without a platform: the dataset is a folder, the version to go on from another, and
+/// the result goes into a third, together with `events.jsonl` (one event a line), `result.json` or
+/// `failure.json`.
 class FolderAttemptHost final : public AttemptHost {
  public:
-  /// Makes `output_dir` where it is absent.
-  static absl::StatusOr<FolderAttemptHost> Create(std::string data_dir, std::string output_dir);
+  /// Makes `output_dir` where it is absent. `base_dir` may be empty: there is no base.
+  static absl::StatusOr<FolderAttemptHost> Create(std::string data_dir, std::string base_dir,
+                                                  std::string output_dir);
 
   absl::StatusOr<std::string> FetchFile(const std::string& path) override;
+  absl::StatusOr<std::string> FetchBaseFile(const std::string& path) override;
   absl::StatusOr<bool> Report(training::v1::Event event) override;
   absl::StatusOr<registry::v1::File> StoreFile(const std::string& path,
                                                const std::string& local_path) override;
@@ -22,9 +25,10 @@ class FolderAttemptHost final : public AttemptHost {
   absl::Status Fail(const std::string& error, bool retryable) override;
 
  private:
-  FolderAttemptHost(std::string data_dir, std::string output_dir);
+  FolderAttemptHost(std::string data_dir, std::string base_dir, std::string output_dir);
 
   std::string data_dir_;
+  std::string base_dir_;
   std::string output_dir_;
   int64_t sequence_ = 0;
 };

@@ -98,11 +98,11 @@ class GrpcAttemptHost::Impl {
         clock_(clock) {}
 
   absl::StatusOr<std::string> FetchFile(const std::string& path) {
-    for (const registry::v1::File& file : attempt_.dataset().files()) {
-      if (file.path() == path) return FetchBlob(file);
-    }
-    return absl::InvalidArgumentError(
-        fmt::format("{} has no file {}", attempt_.dataset().name(), path));
+    return Fetch(attempt_.dataset().name(), attempt_.dataset().files(), path);
+  }
+
+  absl::StatusOr<std::string> FetchBaseFile(const std::string& path) {
+    return Fetch(attempt_.base().name(), attempt_.base().artifact().files(), path);
   }
 
   absl::StatusOr<bool> Report(training::v1::Event event) {
@@ -191,6 +191,15 @@ class GrpcAttemptHost::Impl {
     }
   }
 
+  absl::StatusOr<std::string> Fetch(
+      const std::string& name, const google::protobuf::RepeatedPtrField<registry::v1::File>& files,
+      const std::string& path) {
+    for (const registry::v1::File& file : files) {
+      if (file.path() == path) return FetchBlob(file);
+    }
+    return absl::InvalidArgumentError(fmt::format("{} has no file {}", name, path));
+  }
+
   absl::StatusOr<std::string> FetchBlob(const registry::v1::File& file) {
     ASSIGN_OR_RETURN(const Digest digest, Digest::Parse("digest", file.digest()));
     std::string path;
@@ -268,6 +277,9 @@ GrpcAttemptHost::~GrpcAttemptHost() = default;
 
 absl::StatusOr<std::string> GrpcAttemptHost::FetchFile(const std::string& path) {
   return impl_->FetchFile(path);
+}
+absl::StatusOr<std::string> GrpcAttemptHost::FetchBaseFile(const std::string& path) {
+  return impl_->FetchBaseFile(path);
 }
 absl::StatusOr<bool> GrpcAttemptHost::Report(training::v1::Event event) {
   return impl_->Report(std::move(event));

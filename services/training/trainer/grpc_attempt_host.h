@@ -12,16 +12,16 @@
 namespace slipway::trainer {
 
 struct GrpcAttemptHostOptions {
-  /// Job, number, dataset, cache folder, addresses and token file.
+  /// Job, number, dataset, base, cache folder, addresses and token file.
   training::v1::Attempt attempt;
   TlsFiles tls;
   /// How long a peer that cannot be reached is tried again, before the attempt is given up.
   absl::Duration patience = absl::Minutes(10);
 };
 
-/// The platform: dataset files come from the registry into a cache by digest, result files go to
-/// it, events and verdicts to training. A peer that is restarting is waited for; events are kept
-/// meanwhile and never hold the training up.
+/// The platform: files of dataset and base come from the registry into a cache by digest, result
+/// files go to it, events and verdicts to training. A peer that is restarting is waited for; events
+/// are kept meanwhile and never hold the training up.
 class GrpcAttemptHost final : public AttemptHost {
  public:
   /// `clock` outlives the host. Errors: what the token file or the addresses are wrong in.
@@ -30,6 +30,7 @@ class GrpcAttemptHost final : public AttemptHost {
   ~GrpcAttemptHost() override;
 
   absl::StatusOr<std::string> FetchFile(const std::string& path) override;
+  absl::StatusOr<std::string> FetchBaseFile(const std::string& path) override;
   absl::StatusOr<bool> Report(training::v1::Event event) override;
   absl::StatusOr<registry::v1::File> StoreFile(const std::string& path,
                                                const std::string& local_path) override;

@@ -33,6 +33,10 @@ class Learner {
  public:
   virtual ~Learner() = default;
 
+  /// Before the first step: gives the parameters of these names these values; the others stay as
+  /// the seed drew them. Errors: kInvalidArgument that names the tensor.
+  virtual absl::Status StartFrom(std::span<const Tensor> weights) = 0;
+
   /// One step of the optimiser by the gradients of all `batches` together, which go through the
   /// network one after another. `step` counts from 1.
   virtual absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
@@ -42,7 +46,7 @@ class Learner {
   /// their average.
   virtual absl::StatusOr<Judgement> Judge(const Batch& batch) = 0;
 
-  /// The weights, as a servable version has them (those that Judge uses); copies.
+  /// The weights, as a servable version has them (those that Judge uses, adapters merged); copies.
   virtual absl::StatusOr<std::vector<Tensor>> SaveModel() = 0;
 
   /// Remembers the weights of now as the best ones, in place of any before.

@@ -81,6 +81,7 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, AttemptHo
 struct Arguments {
   std::string attempt_file;
   std::string data_dir;  // empty: with the platform
+  std::string base_dir;
   std::string output_dir;
   TlsFiles tls;
 };
@@ -88,8 +89,8 @@ struct Arguments {
 absl::StatusOr<std::unique_ptr<AttemptHost>> OpenHost(const Arguments& arguments,
                                                       const training::v1::Attempt& attempt) {
   if (!arguments.data_dir.empty()) {
-    ASSIGN_OR_RETURN(auto host,
-                     FolderAttemptHost::Create(arguments.data_dir, arguments.output_dir));
+    ASSIGN_OR_RETURN(auto host, FolderAttemptHost::Create(arguments.data_dir, arguments.base_dir,
+                                                          arguments.output_dir));
     return std::make_unique<FolderAttemptHost>(std::move(host));
   }
   GrpcAttemptHostOptions options;
@@ -120,8 +121,11 @@ int Main(int argc, char** argv) {
   app.add_option("--attempt", arguments.attempt_file, "The attempt, as JSON")->required();
   auto* data =
       app.add_option("--data", arguments.data_dir, "Train from this folder, without a platform");
+  auto* base =
+      app.add_option("--base", arguments.base_dir, "The version that spec.base names: its files");
   auto* output = app.add_option("--output", arguments.output_dir, "Where the result then goes");
   data->needs(output);
+  base->needs(data);
   output->needs(data);
   app.add_option("--certificate-file", arguments.tls.certificate_file, "For calls by mutual TLS");
   app.add_option("--key-file", arguments.tls.key_file, "For calls by mutual TLS");

@@ -118,10 +118,12 @@ std::string WriteModelCard(const training::Spec& spec, const nn::ModelDescriptio
   Card card;
   card.Line("# {}\n", job.model());
   card.Line(
-      "A network of type `{}`, trained from scratch for {} epochs of batches of {} with seed "
-      "{}. What it was trained with is in full in `architecture.json` and the job's spec.",
-      training::ToJson(job.architecture()).value("type", ""), job.training().epochs(),
-      job.training().batch_size(), job.training().seed());
+      "A network of type `{}`, trained from {} for {} epochs of batches of {} with seed {}. What "
+      "it "
+      "was trained with is in full in `architecture.json` and the job's spec.",
+      description.architecture->ToJson().value("type", ""),
+      job.has_base() ? fmt::format("`{}`", job.base().version()) : "scratch",
+      job.training().epochs(), job.training().batch_size(), job.training().seed());
   AddUse(description, card);
   AddData(job, dataset_digest, data, card);
   AddMetrics(metrics, card);

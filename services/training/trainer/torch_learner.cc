@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/nn/fine_tuning.h"
 #include "common/nn/torch_network.h"
 #include "fmt/format.h"
 
@@ -147,6 +148,26 @@ class TorchLearner final : public Learner {
     if (options_.ema_decay > 0) average_.emplace(*network_, options_.ema_decay);
   }
 
+  absl::Status StartFrom(std::span<const Tensor> weights) override {
+    ASSIGN_OR_RETURN(std::vector<Tensor> all, network_->Save());
+    for (const Tensor& given : weights) {
+      const auto own = std::find_if(all.begin(), all.end(),
+                                    [&](const Tensor& t) { return t.name() == given.name(); });
+      if (own == all.end()) {
+        return absl::InvalidArgumentError(fmt::format("there is no tensor {}", given.name()));
+      }
+      *own = given;
+    }
+    average_.reset();
+    RETURN_IF_ERROR(network_->Load(all));
+    try {
+      if (options_.ema_decay > 0) average_.emplace(*network_, options_.ema_decay);
+      return absl::OkStatus();
+    } catch (const std::exception& error) {
+      return nn::TorchError(error);
+    }
+  }
+
   absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
                                    double rate) override {
     try {
@@ -209,16 +230,12 @@ class TorchLearner final : public Learner {
   }
 
   absl::StatusOr<std::vector<Tensor>> SaveModel() override {
-    try {
-      if (average_.has_value()) average_->PutIn();
-      return network_->Save();
-    } catch (const std::exception& error) {
-      return nn::TorchError(error);
-    }
+    ASSIGN_OR_RETURN(const std::vector<Tensor> judged, SaveJudged());
+    return nn::MergeAdapters(network_->network(), judged);
   }
 
   absl::Status KeepBest() override {
-    ASSIGN_OR_RETURN(best_, SaveModel());
+    ASSIGN_OR_RETURN(best_, SaveJudged());
     return absl::OkStatus();
   }
   absl::Status TakeBest() override {
@@ -273,6 +290,16 @@ class TorchLearner final : public Learner {
   }
 
  private:
+  // The parameters that Judge uses.
+  absl::StatusOr<std::vector<Tensor>> SaveJudged() {
+    try {
+      if (average_.has_value()) average_->PutIn();
+      return network_->Save();
+    } catch (const std::exception& error) {
+      return nn::TorchError(error);
+    }
+  }
+
   // Views of the batch where it lies on the CPU: it outlives the step.
   at::Tensor Inputs(const Batch& batch) const {
     const TensorSpec& spec = network_->network().value(network_->network().inputs()[0]);
@@ -339,7 +366,7 @@ class TorchLearner final : public Learner {
   const at::Device device_;
   std::vector<at::Tensor> state_;  // flat, as the parameters
   std::optional<MovingAverage> average_;
-  std::vector<Tensor> best_;  // as SaveModel gave them; empty: none yet
+  std::vector<Tensor> best_;  // as SaveJudged gave them; empty: none yet
 };
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 #include "services/training/spec/gates.h"
+#include "services/training/trainer/base_version.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
 #include "services/training/trainer/data/data_report.h"
@@ -85,7 +86,8 @@ struct LoopState {
 
 // Two runs with the same fingerprint take the same steps. What changes no step (the model's name,
 // the alias, how many checkpoints are kept) is not in it.
-std::string Fingerprint(const training::Spec& spec, const std::string& dataset_digest) {
+std::string Fingerprint(const training::Spec& spec, const std::string& dataset_digest,
+                        const std::string& base_digest) {
   const training::v1::JobSpec& job = spec.job;
   Sha256 hash;
   const auto add = [&](std::string_view text) {
@@ -101,6 +103,12 @@ std::string Fingerprint(const training::Spec& spec, const std::string& dataset_d
   for (const auto* object : {&job.architecture(), &job.loss(), &job.optimizer(), &job.schedule()}) {
     add(training::ToJson(*object).dump());
   }
+  if (job.has_base()) {
+    training::v1::BaseSpec base = job.base();
+    base.clear_version();
+    add(base.SerializeAsString());
+    add(base_digest);
+  }
   return hash.FinishHex();
 }
 
@@ -112,7 +120,9 @@ absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec)
   const training::v1::LoopSpec& loop = spec.job.training();
   const double copies = 2 + static_cast<double>(training::StateOf(spec.optimizer).size()) +
                         (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0);
-  const double needed = static_cast<double>(network.parameter_bytes()) * copies;
+  const double needed =
+      static_cast<double>(network.parameter_bytes()) +
+      static_cast<double>(network.trainable_count()) * sizeof(float) * (copies - 1);
   if (needed <= machine) return absl::OkStatus();
   constexpr double kGiB = 1 << 30;
   return InvalidField("spec.architecture",
@@ -130,6 +140,8 @@ class Run {
 
  private:
   absl::Status Prepare(const LearnerFactory& make_learner);
+  absl::Status ReadData();
+  absl::Status MakeLearner(const LearnerFactory& make_learner);
   absl::Status Resume(CheckpointStore& store);
   absl::Status TrainAll(CheckpointWriter& writer);
   std::string ChartFolder() const;
@@ -157,6 +169,8 @@ class Run {
   AttemptHost& host_;
   const Clock& clock_;
 
+  std::optional<BaseVersion> base_;  // until the learner has its weights
+  bool keep_head_ = false;           // the base's
   TrainingData data_;
   DataReport data_report_;
   nn::ModelDescription description_;
@@ -235,45 +249,77 @@ void Run::AskForStop() {
 absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   progress_.set_epochs(spec_.job.training().epochs());
   Enter("preparing");
-  const TargetKind targets = training::TargetsOf(spec_.loss);
-  const OpenDataOptions data_options = {
-      .folder = options_.checkpoint_dir,
-      .mask_key = fmt::format("masks of {}, seed {}", options_.dataset_digest, seed())};
-  ASSIGN_OR_RETURN(
-      data_, OpenData(
-                 spec_.job.data(), targets, static_cast<uint64_t>(seed()),
-                 [&](const std::string& path) { return host_.FetchFile(path); }, data_options));
-  RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
-  data_report_ = ReportData(data_);
-  for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
-  // Of the raw rows only the test's are asked for again, to be recorded.
-  data_.raw_train = nullptr;
-  if (!data_.table.has_value()) data_.raw_test = nullptr;
-  description_.task =
-      targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
-  description_.input = data_.train->input;
-  description_.table = data_.table;
-  description_.output = nn::OutputOf(description_.task, data_.outputs);
-  description_.labels = data_.labels;
-  ASSIGN_OR_RETURN(description_.preprocessing, FitPreprocessing(spec_.job.data(), data_));
-  ASSIGN_OR_RETURN(
-      description_.architecture,
-      nn::ParseArchitecture(training::ToJson(spec_.job.architecture()), "spec.architecture"));
+  if (spec_.job.has_base()) {
+    ASSIGN_OR_RETURN(base_, OpenBase(host_));
+  }
+  RETURN_IF_ERROR(ReadData());
+  description_.architecture =
+      spec_.architecture != nullptr ? spec_.architecture : base_->description.architecture;
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
-  RETURN_IF_ERROR(CheckMemory(network_, spec_));
   Tell("info",
        fmt::format(
            "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
            data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
            network_.trainable_count(), network_.flops() / 1e6));
-  ASSIGN_OR_RETURN(learner_, make_learner(network_));
+  fingerprint_ =
+      Fingerprint(spec_, options_.dataset_digest, base_.has_value() ? base_->digest : "");
+  RETURN_IF_ERROR(MakeLearner(make_learner));
   const training::v1::LoopSpec& loop = spec_.job.training();
   sampler_.emplace(data_.train_rows, int64_t{loop.batch_size()} * std::max(1, loop.accumulate()),
                    static_cast<uint64_t>(seed()));
   steps_ = sampler_->steps_per_epoch() * loop.epochs();
   progress_.set_steps(steps_);
-  fingerprint_ = Fingerprint(spec_, options_.dataset_digest);
   return absl::OkStatus();
+}
+
+// All of the description but its architecture.
+absl::Status Run::ReadData() {
+  const TargetKind targets = training::TargetsOf(spec_.loss);
+  const bool as_base = base_.has_value() && !spec_.job.base().refit_preprocessing();
+  const OpenDataOptions data_options = {
+      .folder = options_.checkpoint_dir,
+      .mask_key = fmt::format("masks of {}, seed {}", options_.dataset_digest, seed()),
+      .base = as_base ? &base_->description : nullptr};
+  ASSIGN_OR_RETURN(
+      data_, OpenData(
+                 spec_.job.data(), targets, static_cast<uint64_t>(seed()),
+                 [&](const std::string& path) { return host_.FetchFile(path); }, data_options));
+  RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
+  description_.task =
+      targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
+  keep_head_ = base_.has_value() && KeepsHead(*base_, description_.task, data_);
+  if (keep_head_ && data_.labels.empty()) data_.labels = base_->description.labels;
+  data_report_ = ReportData(data_);
+  for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
+  // Of the raw rows only the test's are asked for again, to be recorded.
+  data_.raw_train = nullptr;
+  if (!data_.table.has_value()) data_.raw_test = nullptr;
+  description_.input = data_.train->input;
+  description_.table = data_.table;
+  description_.output = nn::OutputOf(description_.task, data_.outputs);
+  description_.labels = data_.labels;
+  if (as_base) {
+    RETURN_IF_ERROR(CheckRows(*base_, description_.input));
+    description_.preprocessing = base_->description.preprocessing;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(description_.preprocessing, FitPreprocessing(spec_.job.data(), data_));
+  return absl::OkStatus();
+}
+
+absl::Status Run::MakeLearner(const LearnerFactory& make_learner) {
+  if (!base_.has_value()) {
+    RETURN_IF_ERROR(CheckMemory(network_, spec_));
+    ASSIGN_OR_RETURN(learner_, make_learner(network_));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const FineTuning tuning,
+                   PlanFineTuning(spec_.job, *base_, description_, network_, keep_head_));
+  Tell("info", tuning.summary);
+  RETURN_IF_ERROR(CheckMemory(tuning.network, spec_));
+  ASSIGN_OR_RETURN(learner_, make_learner(tuning.network));
+  base_.reset();
+  return learner_->StartFrom(tuning.weights);
 }
 
 absl::Status Run::Resume(CheckpointStore& store) {

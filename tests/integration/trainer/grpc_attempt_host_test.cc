@@ -175,6 +175,14 @@ class GrpcAttemptHostTest : public ::testing::Test {
     file->set_size_bytes(std::ssize(content));
     platform_.blobs["tenants/acme/blobs/" + file->digest()] = sent;
   }
+  void AddBaseFile(const std::string& path, const std::string& content) {
+    attempt_.mutable_base()->set_name("tenants/acme/models/m/versions/3");
+    registry::v1::File* file = attempt_.mutable_base()->mutable_artifact()->add_files();
+    file->set_path(path);
+    file->set_digest("sha256:" + Sha256Hex(content));
+    file->set_size_bytes(std::ssize(content));
+    platform_.blobs["tenants/acme/blobs/" + file->digest()] = content;
+  }
   std::unique_ptr<GrpcAttemptHost> Open() {
     return GrpcAttemptHost::Create({.attempt = attempt_, .tls = {}}, clock_).value();
   }
@@ -230,6 +238,17 @@ TEST_F(GrpcAttemptHostTest, SaysWhichFileTheDatasetLacks) {
   const absl::Status status = Open()->FetchFile("images").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(), "tenants/acme/datasets/d has no file images");
+}
+
+TEST_F(GrpcAttemptHostTest, FetchesFilesOfItsBase) {
+  AddFile("architecture.json", "the dataset's", "the dataset's");
+  AddBaseFile("architecture.json", "the base's");
+  const auto path = Open()->FetchBaseFile("architecture.json");
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_EQ(ReadFile(*path).value(), "the base's");
+  EXPECT_EQ(
+      Open()->FetchBaseFile("model.safetensors").status(),
+      absl::InvalidArgumentError("tenants/acme/models/m/versions/3 has no file model.safetensors"));
 }
 
 TEST_F(GrpcAttemptHostTest, WaitsForARegistryThatRestarts) {

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "common/nn/fine_tuning.h"
 #include "common/nn/model_description.h"
 #include "common/nn/torch_network.h"
 #include "gmock/gmock.h"
@@ -89,15 +90,32 @@ struct Resumed {
   TorchLearnerOptions options = {.clip_norm = 1};
   int64_t batches = 1;
   std::string architecture = kCnn;
+  nn::Network (*tune)(nn::Network) = nullptr;
 };
+
+nn::Network FreezeBlocks(nn::Network network) {
+  return nn::Freeze(std::move(network),
+                    [](const nn::Layer& layer) { return layer.name.starts_with("block"); });
+}
+
+nn::Network AdaptDense(nn::Network network) {
+  return nn::AddAdapters(nn::Freeze(std::move(network), [](const nn::Layer&) { return true; }),
+                         {.rank = 2, .scale = 2, .dropout = 0.2}, [](const nn::Layer& layer) {
+                           return std::holds_alternative<nn::Gemm>(layer.op);
+                         });
+}
 
 class ResumeTest : public ::testing::TestWithParam<Resumed> {
  protected:
   static std::unique_ptr<Learner> Make(uint64_t seed) {
     TorchLearnerOptions options = GetParam().options;
     options.seed = seed;
-    return MakeLearner(PictureModel(GetParam().architecture), training::CrossEntropy{},
-                       GetParam().optimizer, options);
+    options.threads = 1;
+    nn::Network network = PictureModel(GetParam().architecture).BuildNetwork("").value();
+    if (GetParam().tune != nullptr) network = GetParam().tune(std::move(network));
+    return MakeTorchLearner(std::move(network), training::CrossEntropy{}, GetParam().optimizer,
+                            options)
+        .value();
   }
   static void Train(Learner& learner, int64_t step) {
     std::vector<Batch> batches;
@@ -143,6 +161,8 @@ INSTANTIATE_TEST_SUITE_P(
                 {.ema_decay = 0.9},
                 1,
                 R"({"type":"resnet","channels":[4,8],"blocks":1,"dropout":0.3})"},
+        Resumed{"frozen", training::Adam{}, {.ema_decay = 0.9}, 1, kCnn, FreezeBlocks},
+        Resumed{"lora", training::AdamW{}, {.l1 = 1e-3, .ema_decay = 0.9}, 2, kCnn, AdaptDense},
         Resumed{"lstm",
                 training::Adam{},
                 {},
@@ -174,6 +194,84 @@ TEST(TorchLearnerTest, LearnsToTellPicturesApart) {
     right += std::max_element(scores, scores + 4) - scores == unseen.classes[row];
   }
   EXPECT_GE(right, 62);
+}
+
+std::map<std::string, at::Tensor> ByName(const std::vector<Tensor>& tensors) {
+  std::map<std::string, at::Tensor> out;
+  for (const Tensor& tensor : tensors) out[tensor.name()] = nn::ToTorch(tensor).clone();
+  return out;
+}
+
+std::unique_ptr<Learner> MakeTuned(const nn::ModelDescription& description,
+                                   nn::Network (*tune)(nn::Network), TorchLearnerOptions options) {
+  options.threads = 1;
+  training::AdamW adamw;
+  adamw.weight_decay = 0.1;
+  return MakeTorchLearner(tune(description.BuildNetwork("").value()), training::CrossEntropy{},
+                          adamw, options)
+      .value();
+}
+
+TEST(TorchLearnerTest, StartsFromTheWeightsThatItIsGivenAndDrawsTheOthers) {
+  const auto base =
+      MakeLearner(PictureModel(), training::CrossEntropy{}, training::Adam{}, {.seed = 1});
+  const auto given = base->SaveModel().value();
+  std::vector<Tensor> body;
+  for (const Tensor& tensor : given) {
+    if (!tensor.name().starts_with("head")) body.push_back(tensor);
+  }
+  for (const double ema : {0.0, 0.9}) {
+    const auto own = MakeLearner(PictureModel(), training::CrossEntropy{}, training::Adam{},
+                                 {.seed = 2, .ema_decay = ema});
+    auto drawn = ByName(own->SaveModel().value());
+    ASSERT_TRUE(own->StartFrom(body).ok());
+    auto start = ByName(own->SaveModel().value());
+    auto expected = ByName(given);
+    for (const auto& [name, tensor] : start) {
+      EXPECT_TRUE(torch::equal(tensor, name.starts_with("head") ? drawn[name] : expected[name]))
+          << name;
+    }
+  }
+  const Tensor stranger =
+      Tensor::Make("stranger", DataType::kFp32, {1}, Buffer::Own("1234"), "").value();
+  EXPECT_EQ(base->StartFrom(std::span(&stranger, 1)).message(), "there is no tensor stranger");
+}
+
+TEST(TorchLearnerTest, StepsLeaveFrozenLayersAsTheyWere) {
+  const auto learner =
+      MakeTuned(PictureModel(), FreezeBlocks, {.seed = 3, .l1 = 0.01, .ema_decay = 0.5});
+  auto before = ByName(learner->SaveModel().value());
+  for (int64_t step = 1; step <= 5; ++step) {
+    ASSERT_TRUE(learner->Train(One(Pictures(step)), step, 0.01).ok());
+  }
+  auto after = ByName(learner->SaveModel().value());
+  for (const auto& [name, tensor] : before) {
+    EXPECT_EQ(torch::equal(tensor, after[name]), name.starts_with("block")) << name;
+  }
+}
+
+TEST(TorchLearnerTest, LoraLearnsAndItsMergedWeightsSayTheSame) {
+  const auto description = PictureModel();
+  const auto learner = MakeTuned(description, AdaptDense, {.seed = 3});
+  auto before = ByName(learner->SaveModel().value());
+  const double start = learner->Judge(Pictures(99, 64))->loss;
+  for (int64_t step = 1; step <= 60; ++step) {
+    ASSERT_TRUE(learner->Train(One(Pictures(step)), step, 0.01).ok());
+  }
+  const Judgement judged = learner->Judge(Pictures(99, 64)).value();
+  EXPECT_LT(judged.loss, start * 0.8);
+  const auto merged = learner->SaveModel().value();
+  auto after = ByName(merged);
+  for (const auto& [name, tensor] : before) {
+    const bool adapted = name == "hidden.0.weight" || name == "head.weight";
+    EXPECT_EQ(torch::equal(tensor, after[name]), !adapted) << name;
+  }
+  const auto served = nn::TorchNetwork::Create(description.BuildNetwork("").value()).value();
+  ASSERT_TRUE(served->Load(merged).ok());
+  const Batch batch = Pictures(99, 64);
+  const at::Tensor scores = served->Evaluate(
+      at::from_blob(const_cast<char*>(batch.inputs.data()), {batch.size, 8, 8}, at::kByte));
+  EXPECT_TRUE(torch::allclose(torch::tensor(judged.scores).view_as(scores), scores, 1e-4, 1e-4));
 }
 
 TEST(TorchLearnerTest, LearnsALine) {

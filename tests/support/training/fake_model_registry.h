@@ -28,13 +28,16 @@ class FakeModelRegistry final : public ModelRegistry {
     datasets_.erase(name);
   }
 
-  /// Points an alias at a version with these metrics, as another job would.
-  void AddHeldVersion(const AliasName& alias, const std::map<std::string, double>& metrics) {
+  /// Points an alias at a version with these metrics, as another job would. The version's name.
+  std::string AddHeldVersion(const AliasName& alias, const std::map<std::string, double>& metrics,
+                             const std::string& format = "slipway") {
     MutexLock lock(mutex_);
     const std::string name =
         VersionName{alias.model, ++numbers_[alias.model.ToString()]}.ToString();
     versions_[name].mutable_metrics()->insert(metrics.begin(), metrics.end());
+    versions_[name].mutable_artifact()->set_format(format);
     aliases_[alias.ToString()] = name;
+    return name;
   }
 
   /// The next calls of CreateVersion end so, in this order; then they succeed again. With
@@ -82,12 +85,26 @@ class FakeModelRegistry final : public ModelRegistry {
   }
 
   absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
+                                                        const VersionName& name,
+                                                        absl::Time) override {
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    const auto version = versions_.find(name.ToString());
+    if (version == versions_.end() || !who.MayAccess(name.model.tenant)) {
+      return NotFound(name.ToString());
+    }
+    registry::v1::ModelVersion out = version->second;
+    out.set_name(version->first);
+    return out;
+  }
+
+  absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
                                                         const AliasName& alias,
                                                         absl::Time) override {
     MutexLock lock(mutex_);
     if (down_) return absl::UnavailableError("the registry is down");
     const auto held = aliases_.find(alias.ToString());
-    if (held == aliases_.end() || who.tenant != alias.model.tenant) {
+    if (held == aliases_.end() || !who.MayAccess(alias.model.tenant)) {
       return NotFound(alias.ToString());
     }
     registry::v1::ModelVersion version = versions_.at(held->second);

@@ -43,6 +43,10 @@ class FakeRegistryService final : public registry::v1::RegistryService::Service 
                                const registry::v1::GetModelVersionRequest* request,
                                registry::v1::ModelVersion* out) override {
     return edge_->Call(*ctx, "GetModelVersion", [&](const CallContext& call) -> absl::Status {
+      if (const auto version = VersionName::Parse("name", request->name()); version.ok()) {
+        ASSIGN_OR_RETURN(*out, models_.GetVersion(call.principal, *version, call.deadline));
+        return absl::OkStatus();
+      }
       ASSIGN_OR_RETURN(const auto alias, AliasName::Parse("name", request->name()));
       ASSIGN_OR_RETURN(*out, models_.GetVersion(call.principal, alias, call.deadline));
       return absl::OkStatus();

@@ -162,6 +162,36 @@ absl::Status OpenIdx(const training::v1::DataSpec& spec, TargetKind targets, uin
   return Split(spec, {data.train->classes, {}}, seed, data);
 }
 
+// Rows are read by the rules of the spec, and encoded with the constants of the base.
+absl::Status EncodeAs(const nn::ModelDescription& base, std::optional<nn::Table>& table) {
+  constexpr char kField[] = "spec.data.columns";
+  if (base.table.has_value() != table.has_value()) {
+    return InvalidField(kField, table.has_value()
+                                    ? "must be absent: the base takes numbers as they are"
+                                    : "is required: the base has rules for the columns of a table");
+  }
+  if (!table.has_value()) return absl::OkStatus();
+  const auto name = [](const nn::Table& in, size_t i) {
+    if (i >= in.columns().size()) return std::string("none");
+    return fmt::format("{} ({})", in.columns()[i]->name(),
+                       in.columns()[i]->is_text() ? "text" : "number");
+  };
+  const size_t count = std::max(table->columns().size(), base.table->columns().size());
+  for (size_t i = 0; i < count; ++i) {
+    if (name(*table, i) != name(*base.table, i)) {
+      return InvalidField(kField, fmt::format("input column {} is {}, and the base's is {}", i,
+                                              name(*table, i), name(*base.table, i)));
+    }
+    if (table->columns()[i]->mask() != base.table->columns()[i]->mask()) {
+      return InvalidField(
+          kField,
+          fmt::format("input column {}, {}, must be masked as the base's is", i, name(*table, i)));
+    }
+  }
+  table = base.table;
+  return absl::OkStatus();
+}
+
 absl::Status OpenTable(const training::v1::DataSpec& spec, TargetKind targets, uint64_t seed,
                        FileFetcher fetch, const OpenDataOptions& options, TrainingData& data) {
   TableLayout layout;
@@ -185,6 +215,7 @@ absl::Status OpenTable(const training::v1::DataSpec& spec, TargetKind targets, u
     ASSIGN_OR_RETURN(data.table,
                      FitTable(layout, *data.raw_train, spec.standardize(), data.train_rows));
   }
+  if (options.base != nullptr) RETURN_IF_ERROR(EncodeAs(*options.base, data.table));
   ASSIGN_OR_RETURN(Examples train, ToExamples(*data.raw_train, data.table, options.folder));
   data.train = std::make_shared<const Examples>(std::move(train));
   data.test = data.train;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "common/nn/model_description.h"
 #include "common/nn/preprocessing.h"
 #include "common/status/status.h"
 #include "services/training/spec/target_kind.h"
@@ -23,6 +24,8 @@ struct OpenDataOptions {
   std::string folder;
   /// What masks by hash are keyed with; the same for each attempt of a job.
   std::string mask_key = "mask";
+  /// A model whose table masks and encodes the rows, with its own constants and keys; may be null.
+  const nn::ModelDescription* base = nullptr;
 };
 
 /// Opens what `spec` names and splits it: the test part (a file of its own, or a share of the

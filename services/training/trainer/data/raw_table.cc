@@ -65,7 +65,7 @@ std::optional<nn::Mask> MaskOf(const ColumnSpec& rule, const std::string& column
 // The rule of each column: the one that names it, or the one for all others.
 class Rules {
  public:
-  Rules(const DataSpec& spec, const std::string& mask_key) : spec_(spec), mask_key_(mask_key) {
+  Rules(const DataSpec& spec, const OpenDataOptions& options) : spec_(spec), options_(options) {
     for (int i = 0; i < spec.columns_size(); ++i) places_[spec.columns(i).name()] = i;
   }
 
@@ -74,8 +74,10 @@ class Rules {
     if (place == places_.end()) place = places_.find("*");
     if (place == places_.end()) return {column, {}, "spec.data.columns", {}};
     const ColumnSpec& rule = spec_.columns(place->second);
-    return {column, rule, fmt::format("spec.data.columns[{}]", place->second),
-            MaskOf(rule, column, mask_key_)};
+    std::optional<nn::Mask> mask = MaskOf(rule, column, options_.mask_key);
+    const nn::Mask* const base = BaseMask(column);
+    if (mask.has_value() && base != nullptr) mask->key = base->key;
+    return {column, rule, fmt::format("spec.data.columns[{}]", place->second), std::move(mask)};
   }
   bool Names(const std::string& column) const { return places_.contains(column); }
 
@@ -91,8 +93,16 @@ class Rules {
   }
 
  private:
+  const nn::Mask* BaseMask(const std::string& column) const {
+    if (options_.base == nullptr || !options_.base->table.has_value()) return nullptr;
+    for (const auto& known : options_.base->table->columns()) {
+      if (known->name() == column && known->mask().has_value()) return &*known->mask();
+    }
+    return nullptr;
+  }
+
   const DataSpec& spec_;
-  const std::string& mask_key_;
+  const OpenDataOptions& options_;
   std::map<std::string, int> places_;
 };
 
@@ -174,7 +184,7 @@ class Reader {
          std::string_view file, std::string field)
       : spec_(spec),
         options_(options),
-        rules_(spec, options.mask_key),
+        rules_(spec, options),
         table_(table),
         file_(file),
         field_(std::move(field)) {}

@@ -109,6 +109,10 @@ void ExpectSame(const Job& a, const Job& b) {
   EXPECT_EQ(a.request_hash, b.request_hash);
   EXPECT_TRUE(MessageDifferencer::Equals(a.spec, b.spec));
   EXPECT_TRUE(MessageDifferencer::Equals(a.dataset, b.dataset));
+  ASSERT_EQ(a.base.has_value(), b.base.has_value());
+  if (a.base.has_value()) {
+    EXPECT_TRUE(MessageDifferencer::Equals(*a.base, *b.base));
+  }
   EXPECT_EQ(a.priority, b.priority);
   EXPECT_EQ(a.state, b.state);
   EXPECT_EQ(a.create_time, b.create_time);
@@ -140,7 +144,9 @@ void ExpectSame(const Job& a, const Job& b) {
 }
 
 TEST_P(SqlJobStoreTest, KeepsEverythingOfAJobThroughARestart) {
-  ASSERT_TRUE(Insert(Make("acme", "first", "r-1")).ok());
+  Job first = Make("acme", "first", "r-1");
+  first.base.emplace().set_name("tenants/acme/models/m/versions/3");
+  ASSERT_TRUE(Insert(first).ok());
   const auto changed = store_->Update({"acme", "first"}, [](Job& job, Effects& effects) {
     RETURN_IF_ERROR(StartAttempt(job, kT0 + absl::Seconds(1), effects));
     google::protobuf::RepeatedPtrField<v1::Event> events;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/nn/architecture.h"
+#include "common/nn/fine_tuning.h"
 #include "common/nn/model_description.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -95,6 +96,76 @@ TEST(TorchNetworkTest, ACnnComputesWhatIsWrittenByHand) {
   x = torch::relu(at::linear(x.flatten(1), p["hidden.0.weight"], p["hidden.0.bias"]));
   const at::Tensor expected = at::linear(x, p["head.weight"], p["head.bias"]);
   EXPECT_TRUE(torch::allclose(network->Evaluate(pictures), expected, 1e-4, 1e-5));
+}
+
+// ---- Fine-tuning. ----
+
+TEST(TorchNetworkTest, AFrozenLayerKeepsWeightsAndStatisticsAndGoesByThem) {
+  const auto whole = SmallCnn();
+  const Network graph =
+      Freeze(whole->network(), [](const Layer& layer) { return layer.name.starts_with("block"); });
+  const auto network = TorchNetwork::Create(graph).value();
+  ASSERT_TRUE(network->Load(whole->Save().value()).ok());
+  EXPECT_TRUE(network->statistics().empty());
+  EXPECT_LT(network->parameters().numel(), whole->parameters().numel());
+  auto before = ParametersOf(*network);
+  network->Train(Pictures(6)).sum().backward();
+  EXPECT_GT(network->gradients().abs().max().item<double>(), 0);
+  {
+    const at::NoGradGuard no_grad;
+    network->parameters().add_(network->gradients(), -0.1);
+  }
+  auto after = ParametersOf(*network);
+  for (const auto& [name, tensor] : before) {
+    EXPECT_EQ(torch::equal(tensor, after[name]), name.starts_with("block")) << name;
+  }
+  // Without dropout training computes what inference does.
+  const Network all =
+      Freeze(Describe(R"({"type":"cnn","channels":[4]})", kImage).BuildNetwork("").value(),
+             [](const Layer& layer) { return layer.name.starts_with("block"); });
+  const auto plain = TorchNetwork::Create(all).value();
+  ASSERT_TRUE(plain->Initialize(1).ok());
+  EXPECT_TRUE(torch::allclose(plain->Train(Pictures(6)), plain->Evaluate(Pictures(6))));
+}
+
+struct AdaptedCase {
+  const char* architecture;
+  TensorSpec input;
+};
+
+// With an adapter beside each dense layer.
+TEST(TorchNetworkTest, AnAdapterStartsAsNothingAndMergedIsWhatItWasBeside) {
+  const AdaptedCase table[] = {
+      {R"({"type":"cnn","channels":[4],"hidden":[16]})", kImage},
+      {R"({"type":"transformer_encoder","width":8,"heads":2,"feed_forward":16})", kImage},
+  };
+  for (const AdaptedCase& adapted : table) {
+    SCOPED_TRACE(adapted.architecture);
+    const auto description = Describe(adapted.architecture, adapted.input);
+    const auto plain = Make(description);
+    const Network graph = AddAdapters(
+        Freeze(plain->network(), [](const Layer&) { return true; }), {.rank = 3, .scale = 2},
+        [](const Layer& layer) { return std::holds_alternative<Gemm>(layer.op); });
+    const auto network = TorchNetwork::Create(graph).value();
+    ASSERT_TRUE(network->Initialize(7).ok());
+    std::vector<Tensor> weights = network->Save().value();
+    const std::vector<Tensor> base = plain->Save().value();
+    std::copy(base.begin(), base.end(), weights.begin());
+    ASSERT_TRUE(network->Load(weights).ok());
+    const at::Tensor pictures = Pictures(6);
+    // Not to the bit: the two may multiply by different kernels.
+    EXPECT_LT((network->Evaluate(pictures) - plain->Evaluate(pictures)).abs().max().item<double>(),
+              1e-5);
+
+    {
+      const at::NoGradGuard no_grad;
+      network->parameters().copy_(torch::sin(torch::arange(network->parameters().numel())) * 0.3);
+    }
+    const at::Tensor beside = network->Evaluate(pictures);
+    EXPECT_FALSE(torch::allclose(beside, plain->Evaluate(pictures)));
+    ASSERT_TRUE(plain->Load(MergeAdapters(graph, network->Save().value()).value()).ok());
+    EXPECT_TRUE(torch::allclose(plain->Evaluate(pictures), beside, 1e-4, 1e-4));
+  }
 }
 
 // A cell as ONNX's documentation has it, by the parameters' own layout.

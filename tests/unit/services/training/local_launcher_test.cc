@@ -52,8 +52,9 @@ class LocalLauncherTest : public testing::Test {
   }
 
   // Launches attempt 1 of tenants/acme/jobs/j; what it was launched with.
-  ProcessSpec Launch(const TlsFiles& tls = {}) {
+  ProcessSpec Launch(const TlsFiles& tls = {}, const std::string& base = "") {
     v1::Attempt attempt;
+    if (!base.empty()) attempt.mutable_base()->set_name(base);
     attempt.set_job("tenants/acme/jobs/j");
     attempt.set_attempt(1);
     attempt.mutable_dataset()->set_name("tenants/acme/datasets/d");
@@ -101,6 +102,15 @@ TEST_F(LocalLauncherTest, ATrainersTokenSpeaksForItsJobAndItsDatasetWhileItMayRu
   EXPECT_TRUE(verifier->Verify(token).ok());
   clock_.Advance(kTokenClockSkew + absl::Seconds(2));
   EXPECT_TRUE(absl::IsUnauthenticated(verifier->Verify(token).status()));
+}
+
+TEST_F(LocalLauncherTest, ATrainersTokenSpeaksForItsBaseToo) {
+  Launch({}, "tenants/acme/models/m/versions/3");
+  const auto verifier = trust_.Verifier(ServiceId::kRegistry);
+  const auto who = verifier->Verify(ReadFile(folder_ / "jobs/acme/j/token").value());
+  ASSERT_TRUE(who.ok()) << who.status();
+  EXPECT_THAT((*who)->scopes, ElementsAre("tenants/acme/jobs/j", "tenants/acme/datasets/d",
+                                          "tenants/acme/models/m/versions/3"));
 }
 
 TEST_F(LocalLauncherTest, ATrainerSeesNothingOfTheServicesEnvironmentButWhatItNeeds) {

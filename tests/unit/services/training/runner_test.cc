@@ -240,6 +240,18 @@ TEST_F(NoWorseTest, ARegistryThatIsDownIsWaitedForAndNotPassedBy) {
   EXPECT_EQ(job.state(), TrainingJob::FAILED);
 }
 
+TEST_F(RunnerTest, ATrainerGetsItsBaseAndTheVersionNamesIt) {
+  const std::string base = registry_.AddHeldVersion({{"acme", "digits-mlp"}, "best"}, {});
+  v1::JobSpec spec = ExampleSpec();
+  spec.mutable_base()->set_version("models/digits-mlp/aliases/best");
+  Submit("first", spec);
+  EXPECT_EQ(launcher().WaitForLaunch(kFirst, 1).base().name(), base);
+  ASSERT_TRUE(Complete(1).ok());
+  launcher().End(kFirst, 1, {});
+  const std::string made = Finished().model_version();
+  EXPECT_EQ(registry_.versions().at(made).lineage().base_version(), base);
+}
+
 // ---- Trainers that die. ----
 
 TEST_F(RunnerTest, ATrainerThatDiesIsFollowedByAnotherAfterAWait) {

@@ -128,6 +128,32 @@ TEST(SpecTest, TakesEveryLossOptimizerAndSchedule) {
   }
 }
 
+// The same, going on from a version.
+json GoodTuning() {
+  json spec = Good();
+  spec.erase("architecture");
+  spec["data"].erase("scale");
+  spec["base"] = {{"version", "models/fashion-cnn/versions/3"}, {"freeze", {"block.*"}}};
+  return spec;
+}
+
+TEST(SpecTest, TakesABaseInPlaceOfAnArchitecture) {
+  const auto spec = ParseSpec(ToSpec(GoodTuning()));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->architecture, nullptr);
+  for (const json& base :
+       {json{{"version", "models/m/aliases/production"}, {"freeze", {"all_but_head"}}},
+        json{{"version", "tenants/acme/models/m/versions/1"},
+             {"lora", {{"rank", 8}, {"alpha", 16}, {"dropout", 0.1}, {"layers", {"hidden.*"}}}}}}) {
+    json other = GoodTuning();
+    other["base"] = base;
+    EXPECT_TRUE(ParseSpec(ToSpec(other)).ok()) << ErrorOf(ToSpec(other));
+  }
+  json refit = Good();
+  refit["base"] = {{"version", "models/m/versions/1"}, {"refit_preprocessing", true}};
+  EXPECT_TRUE(ParseSpec(ToSpec(refit)).ok()) << ErrorOf(ToSpec(refit));
+}
+
 TEST(SpecTest, FillsInItsDefaults) {
   json given = GoodTable();
   const auto spec = ParseSpec(ToSpec(given));
@@ -280,6 +306,44 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseSpec(spec).status()));
     // The field that an error body names is the first one of the message.
     EXPECT_EQ(FieldOf(ParseSpec(spec).status()), ErrorOf(spec).substr(0, ErrorOf(spec).find(": ")));
+  }
+}
+
+TEST(SpecTest, NamesEachFaultOfABase) {
+  const std::string name = "spec.base.version: must be models/MODEL/versions/NUMBER or";
+  const Fault table[] = {
+      {"/base/version", nullptr, "spec.base.version: is required"},
+      {"/base/version", "fashion-cnn", name.c_str()},
+      {"/base/version", "models/fashion-cnn", name.c_str()},
+      {"/base/version", "models/Fashion CNN/versions/1", name.c_str()},
+      {"/base/version", "models/m/versions/0", name.c_str()},
+      {"/base/version", "models/m/versions/latest", name.c_str()},
+      {"/base/version", "datasets/m/versions/1", name.c_str()},
+      {"/base/version", "tenants/../models/m/versions/1", name.c_str()},
+      {"/base/freeze", json({""}), "spec.base.freeze[0]: must be 1 to 256 bytes"},
+      {"/base/freeze", json({"a", std::string(257, 'b')}), "spec.base.freeze[1]: must be 1 to 256"},
+      {"/base/freeze", json({"a", "all_but_head"}), "spec.base.freeze: all_but_head must stand"},
+      {"/base/lora",
+       {{"rank", 4}},
+       "spec.base.freeze: must be absent where spec.base.lora is given"},
+      {"/base",
+       {{"version", "models/m/versions/1"}, {"lora", json::object()}},
+       "spec.base.lora.rank: must be between 1 and 4096, got 0"},
+      {"/base",
+       {{"version", "models/m/versions/1"}, {"lora", {{"rank", 4}, {"alpha", -1}}}},
+       "spec.base.lora.alpha: must be between 0 and"},
+      {"/base",
+       {{"version", "models/m/versions/1"}, {"lora", {{"rank", 4}, {"dropout", 1}}}},
+       "spec.base.lora.dropout: must be at least 0 and less than 1"},
+      {"/base",
+       {{"version", "models/m/versions/1"}, {"lora", {{"rank", 4}, {"layers", {""}}}}},
+       "spec.base.lora.layers[0]: must be 1 to 256 bytes"},
+      {"/data/scale", 255, "spec.data.scale: must be absent where spec.base is given: its"},
+      {"/data/standardize", true, "spec.data.standardize: must be absent where spec.base is given"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    EXPECT_THAT(ErrorOf(Spoil(GoodTuning(), fault)), StartsWith(fault.error));
   }
 }
 

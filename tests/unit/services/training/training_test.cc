@@ -228,6 +228,67 @@ TEST_F(TrainingTest, NamesWhatIsWrongWithARequest) {
   EXPECT_THAT(*store_.ListUnfinished(), IsEmpty());
 }
 
+// ---- Going on from a version. ----
+
+v1::CreateTrainingJobRequest TuningRequest(const std::string& base, const std::string& id = "") {
+  auto request = ExampleRequest("acme", id);
+  request.mutable_training_job()->mutable_spec()->mutable_base()->set_version(base);
+  return request;
+}
+
+TEST_F(TrainingTest, ABaseIsPinnedWhenTheJobIsMade) {
+  const AliasName best{{"acme", "digits-mlp"}, "best"};
+  registry_.AddHeldVersion(best, {});
+  const std::string second = registry_.AddHeldVersion(best, {});
+  for (const std::string base :
+       {"models/digits-mlp/aliases/best", "tenants/acme/models/digits-mlp/aliases/best",
+        "models/digits-mlp/versions/2", "tenants/acme/models/digits-mlp/versions/2"}) {
+    const auto job = Submit(TuningRequest(base, "by-" + std::to_string(base.size())));
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(job->spec().base().version(), second);
+  }
+  registry_.AddHeldVersion(best, {});
+  const auto jobs = store_.ListUnfinished();
+  ASSERT_EQ(jobs->size(), 4u);
+  for (const Job& job : *jobs) EXPECT_EQ(job.base->name(), second);
+}
+
+TEST_F(TrainingTest, ABaseThatIsNotThereIsRefusedByField) {
+  registry_.AddHeldVersion({{"acme", "foreign"}, "best"}, {}, "onnx");
+  const std::pair<const char*, const char*> table[] = {
+      {"models/absent/versions/1", "models/absent/versions/1 was not found"},
+      {"models/digits-mlp/aliases/absent", "models/digits-mlp/aliases/absent was not found"},
+      {"models/foreign/versions/1",
+       "tenants/acme/models/foreign/versions/1 is of format onnx; must be one of format slipway"},
+  };
+  for (const auto& [base, error] : table) {
+    const auto status = Submit(TuningRequest(base)).status();
+    EXPECT_EQ(FieldOf(status), "spec.base.version");
+    EXPECT_THAT(std::string(status.message()), HasSubstr(error));
+  }
+  EXPECT_THAT(*store_.ListUnfinished(), IsEmpty());
+}
+
+TEST_F(TrainingTest, AnotherTenantsVersionIsNoBaseAndAnswersAsIfItDidNotExist) {
+  registry_.AddHeldVersion({{"rival", "secret"}, "best"}, {});
+  Principal anyone = acme_;
+  anyone.role = Role::kOperator;  // may read versions of every tenant
+  for (const Principal& who : {acme_, anyone}) {
+    for (const std::string reference : {"versions/1", "aliases/best"}) {
+      for (const std::string tenant : {"", "tenants/rival/"}) {
+        const auto refusal = [&](const std::string& model) {
+          const std::string base = tenant + "models/" + model + "/" + reference;
+          return training_.Submit(who, TuningRequest(base), kNoDeadline).status().ToString();
+        };
+        std::string absent = refusal("absent");
+        absent.replace(absent.rfind("absent"), 6, "secret");
+        EXPECT_EQ(refusal("secret"), absent);
+      }
+    }
+  }
+  EXPECT_THAT(*store_.ListUnfinished(), IsEmpty());
+}
+
 TEST_F(TrainingTest, ATenantHasOnlySoManyUnfinishedJobs) {
   for (int i = 0; i < 5; ++i) Submitted("job-" + std::to_string(i));
   const auto sixth = Submit(ExampleRequest("acme", "sixth"));

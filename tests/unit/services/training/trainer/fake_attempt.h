@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/files/files.h"
+#include "common/nn/fine_tuning.h"
 #include "common/nn/network.h"
 #include "services/training/trainer/attempt_host.h"
 #include "services/training/trainer/learner.h"
@@ -28,6 +29,9 @@ class FakeAttemptHost final : public AttemptHost {
 
   absl::StatusOr<std::string> FetchFile(const std::string& path) override {
     return folder_ + "/" + path;
+  }
+  absl::StatusOr<std::string> FetchBaseFile(const std::string& path) override {
+    return base_folder + "/" + path;
   }
   absl::StatusOr<bool> Report(training::v1::Event event) override {
     events.push_back(std::move(event));
@@ -54,6 +58,7 @@ class FakeAttemptHost final : public AttemptHost {
     return logs;
   }
 
+  std::string base_folder;
   std::function<bool(const training::v1::Event&)> on_event;  // true: stop
   absl::Status report_error;
   std::vector<training::v1::Event> events;
@@ -77,9 +82,19 @@ class FakeLearner final : public Learner {
     int64_t classes = 3;
     int64_t* steps_taken = nullptr;
     std::vector<int64_t>* batch_sizes = nullptr;  // of all steps
+    std::vector<std::string>* started_with = nullptr;
   };
   FakeLearner(nn::Network network, const Script& script)
       : network_(std::move(network)), script_(script) {}
+
+  absl::Status StartFrom(std::span<const Tensor> weights) override {
+    for (const Tensor& tensor : weights) {
+      Mix(tensor.name().data(), tensor.name().size());
+      Mix(tensor.data().data(), tensor.data().size());
+      if (script_.started_with != nullptr) script_.started_with->push_back(tensor.name());
+    }
+    return absl::OkStatus();
+  }
 
   absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
                                    double rate) override {
@@ -125,7 +140,7 @@ class FakeLearner final : public Learner {
                        Tensor::Make(parameter.name, DataType::kFp32, parameter.shape,
                                     Buffer::Own(std::move(bytes)), parameter.name));
     }
-    return weights;
+    return nn::MergeAdapters(network_, weights);
   }
   absl::Status KeepBest() override {
     state_.best = state_.hash;
