@@ -46,7 +46,8 @@ double RateFactor(const Schedule& schedule, const Moment& moment) {
   }
   const Moment after = {.step = moment.step - warmup,
                         .steps = std::max<int64_t>(1, moment.steps - warmup),
-                        .steps_per_epoch = moment.steps_per_epoch};
+                        .steps_per_epoch = moment.steps_per_epoch,
+                        .lowered = moment.lowered};
   return std::visit([&](const auto& kind) { return kind.Factor(after); }, schedule.decay);
 }
 

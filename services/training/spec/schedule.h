@@ -11,6 +11,7 @@
 #include "services/training/spec/schedule/exponential.h"
 #include "services/training/spec/schedule/inverse_sqrt.h"
 #include "services/training/spec/schedule/one_cycle.h"
+#include "services/training/spec/schedule/plateau.h"
 #include "services/training/spec/schedule/polynomial.h"
 #include "services/training/spec/schedule/step.h"
 
@@ -18,9 +19,10 @@ namespace slipway::training {
 
 /// What becomes of the learning rate, by `type`: to add one, write its file beside these and name
 /// it here. A pure function of how far the training is, so that a resumed run has nothing to
-/// restore.
-using Decay = std::variant<ConstantSchedule, StepSchedule, ExponentialSchedule, CosineSchedule,
-                           OneCycleSchedule, InverseSqrtSchedule, PolynomialSchedule>;
+/// restore; but for PlateauState.
+using Decay =
+    std::variant<ConstantSchedule, StepSchedule, ExponentialSchedule, CosineSchedule,
+                 OneCycleSchedule, InverseSqrtSchedule, PolynomialSchedule, PlateauSchedule>;
 
 /// `schedule` of a job spec: a linear rise, which any type may begin with, then the type's own
 /// course over the steps that are left.

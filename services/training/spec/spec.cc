@@ -100,6 +100,21 @@ void CheckLoop(const v1::JobSpec& job, Problems& problems) {
   }
 }
 
+// What does not go with a step that takes all rows, or that is more than its gradient.
+void CheckStep(const v1::LoopSpec& loop, const Optimizer& optimizer, Problems& problems) {
+  const auto refuse = [&](std::string_view field, bool given, std::string_view why) {
+    if (given) problems.Add(fmt::format("spec.training.{}", field), why);
+  };
+  refuse("accumulate", loop.accumulate() > 1 && TakesAllRows(optimizer),
+         "must be absent: a step of spec.optimizer takes all rows");
+  if (!std::holds_alternative<Lbfgs>(optimizer)) return;
+  constexpr std::string_view kWhy =
+      "must be absent: lbfgs compares losses, to which the gradients must belong";
+  refuse("clip_norm", loop.clip_norm() > 0, kWhy);
+  refuse("clip_value", loop.clip_value() > 0, kWhy);
+  refuse("l1", loop.l1() > 0, kWhy);
+}
+
 void CheckResources(const v1::ResourceSpec& resources, Problems& problems) {
   if (!resources.pool().empty()) {
     problems.Add(CheckSlug("spec.resources.pool", resources.pool()));
@@ -227,6 +242,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
     if (schedule.ok()) spec.schedule = *std::move(schedule);
   }
   CheckLoop(job, problems);
+  if (optimizer.has_value()) CheckStep(job.training(), *optimizer, problems);
   problems.CheckRange("spec.checkpoint.every_steps", job.checkpoint().every_steps(), 0, 1 << 30);
   problems.CheckRange("spec.checkpoint.keep", job.checkpoint().keep(), 0, kMaxKeptCheckpoints);
   CheckResources(spec.job.resources(), problems);

@@ -15,6 +15,7 @@
 #include "common/nn/fine_tuning.h"
 #include "common/nn/torch_network.h"
 #include "fmt/format.h"
+#include "services/training/trainer/torch_lbfgs.h"
 
 namespace slipway::trainer {
 namespace {
@@ -23,6 +24,7 @@ constexpr char kModelPrefix[] = "model.";
 constexpr char kBestPrefix[] = "best.";
 constexpr char kOptimizerPrefix[] = "optimizer.";
 constexpr char kAveragePrefix[] = "average.";
+constexpr char kLbfgs[] = "optimizer.lbfgs";
 constexpr char kRandom[] = "random.cpu";
 constexpr char kCudaRandom[] = "random.cuda";
 
@@ -42,6 +44,15 @@ absl::Status CopyFrom(const SafetensorsFile& file, const std::string& name, at::
   }
   like.copy_(nn::ToTorch(*tensor));
   return absl::OkStatus();
+}
+
+// A copy of a tensor of bytes. Errors: kInvalidArgument.
+absl::StatusOr<at::Tensor> FindBytes(const std::string& name, const SafetensorsFile& file) {
+  const Tensor* const tensor = file.Find(name);
+  if (tensor == nullptr || tensor->dtype() != DataType::kUint8) {
+    return absl::InvalidArgumentError(fmt::format("tensor {} is missing or no UINT8", name));
+  }
+  return nn::ToTorch(*tensor).clone();
 }
 
 absl::Status Put(const std::string& name, const at::Tensor& tensor, std::vector<Tensor>& saved) {
@@ -145,6 +156,9 @@ class TorchLearner final : public Learner {
     for (size_t i = 0; i < training::StateOf(optimizer_).size(); ++i) {
       state_.push_back(at::zeros_like(network_->parameters()));
     }
+    if (const auto* lbfgs = std::get_if<training::Lbfgs>(&optimizer_)) {
+      lbfgs_ = std::make_unique<TorchLbfgs>(*lbfgs, network_->parameters(), network_->gradients());
+    }
     if (options_.ema_decay > 0) average_.emplace(*network_, options_.ema_decay);
   }
 
@@ -172,24 +186,15 @@ class TorchLearner final : public Learner {
                                    double rate) override {
     try {
       if (average_.has_value()) average_->PutBack();
-      int64_t rows = 0;
-      for (const Batch& batch : batches) rows += batch.size;
-      network_->gradients().zero_();
-      StepResult result;
-      for (const Batch& batch : batches) {
-        const at::Tensor targets = Targets(batch);
-        const at::Tensor scores = network_->Train(Inputs(batch));
-        at::Tensor loss = Loss(scores, targets);
-        if (batches.size() > 1) {
-          loss = loss * (static_cast<double>(batch.size) / static_cast<double>(rows));
-        }
-        result.loss += loss.item<double>();
-        if (!std::isfinite(result.loss)) return result;
-        loss.backward();
-        if (!batch.classes.empty()) {
-          const at::NoGradGuard no_grad;
-          result.right += scores.argmax(1).eq(targets).sum().item<int64_t>();
-        }
+      StepResult result = ComputeGradients(batches);
+      if (!std::isfinite(result.loss)) return result;
+      if (lbfgs_ != nullptr) {
+        bool first = true;
+        lbfgs_->Step(rate, [&] {
+          return std::exchange(first, false) ? result.loss : ComputeGradients(batches).loss;
+        });
+        if (average_.has_value()) average_->Update(step);
+        return result;
       }
 
       const at::NoGradGuard no_grad;
@@ -255,6 +260,7 @@ class TorchLearner final : public Learner {
     for (size_t i = 0; i < state_.size(); ++i) {
       RETURN_IF_ERROR(Put(kOptimizerPrefix + std::string(names[i]), state_[i], saved));
     }
+    if (lbfgs_ != nullptr) RETURN_IF_ERROR(SaveLbfgs(saved));
     RETURN_IF_ERROR(Put(kRandom, at::detail::getDefaultCPUGenerator().get_state(), saved));
     if (device_.is_cuda()) {
       RETURN_IF_ERROR(
@@ -278,6 +284,10 @@ class TorchLearner final : public Learner {
       for (size_t i = 0; i < state_.size(); ++i) {
         RETURN_IF_ERROR(CopyFrom(file, kOptimizerPrefix + std::string(names[i]), state_[i]));
       }
+      if (lbfgs_ != nullptr) {
+        ASSIGN_OR_RETURN(const at::Tensor bytes, FindBytes(kLbfgs, file));
+        lbfgs_->Load(bytes);
+      }
       RETURN_IF_ERROR(SetRandom(at::detail::getDefaultCPUGenerator(), kRandom, file));
       if (device_.is_cuda()) {
         RETURN_IF_ERROR(
@@ -290,6 +300,31 @@ class TorchLearner final : public Learner {
   }
 
  private:
+  // Loss and gradients of all batches together, at the parameters of now. Where the loss is not
+  // finite, the gradients are not whole.
+  StepResult ComputeGradients(std::span<const Batch> batches) {
+    int64_t rows = 0;
+    for (const Batch& batch : batches) rows += batch.size;
+    network_->gradients().zero_();
+    StepResult result;
+    for (const Batch& batch : batches) {
+      const at::Tensor targets = Targets(batch);
+      const at::Tensor scores = network_->Train(Inputs(batch));
+      at::Tensor loss = Loss(scores, targets);
+      if (batches.size() > 1) {
+        loss = loss * (static_cast<double>(batch.size) / static_cast<double>(rows));
+      }
+      result.loss += loss.item<double>();
+      if (!std::isfinite(result.loss)) return result;
+      loss.backward();
+      if (!batch.classes.empty()) {
+        const at::NoGradGuard no_grad;
+        result.right += scores.argmax(1).eq(targets).sum().item<int64_t>();
+      }
+    }
+    return result;
+  }
+
   // The parameters that Judge uses.
   absl::StatusOr<std::vector<Tensor>> SaveJudged() {
     try {
@@ -325,6 +360,14 @@ class TorchLearner final : public Learner {
     return std::visit([&](const auto& kind) { return kind(scores, targets); }, loss_);
   }
 
+  absl::Status SaveLbfgs(std::vector<Tensor>& saved) const {
+    try {
+      return Put(kLbfgs, lbfgs_->Save(), saved);
+    } catch (const std::exception& error) {
+      return nn::TorchError(error);
+    }
+  }
+
   // Updates elements [first, end) of the flat parameters.
   void Update(int64_t first, int64_t end, const training::Update& update) {
     at::Tensor parameters = network_->parameters().slice(0, first, end);
@@ -332,7 +375,11 @@ class TorchLearner final : public Learner {
     std::vector<at::Tensor> state;
     for (const at::Tensor& whole : state_) state.push_back(whole.slice(0, first, end));
     std::visit(
-        [&](const auto& kind) { kind.Step(parameters, gradients, std::span(state), update); },
+        [&](const auto& kind) {
+          if constexpr (requires { kind.Step(parameters, gradients, std::span(state), update); }) {
+            kind.Step(parameters, gradients, std::span(state), update);
+          }
+        },
         optimizer_);
   }
 
@@ -351,11 +398,8 @@ class TorchLearner final : public Learner {
 
   static absl::Status SetRandom(at::Generator generator, const std::string& name,
                                 const SafetensorsFile& file) {
-    const Tensor* const tensor = file.Find(name);
-    if (tensor == nullptr || tensor->dtype() != DataType::kUint8) {
-      return absl::InvalidArgumentError(fmt::format("tensor {} is missing or no UINT8", name));
-    }
-    generator.set_state(nn::ToTorch(*tensor).clone());
+    ASSIGN_OR_RETURN(const at::Tensor bytes, FindBytes(name, file));
+    generator.set_state(bytes);
     return absl::OkStatus();
   }
 
@@ -364,7 +408,8 @@ class TorchLearner final : public Learner {
   const training::Optimizer optimizer_;
   const TorchLearnerOptions options_;
   const at::Device device_;
-  std::vector<at::Tensor> state_;  // flat, as the parameters
+  std::vector<at::Tensor> state_;      // flat, as the parameters
+  std::unique_ptr<TorchLbfgs> lbfgs_;  // where that is the optimiser
   std::optional<MovingAverage> average_;
   std::vector<Tensor> best_;  // as SaveJudged gave them; empty: none yet
 };

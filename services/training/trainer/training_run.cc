@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "common/crypto/hash.h"
@@ -25,6 +26,7 @@
 #include "services/training/trainer/data/data_report.h"
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/sampler.h"
+#include "services/training/trainer/divergence_watch.h"
 #include "services/training/trainer/evaluation.h"
 #include "services/training/trainer/hand_in.h"
 #include "services/training/trainer/tensorboard/charts.h"
@@ -39,7 +41,7 @@ constexpr char kChartFolder[] = "tensorboard";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
-constexpr char kStepFormat[] = "2";
+constexpr char kStepFormat[] = "3";
 
 // Sums over the steps of an epoch.
 struct EpochSums {
@@ -61,12 +63,16 @@ struct LoopState {
   // ended since.
   double best_loss = std::numeric_limits<double>::infinity();
   int64_t epochs_since_best = 0;
+  training::PlateauState plateau = {};
+  DivergenceWatch divergence = {};
 
-  std::string Print() const {
+  std::string Print() {
     nlohmann::json object = {
         {"step", step}, {"loss", sums.loss}, {"right", sums.right}, {"rows", sums.rows}};
     if (std::isfinite(best_loss)) object["best_loss"] = best_loss;
     object["epochs_since_best"] = epochs_since_best;
+    object["plateau"] = WriteFields(plateau);
+    object["divergence"] = WriteFields(divergence);
     return object.dump();
   }
   static absl::StatusOr<LoopState> Parse(std::string_view text) {
@@ -79,6 +85,8 @@ struct LoopState {
     reader.Int("rows", state.sums.rows, {.min = 0, .required = true});
     reader.Real("best_loss", state.best_loss);
     reader.Int("epochs_since_best", state.epochs_since_best, {.min = 0, .required = true});
+    reader.Object("plateau", state.plateau, Presence::kRequired);
+    reader.Object("divergence", state.divergence, Presence::kRequired);
     RETURN_IF_ERROR(reader.Done());
     return state;
   }
@@ -118,7 +126,7 @@ absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec)
   const double machine = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
                          static_cast<double>(::sysconf(_SC_PAGE_SIZE));
   const training::v1::LoopSpec& loop = spec.job.training();
-  const double copies = 2 + static_cast<double>(training::StateOf(spec.optimizer).size()) +
+  const double copies = 2 + static_cast<double>(training::StateCopies(spec.optimizer)) +
                         (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0);
   const double needed =
       static_cast<double>(network.parameter_bytes()) +
@@ -151,6 +159,7 @@ class Run {
   int64_t GatherStep();
   absl::Status EndEpoch();
   absl::Status CompareWithBest(double loss);
+  void FollowPlateau(double loss);
   bool done() const;
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
   void ReportCheckpoints(CheckpointWriter& writer);
@@ -265,8 +274,10 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
       Fingerprint(spec_, options_.dataset_digest, base_.has_value() ? base_->digest : "");
   RETURN_IF_ERROR(MakeLearner(make_learner));
   const training::v1::LoopSpec& loop = spec_.job.training();
-  sampler_.emplace(data_.train_rows, int64_t{loop.batch_size()} * std::max(1, loop.accumulate()),
-                   static_cast<uint64_t>(seed()));
+  const int64_t rows_per_step = training::TakesAllRows(spec_.optimizer)
+                                    ? std::ssize(data_.train_rows)
+                                    : int64_t{loop.batch_size()} * std::max(1, loop.accumulate());
+  sampler_.emplace(data_.train_rows, rows_per_step, static_cast<uint64_t>(seed()));
   steps_ = sampler_->steps_per_epoch() * loop.epochs();
   progress_.set_steps(steps_);
   return absl::OkStatus();
@@ -380,7 +391,10 @@ int64_t Run::GatherStep() {
 absl::Status Run::TakeStep() {
   const int64_t per_epoch = sampler_->steps_per_epoch();
   const int64_t rows = GatherStep();
-  const training::Moment moment{.step = state_.step, .steps = steps_, .steps_per_epoch = per_epoch};
+  const training::Moment moment{.step = state_.step,
+                                .steps = steps_,
+                                .steps_per_epoch = per_epoch,
+                                .lowered = state_.plateau.factor};
   rate_ = training::LearningRateOf(spec_.optimizer) * training::RateFactor(spec_.schedule, moment);
   ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batches_, state_.step + 1, rate_));
   if (!std::isfinite(result.loss)) {
@@ -389,6 +403,7 @@ absl::Status Run::TakeStep() {
         "any more; try a smaller spec.optimizer.learning_rate, or spec.training.clip_norm",
         state_.step + 1, state_.step / per_epoch + 1));
   }
+  RETURN_IF_ERROR(state_.divergence.Add(result.loss, {}));
   if (state_.step % per_epoch == 0) state_.sums = {};
   ++state_.step;
   state_.sums.loss += result.loss * static_cast<double>(rows);
@@ -425,6 +440,8 @@ absl::Status Run::EndEpoch() {
     }
     RETURN_IF_ERROR(CompareWithBest(score.loss));
   }
+  FollowPlateau(data_.validation_rows.empty() ? state_.sums.mean_loss()
+                                              : progress_.validation_loss());
   Tell("info", std::move(text));
   ReportProgress(true);
   std::vector<Tensor> parameters;
@@ -445,6 +462,18 @@ absl::Status Run::CompareWithBest(double loss) {
   state_.best_loss = loss;
   state_.epochs_since_best = 0;
   return learner_->KeepBest();
+}
+
+void Run::FollowPlateau(double loss) {
+  const auto* const plateau = std::get_if<training::PlateauSchedule>(&spec_.schedule.decay);
+  if (plateau == nullptr) return;
+  const double before = state_.plateau.factor;
+  state_.plateau = plateau->After(state_.plateau, loss);
+  if (state_.plateau.factor == before) return;
+  Tell("info", fmt::format("the learning rate falls to {:.4g}: the loss has been no better than "
+                           "{:.4f} for {} epochs",
+                           training::LearningRateOf(spec_.optimizer) * state_.plateau.factor,
+                           state_.plateau.best, plateau->patience + 1));
 }
 
 bool Run::done() const {

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "services/training/spec/loss.h"
 #include "services/training/spec/optimizer.h"
+#include "services/training/spec/schedule/plateau.h"
 
 namespace slipway::training {
 namespace {
@@ -142,8 +143,13 @@ void ExpectSameSteps(const Optimizer& ours, const Options& options) {
     const at::Tensor gradient =
         torch::sin(torch::arange(40, at::kFloat) * 0.7 + static_cast<double>(step) * 0.3);
     const Update update = {.step = step, .rate = LearningRateOf(ours), .decays = true};
-    std::visit([&](const auto& kind) { kind.Step(mine, gradient, std::span(state), update); },
-               ours);
+    std::visit(
+        [&](const auto& kind) {
+          if constexpr (requires { kind.Step(mine, gradient, std::span(state), update); }) {
+            kind.Step(mine, gradient, std::span(state), update);
+          }
+        },
+        ours);
     theirs.mutable_grad() = gradient.clone();
     torchs.step();
     ASSERT_LE(Difference(mine, theirs.detach()), kTolerance) << "step " << step;
@@ -153,6 +159,8 @@ void ExpectSameSteps(const Optimizer& ours, const Options& options) {
 
 TEST(OptimizerFormulaTest, SgdStepsAsPyTorchs) {
   using Options = torch::optim::SGDOptions;
+  ExpectSameSteps<torch::optim::SGD>(Gd{.learning_rate = 0.05, .weight_decay = 0.1},
+                                     Options(0.05).weight_decay(0.1));
   ExpectSameSteps<torch::optim::SGD>(Sgd{.learning_rate = 0.05}, Options(0.05));
   ExpectSameSteps<torch::optim::SGD>(
       Sgd{.learning_rate = 0.01, .momentum = 0.9, .weight_decay = 0.1},
@@ -198,6 +206,35 @@ TEST(OptimizerFormulaTest, AdamWStepsAsPyTorchs) {
   adamw.beta1 = 0.8;
   adamw.weight_decay = 0.5;
   ExpectSameSteps<torch::optim::AdamW>(adamw, Options(0.01).betas({0.8, 0.999}).weight_decay(0.5));
+}
+
+// ---- The schedule that has a state.
+
+TEST(ScheduleFormulaTest, PlateauFallsAsPyTorchs) {
+  using torch::optim::ReduceLROnPlateauScheduler;
+  const at::Tensor parameter = torch::zeros({1}).set_requires_grad(true);
+  for (const int patience : {0, 2}) {
+    for (const int cooldown : {0, 3}) {
+      torch::optim::SGD sgd({parameter}, torch::optim::SGDOptions(1));
+      ReduceLROnPlateauScheduler theirs(sgd, ReduceLROnPlateauScheduler::min, 0.5F, patience, 0.01,
+                                        ReduceLROnPlateauScheduler::rel, cooldown, {0.05F});
+      const PlateauSchedule ours = {.factor = 0.5,
+                                    .patience = patience,
+                                    .threshold = 0.01,
+                                    .cooldown = cooldown,
+                                    .min_factor = 0.05};
+      PlateauState state;
+      for (int epoch = 0; epoch < 60; ++epoch) {
+        // Falls, stays, ripples.
+        const double loss = 1.0 / (1 + epoch / 7) + 0.02 * std::sin(epoch);
+        theirs.step(static_cast<float>(loss));
+        state = ours.After(state, loss);
+        ASSERT_NEAR(state.factor, sgd.param_groups()[0].options().get_lr(), kTolerance)
+            << "patience " << patience << ", cooldown " << cooldown << ", epoch " << epoch;
+      }
+      EXPECT_LT(state.factor, 0.5);
+    }
+  }
 }
 
 }  // namespace

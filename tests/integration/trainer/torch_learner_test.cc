@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "services/training/trainer/divergence_watch.h"
 
 namespace slipway::trainer {
 namespace {
@@ -153,7 +154,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Resumed{"sgd", training::Sgd{.momentum = 0.9}}, Resumed{"adagrad", training::Adagrad{}},
         Resumed{"rmsprop", training::RmsProp{.momentum = 0.5}}, Resumed{"adam", training::Adam{}},
-        Resumed{"adamw", training::AdamW{}},
+        Resumed{"adamw", training::AdamW{}}, Resumed{"gd", training::Gd{}, {}, 2},
+        Resumed{"lbfgs", training::Lbfgs{.iterations = 4, .history = 3}, {.ema_decay = 0.9}, 2},
         Resumed{
             "everything", training::AdamW{}, {.clip_value = 0.1, .l1 = 1e-3, .ema_decay = 0.9}, 3},
         Resumed{"resnet",
@@ -274,23 +276,29 @@ TEST(TorchLearnerTest, LoraLearnsAndItsMergedWeightsSayTheSame) {
   EXPECT_TRUE(torch::allclose(torch::tensor(judged.scores).view_as(scores), scores, 1e-4, 1e-4));
 }
 
+nn::ModelDescription LineModel() {
+  return Describe(R"({"type":"mlp","hidden":[]})", {"features", DataType::kFp32, {-1, 2}},
+                  nn::Task::kRegression, 1);
+}
+
+// Rows on 3 x - 2 y + 0.5.
+Batch LineRows(int64_t first, int64_t size) {
+  Batch batch;
+  batch.size = size;
+  for (int64_t i = first; i < first + size; ++i) {
+    const float x[2] = {std::sin(static_cast<float>(i)), std::cos(static_cast<float>(i) * 0.6F)};
+    batch.inputs.insert(batch.inputs.end(), reinterpret_cast<const char*>(x),
+                        reinterpret_cast<const char*>(x) + sizeof(x));
+    batch.values.push_back(3 * x[0] - 2 * x[1] + 0.5f);
+  }
+  return batch;
+}
+
 TEST(TorchLearnerTest, LearnsALine) {
-  const auto description =
-      Describe(R"({"type":"mlp","hidden":[]})", {"features", DataType::kFp32, {-1, 2}},
-               nn::Task::kRegression, 1);
-  const auto learner = MakeLearner(description, training::Mse{}, training::Sgd{});
+  const auto learner = MakeLearner(LineModel(), training::Mse{}, training::Sgd{});
   double loss = 0;
   for (int64_t step = 1; step <= 300; ++step) {
-    Batch batch;
-    batch.size = 8;
-    for (int i = 0; i < 8; ++i) {
-      const float x[2] = {std::sin(static_cast<float>(step * 8 + i)),
-                          std::cos(static_cast<float>(step * 5 + i))};
-      batch.inputs.insert(batch.inputs.end(), reinterpret_cast<const char*>(x),
-                          reinterpret_cast<const char*>(x) + sizeof(x));
-      batch.values.push_back(3 * x[0] - 2 * x[1] + 0.5f);
-    }
-    loss = learner->Train(One(batch), step, 0.1).value().loss;
+    loss = learner->Train(One(LineRows(step * 8, 8)), step, 0.1).value().loss;
   }
   EXPECT_LT(loss, 1e-6);
 }
@@ -337,6 +345,73 @@ TEST(OptimizerTest, StepsOnTheFlatParametersEqualPyTorchsOnEach) {
   ExpectStepsOf<torch::optim::SGD>(training::Sgd{.momentum = 0.9},
                                    torch::optim::SGDOptions(0.1).momentum(0.9));
   ExpectStepsOf<torch::optim::Adam>(training::Adam{}, torch::optim::AdamOptions(0.01));
+}
+
+TEST(OptimizerTest, LbfgsStepsAsPyTorchs) {
+  const auto description =
+      Describe(R"({"type":"mlp","hidden":[5],"activation":"tanh"})",
+               {"features", DataType::kFp32, {-1, 3}}, nn::Task::kClassification, 4);
+  for (const auto search :
+       {training::Lbfgs::LineSearch::kNone, training::Lbfgs::LineSearch::kStrongWolfe}) {
+    const bool wolfe = search == training::Lbfgs::LineSearch::kStrongWolfe;
+    SCOPED_TRACE(wolfe);
+    const double rate = wolfe ? 1 : 0.1;
+    const auto learner = MakeLearner(
+        description, training::CrossEntropy{},
+        training::Lbfgs{.iterations = 5, .history = 4, .line_search = search}, {.seed = 4});
+    std::map<std::string, at::Tensor> p;
+    std::vector<at::Tensor> leaves;
+    const auto start = learner->SaveModel().value();
+    for (const Tensor& tensor : start) {
+      p[tensor.name()] = nn::ToTorch(tensor).clone().set_requires_grad(true);
+      leaves.push_back(p[tensor.name()]);
+    }
+    auto options = torch::optim::LBFGSOptions(rate).max_iter(5).history_size(4);
+    if (wolfe) options.line_search_fn("strong_wolfe");
+    torch::optim::LBFGS theirs(leaves, options);
+    for (int64_t step = 1; step <= 4; ++step) {
+      const at::Tensor x =
+          torch::sin(torch::arange(18, at::kFloat) * static_cast<double>(step)).view({6, 3});
+      const at::Tensor y = torch::arange(step, step + 6, at::kLong).remainder(4);
+      Batch batch;
+      batch.size = 6;
+      const char* bytes = static_cast<const char*>(x.data_ptr());
+      batch.inputs.assign(bytes, bytes + x.nbytes());
+      batch.classes.assign(y.data_ptr<int64_t>(), y.data_ptr<int64_t>() + 6);
+      ASSERT_TRUE(learner->Train(One(batch), step, rate).ok());
+      theirs.step([&] {
+        theirs.zero_grad();
+        const at::Tensor h = torch::tanh(at::linear(x, p["hidden.0.weight"], p["hidden.0.bias"]));
+        const at::Tensor loss =
+            at::cross_entropy_loss(at::linear(h, p["head.weight"], p["head.bias"]), y);
+        loss.backward();
+        return loss;
+      });
+      const auto now = learner->SaveModel().value();
+      for (const Tensor& tensor : now) {
+        EXPECT_TRUE(torch::allclose(nn::ToTorch(tensor), p[tensor.name()].detach(), 1e-4, 1e-5))
+            << tensor.name() << " at step " << step;
+      }
+    }
+  }
+}
+
+TEST(OptimizerTest, LbfgsFindsALineInOneStepOfAllRows) {
+  const auto learner = MakeLearner(LineModel(), training::Mse{}, training::Lbfgs{});
+  EXPECT_GT(learner->Train(One(LineRows(0, 64)), 1, 1)->loss, 0.1);
+  EXPECT_LT(learner->Train(One(LineRows(0, 64)), 2, 1)->loss, 1e-9);
+}
+
+TEST(TorchLearnerTest, ARateThatIsTooHighIsSeenBeforeTheLossIsNoNumber) {
+  const auto learner = MakeLearner(LineModel(), training::Mse{}, training::Sgd{});
+  DivergenceWatch watch;
+  absl::Status verdict;
+  for (int64_t step = 1; verdict.ok() && step <= 400; ++step) {
+    const double loss = learner->Train(One(LineRows(step * 8, 8)), step, 1.05)->loss;
+    ASSERT_TRUE(std::isfinite(loss)) << step;
+    verdict = watch.Add(loss, {10, 50});
+  }
+  EXPECT_TRUE(absl::IsFailedPrecondition(verdict));
 }
 
 TEST(OptimizerTest, WeightDecayShrinksWeightsAndSparesBiases) {

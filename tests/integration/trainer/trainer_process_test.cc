@@ -55,6 +55,20 @@ constexpr char kEverything[] = R"({
   "resources": {"threads": 1}
 })";
 
+// On from the version that kSpec makes, by adapters and a new last layer, with a schedule that has
+// a state.
+constexpr char kTuning[] = R"({
+  "model": "m", "dataset": "d", "base": {"version": "models/m/versions/1", "lora": {"rank": 2}},
+  "data": {"format": "idx", "train": {"inputs": "images", "targets": "labels"},
+           "test_fraction": 0.1, "validation_fraction": 0.1, "labels": ["a", "b", "c", "d", "e"]},
+  "loss": {"type": "cross_entropy"},
+  "optimizer": {"type": "adam", "learning_rate": 0.01},
+  "schedule": {"type": "plateau", "patience": 0, "factor": 0.5},
+  "training": {"epochs": 4, "batch_size": 8, "seed": 5, "ema_decay": 0.9},
+  "checkpoint": {"every_steps": 25},
+  "resources": {"threads": 1}
+})";
+
 class TrainerProcessTest : public ::testing::Test {
  protected:
   TrainerProcessTest() {
@@ -84,6 +98,9 @@ class TrainerProcessTest : public ::testing::Test {
     process.program = Program("slipway-trainer");
     process.args = {"--attempt", folder_ / (name + ".json"),  "--data", folder_ / "data",
                     "--output",  folder_ / (name + "-output")};
+    if (spec == kTuning) {
+      process.args.insert(process.args.end(), {"--base", folder_ / "whole-output"});
+    }
     process.log_file = folder_ / (name + ".log");
     return launcher_.Launch(process).value();
   }
@@ -140,6 +157,20 @@ TEST_F(TrainerProcessTest, AKilledTrainerEndsWithTheSameWeightsAsOneThatWasNot) 
     EXPECT_THAT(ReadFile(Output(name, "events.jsonl")).value(),
                 HasSubstr("goes on from the checkpoint of step"));
   }
+}
+
+TEST_F(TrainerProcessTest, AKilledTrainerThatGoesOnFromAVersionEndsWithTheSameWeights) {
+  ExpectDone(*Start("whole"), "whole");
+  ExpectDone(*Start("tuned", kTuning), "tuned");
+  auto first = Start("killed", kTuning);
+  ASSERT_TRUE(WaitForCheckpoints(*first, "killed", 5)) << Log("killed");
+  first->Kill();
+  EXPECT_EQ(first->Wait(absl::Seconds(10))->signal, SIGKILL);
+  ExpectDone(*Start("killed", kTuning), "killed");
+  EXPECT_EQ(ReadFile(Output("killed", "model.safetensors")).value(),
+            ReadFile(Output("tuned", "model.safetensors")).value());
+  EXPECT_THAT(ReadFile(Output("killed", "events.jsonl")).value(),
+              HasSubstr("the last layer is new, for 5 in place of 4"));
 }
 
 // SLIPWAY_KILLS of them (50), at moments that lie anywhere in a run: while it starts, between two

@@ -12,8 +12,7 @@
 namespace slipway::training {
 
 /// Stochastic gradient descent, with momentum and Nesterov's form of it on request
-/// (https://proceedings.mlr.press/v28/sutskever13.html). Steps equal PyTorch's. Plain gradient
-/// descent is this one with all rows in a step.
+/// (https://proceedings.mlr.press/v28/sutskever13.html). Steps equal PyTorch's.
 struct Sgd {
   static constexpr std::string_view kType = "sgd";
   static constexpr std::array<std::string_view, 1> kState = {"momentum"};

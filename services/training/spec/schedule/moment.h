@@ -10,6 +10,7 @@ struct Moment {
   int64_t step = 0;             ///< Steps done: 0 at the first one.
   int64_t steps = 1;            ///< Of the whole training; at least 1.
   int64_t steps_per_epoch = 1;  ///< At least 1.
+  double lowered = 1;           ///< PlateauState::factor.
 
   double epoch() const { return static_cast<double>(step) / static_cast<double>(steps_per_epoch); }
 

@@ -103,6 +103,7 @@ TEST(SpecTest, TakesEveryLossOptimizerAndSchedule) {
       {"loss", {{"type", "cross_entropy"}, {"class_weights", {1, 2.5}}}},
       {"loss", {{"type", "bce"}, {"positive_weight", 3}}},
       {"loss", {{"type", "focal"}, {"gamma", 1.5}, {"class_weights", {1, 2}}}},
+      {"optimizer", {{"type", "gd"}, {"learning_rate", 0.1}, {"weight_decay", 0.1}}},
       {"optimizer", {{"type", "sgd"}, {"learning_rate", 0.1}, {"momentum", 0.9}}},
       {"optimizer", {{"type", "adagrad"}, {"learning_rate", 0.1}, {"epsilon", 1e-9}}},
       {"optimizer",
@@ -115,6 +116,12 @@ TEST(SpecTest, TakesEveryLossOptimizerAndSchedule) {
       {"schedule", {{"type", "one_cycle"}, {"rise_fraction", 0.1}, {"start_factor", 0.1}}},
       {"schedule", {{"type", "inverse_sqrt"}, {"timescale_epochs", 2}, {"warmup_epochs", 2}}},
       {"schedule", {{"type", "polynomial"}, {"power", 2}, {"final_factor", 0.1}}},
+      {"schedule",
+       {{"type", "plateau"},
+        {"factor", 0.5},
+        {"patience", 0},
+        {"cooldown", 1},
+        {"min_factor", 0.1}}},
   };
   for (const auto& [field, value] : table) {
     json spec = Good();
@@ -152,6 +159,33 @@ TEST(SpecTest, TakesABaseInPlaceOfAnArchitecture) {
   json refit = Good();
   refit["base"] = {{"version", "models/m/versions/1"}, {"refit_preprocessing", true}};
   EXPECT_TRUE(ParseSpec(ToSpec(refit)).ok()) << ErrorOf(ToSpec(refit));
+}
+
+TEST(SpecTest, TakesLbfgsWhereNothingChangesItsGradients) {
+  json spec = Good();
+  spec["optimizer"] = {{"type", "lbfgs"}, {"iterations", 10}, {"line_search", "none"}};
+  spec["training"].erase("clip_norm");
+  const auto parsed = ParseSpec(ToSpec(spec));
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(TakesAllRows(parsed->optimizer));
+  EXPECT_EQ(LearningRateOf(parsed->optimizer), 1);
+  spec["optimizer"]["full_batch"] = false;
+  EXPECT_FALSE(TakesAllRows(ParseSpec(ToSpec(spec))->optimizer));
+  for (const char* field : {"clip_norm", "clip_value", "l1"}) {
+    json other = spec;
+    other["training"][field] = 0.5;
+    EXPECT_EQ(ErrorOf(ToSpec(other)), std::string("spec.training.") + field +
+                                          ": must be absent: lbfgs compares losses, to which the "
+                                          "gradients must belong");
+  }
+}
+
+TEST(SpecTest, AStepOfAllRowsIsNotAddedUp) {
+  json spec = Good();
+  spec["optimizer"] = {{"type", "gd"}, {"learning_rate", 0.1}};
+  spec["training"]["accumulate"] = 2;
+  EXPECT_EQ(ErrorOf(ToSpec(spec)),
+            "spec.training.accumulate: must be absent: a step of spec.optimizer takes all rows");
 }
 
 TEST(SpecTest, FillsInItsDefaults) {
@@ -234,7 +268,7 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/loss/weight", 1, "spec.loss.weight: "},
 
       {"/optimizer", nullptr, "spec.optimizer: is required"},
-      {"/optimizer/type", nullptr, "spec.optimizer.type: is required; must be one of sgd, adagrad"},
+      {"/optimizer/type", nullptr, "spec.optimizer.type: is required; must be one of gd, sgd"},
       {"/optimizer/learning_rate", -1, "spec.optimizer.learning_rate: must be more than 0"},
       {"/optimizer/learning_rate", 0, "spec.optimizer.learning_rate: must be more than 0"},
       {"/optimizer/learning_rate", "fast", "spec.optimizer.learning_rate: "},
@@ -243,10 +277,20 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/optimizer/epsilon", 0, "spec.optimizer.epsilon: "},
       {"/optimizer/momentum", 0.9, "spec.optimizer.momentum: "},
       {"/optimizer/learning_rte", 0.1, "spec.optimizer.learning_rte: "},
+      {"/optimizer", {{"type", "gd"}}, "spec.optimizer.learning_rate: is required"},
+      {"/optimizer", {{"type", "lbfgs"}, {"iterations", 0}}, "spec.optimizer.iterations: must be"},
+      {"/optimizer", {{"type", "lbfgs"}, {"history", 2000}}, "spec.optimizer.history: must be"},
+      {"/optimizer",
+       {{"type", "lbfgs"}, {"line_search", "armijo"}},
+       "spec.optimizer.line_search: must be one of strong_wolfe, none"},
+      {"/optimizer", {{"type", "lbfgs"}, {"weight_decay", 0.1}}, "spec.optimizer.weight_decay: "},
 
       {"/schedule/type", "linear", "spec.schedule.type: must be one of constant, step, exponent"},
       {"/schedule/warmup_epochs", -1, "spec.schedule.warmup_epochs: must be between 0 and"},
       {"/schedule/final_factor", 2, "spec.schedule.final_factor: "},
+      {"/schedule", {{"type", "plateau"}, {"factor", 1}}, "spec.schedule.factor: must be"},
+      {"/schedule", {{"type", "plateau"}, {"patience", -1}}, "spec.schedule.patience: must be"},
+      {"/schedule", {{"type", "plateau"}, {"threshold", 1}}, "spec.schedule.threshold: must be"},
 
       {"/training", nullptr, "spec.training.epochs: must be between 1 and 100000, got 0"},
       {"/training/epochs", 0, "spec.training.epochs: must be between 1 and"},
@@ -604,6 +648,27 @@ TEST(ScheduleTest, PolynomialFallsAlongAPower) {
   EXPECT_NEAR(At(line, 25), 0.8, 1e-12);
   EXPECT_NEAR(At(line, 100), 0.2, 1e-12);
   EXPECT_NEAR(At({PolynomialSchedule{.power = 2}}, 50), 0.25, 1e-12);
+}
+
+TEST(ScheduleTest, PlateauFallsOnceTheLossStaysAndNoFurtherThanItsLeast) {
+  const PlateauSchedule plateau = {.factor = 0.5, .patience = 1, .cooldown = 1, .min_factor = 0.2};
+  PlateauState state;
+  const auto factors = [&](const std::vector<double>& losses) {
+    std::vector<double> out;
+    for (const double loss : losses) {
+      state = plateau.After(state, loss);
+      out.push_back(state.factor);
+    }
+    return out;
+  };
+  // A second epoch in a row that is no better is one too many; then one does not count.
+  EXPECT_EQ(factors({3, 2, 2, 2}), (std::vector{1.0, 1.0, 1.0, 0.5}));
+  EXPECT_EQ(factors({2, 2, 2}), (std::vector{0.5, 0.5, 0.25}));
+  EXPECT_EQ(factors({1.9999, 1, 1, 1}), (std::vector{0.25, 0.25, 0.25, 0.2}));
+  EXPECT_EQ(RateFactor({plateau, 1}, {.step = 4, .steps = 100, .steps_per_epoch = 10}), 0.5);
+  EXPECT_EQ(
+      RateFactor({plateau, 1}, {.step = 40, .steps = 100, .steps_per_epoch = 10, .lowered = 0.25}),
+      0.25);
 }
 
 TEST(ScheduleTest, AnyBeginsWithALinearWarmUpAndHasTheStepsThatAreLeft) {

@@ -75,6 +75,10 @@ class FakeLearner final : public Learner {
  public:
   struct Script {
     int64_t nan_at = 0;  // the step whose loss is no number; 0: none
+    /// What Train says of each step.
+    std::function<double(int64_t step)> train_loss = [](int64_t step) {
+      return 1.0 / static_cast<double>(step);
+    };
     /// The share of rows that Judge gets right.
     double right = 1;
     /// What Judge says after so many steps.
@@ -102,7 +106,7 @@ class FakeLearner final : public Learner {
     if (step == script_.nan_at) {
       return StepResult{.loss = std::numeric_limits<double>::quiet_NaN(), .right = 0};
     }
-    StepResult result = {.loss = 1.0 / static_cast<double>(step)};
+    StepResult result = {.loss = script_.train_loss(step)};
     for (const Batch& batch : batches) {
       if (script_.batch_sizes != nullptr) script_.batch_sizes->push_back(batch.size);
       Mix(&batch.size, sizeof(batch.size));

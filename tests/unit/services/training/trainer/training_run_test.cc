@@ -489,6 +489,56 @@ TEST_F(TrainingRunTest, ALossThatIsNoNumberEndsTheJobWithAVerdict) {
   EXPECT_FALSE(host.result.has_value());
 }
 
+TEST_F(TrainingRunTest, ALossThatHasLeftItsCourseEndsTheJobWithAVerdict) {
+  job_.mutable_training()->set_epochs(30);
+  script_.train_loss = [](int64_t step) { return step < 10 ? 2.0 : 1000.0; };
+  FakeAttemptHost host(folder_.path().string());
+  const absl::Status verdict = Attempt(host).status();
+  EXPECT_EQ(verdict.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(verdict.message()),
+              StartsWith("the training diverged: at step 209 the loss (smoothed) is "));
+  EXPECT_THAT(std::string(verdict.message()),
+              HasSubstr(", for 200 steps; try a smaller spec.optimizer.learning_rate"));
+  EXPECT_FALSE(host.result.has_value());
+  // A run that was killed on the way counts on.
+  checkpoints_ = "killed";
+  FakeAttemptHost killed(folder_.path().string());
+  ASSERT_EQ(Attempt(killed, 201).value(), RunOutcome::kAbandoned);
+  EXPECT_EQ(Attempt(killed).status(), verdict);
+  EXPECT_EQ(steps_taken_, 9);
+}
+
+TEST_F(TrainingRunTest, AKilledRunComesDownFromAPlateauAsOneThatWasNot) {
+  job_.mutable_training()->set_epochs(6);
+  const std::string plateau = R"({"type": "plateau", "factor": 0.5, "patience": 1})";
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(plateau, job_.mutable_schedule()).ok());
+  script_.loss = [](int64_t step) { return step < 18 ? 1.0 : 2.0; };
+  FakeAttemptHost undisturbed(folder_.path().string());
+  ASSERT_EQ(Attempt(undisturbed).value(), RunOutcome::kCompleted);
+  EXPECT_THAT(undisturbed.Logs(), HasSubstr("the learning rate falls to 0.005: the loss has been "
+                                            "no better than 1.0000 for 2 epochs"));
+  EXPECT_THAT(undisturbed.Logs(), HasSubstr("the learning rate falls to 0.0025"));
+  for (const int64_t kill : {1, 17, 18, 20, 27, 28, 29, 40, 53}) {
+    checkpoints_ = "killed-" + std::to_string(kill);
+    FakeAttemptHost host(folder_.path().string());
+    ASSERT_EQ(Attempt(host, kill).value(), RunOutcome::kAbandoned);
+    ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+    EXPECT_EQ(host.stored.at("model.safetensors"), undisturbed.stored.at("model.safetensors"))
+        << "killed before step " << kill;
+  }
+}
+
+TEST_F(TrainingRunTest, GradientDescentTakesAllRowsInEachStep) {
+  const std::string gd = R"({"type": "gd", "learning_rate": 0.1})";
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(gd, job_.mutable_optimizer()).ok());
+  std::vector<int64_t> sizes;
+  script_.batch_sizes = &sizes;
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 3);
+  EXPECT_EQ(sizes, std::vector<int64_t>(27, 8));
+}
+
 TEST_F(TrainingRunTest, AVersionBelowItsThresholdIsNotHandedIn) {
   script_.right = 0.5;
   (*job_.mutable_evaluation()->mutable_at_least())["accuracy"] = 0.9;

@@ -1,0 +1,125 @@
+// The examples of fine-tuning, on real pictures: a network that has seen other clothes learns from
+// a few pictures what one that starts from nothing does not.
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/fields/json.h"
+#include "common/files/files.h"
+#include "common/idx/gzip_reader.h"
+#include "common/time/clock.h"
+#include "google/protobuf/util/json_util.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "services/training/trainer/torch_learner.h"
+#include "services/training/trainer/training_run.h"
+#include "tests/support/places.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/services/training/trainer/data_files.h"
+#include "tests/unit/services/training/trainer/fake_attempt.h"
+
+namespace slipway::trainer {
+namespace {
+
+constexpr char kSource[] = "/usr/share/datasets/fashion-mnist/";
+constexpr size_t kPixels = 28 * 28;
+
+class FineTuningTest : public ::testing::Test {
+ protected:
+  FineTuningTest() {
+    // Less than the examples have, for the time it takes.
+    Write("first/train", "train", 0, 600);
+    Write("first/test", "t10k", 0, 100);
+    Write("second/train", "train", 5, 20);
+    Write("second/test", "t10k", 5, 200);
+  }
+
+  static std::string Unpack(const std::string& file) {
+    return GzipReader::Open(kSource + file, file)->ReadAll(uint64_t{1} << 30).value();
+  }
+
+  // The first `rows` pictures of each of five classes.
+  void Write(const std::string& name, const std::string& part, int first_class, int rows) {
+    const std::string pictures = Unpack(part + "-images-idx3-ubyte.gz").substr(16);
+    const std::string classes = Unpack(part + "-labels-idx1-ubyte.gz").substr(8);
+    std::string pixels;
+    std::string labels;
+    std::map<int, int> taken;
+    for (size_t i = 0; i < classes.size(); ++i) {
+      const int label = classes[i] - first_class;
+      if (label < 0 || label >= 5 || ++taken[label] > rows) continue;
+      pixels.append(pictures, i * kPixels, kPixels);
+      labels += static_cast<char>(label);
+    }
+    std::filesystem::create_directories(folder_ / name.substr(0, name.find('/')));
+    const auto count = static_cast<uint32_t>(labels.size());
+    WriteFile(folder_ / (name + "-images"), Idx({count, 28, 28}, pixels));
+    WriteFile(folder_ / (name + "-labels"), Idx({count}, labels));
+  }
+
+  static training::v1::JobSpec Example(const std::string& name) {
+    const auto object = ParseYaml(ReadFile(SourceFile("examples/" + name)).value(), "spec").value();
+    training::v1::JobSpec job;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(object.dump(), &job).ok());
+    job.mutable_resources()->set_threads(1);
+    return job;
+  }
+
+  // What the run scores on its test part; its files are `stored` then.
+  double Train(const std::string& name, const std::string& data, const training::v1::JobSpec& job) {
+    FakeAttemptHost host(folder_ / data);
+    host.base_folder = folder_ / "base";
+    TrainingRunOptions options;
+    options.spec = training::ParseSpec(job).value();
+    options.checkpoint_dir = folder_ / name;
+    const auto outcome = RunTraining(
+        options, host,
+        [&](nn::Network network) {
+          return MakeTorchLearner(std::move(network), options.spec.loss, options.spec.optimizer,
+                                  {.threads = 1, .seed = 1});
+        },
+        Clock::Real());
+    EXPECT_TRUE(outcome.ok()) << name << ": " << outcome.status();
+    if (!outcome.ok()) return 0;
+    stored_ = host.stored;
+    return host.result->metrics().at("accuracy");
+  }
+
+  TempDir folder_;
+  std::map<std::string, std::string> stored_;
+};
+
+TEST_F(FineTuningTest, BeatsTrainingFromScratchWhereRowsAreFew) {
+  const training::v1::JobSpec half = Example("fashion-mnist-half.yaml");
+  EXPECT_GT(Train("half", "first", half), 0.8);
+  std::filesystem::create_directory(folder_ / "base");
+  for (const char* file : {"architecture.json", "model.safetensors"}) {
+    WriteFile(folder_ / (std::string("base/") + file), stored_.at(file));
+  }
+  const training::v1::JobSpec tuned = Example("fashion-mnist-fine-tuned.yaml");
+
+  training::v1::JobSpec scratch = tuned;
+  scratch.clear_base();
+  *scratch.mutable_architecture() = half.architecture();
+  scratch.mutable_data()->set_scale(255);
+  scratch.mutable_data()->set_standardize(true);
+  const double without = Train("scratch", "second", scratch);
+  RecordProperty("scratch", std::to_string(without));
+
+  training::v1::JobSpec head = tuned;
+  head.mutable_base()->add_freeze("all_but_head");
+  training::v1::JobSpec lora = tuned;
+  lora.mutable_base()->mutable_lora()->set_rank(8);
+  for (const auto& [name, job] : {std::pair("tuned", tuned), {"head", head}, {"lora", lora}}) {
+    const double with = Train(name, "second", job);
+    RecordProperty(name, std::to_string(with));
+    std::cout << name << ": " << with << ", from scratch: " << without << "\n";
+    EXPECT_GT(with, without) << name;
+  }
+}
+
+}  // namespace
+}  // namespace slipway::trainer
