@@ -4,7 +4,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "services/training/spec/optimizer/lbfgs.h"
 
@@ -27,9 +29,10 @@ class TorchLbfgs {
   /// time they are as they were.
   void Step(double rate, const std::function<double()>& evaluate);
 
-  /// What the next step depends on, as bytes (UINT8); and back.
-  at::Tensor Save() const;
-  void Load(const at::Tensor& saved);
+  using State = std::map<std::string, at::Tensor>;
+  /// What the next step depends on; empty before the first.
+  State Save() const;
+  void Load(const State& saved);
 
  private:
   std::unique_ptr<torch::optim::LBFGS> optimizer_;

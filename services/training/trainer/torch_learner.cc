@@ -24,7 +24,7 @@ constexpr char kModelPrefix[] = "model.";
 constexpr char kBestPrefix[] = "best.";
 constexpr char kOptimizerPrefix[] = "optimizer.";
 constexpr char kAveragePrefix[] = "average.";
-constexpr char kLbfgs[] = "optimizer.lbfgs";
+constexpr char kLbfgsPrefix[] = "optimizer.lbfgs.";
 constexpr char kRandom[] = "random.cpu";
 constexpr char kCudaRandom[] = "random.cuda";
 
@@ -44,15 +44,6 @@ absl::Status CopyFrom(const SafetensorsFile& file, const std::string& name, at::
   }
   like.copy_(nn::ToTorch(*tensor));
   return absl::OkStatus();
-}
-
-// A copy of a tensor of bytes. Errors: kInvalidArgument.
-absl::StatusOr<at::Tensor> FindBytes(const std::string& name, const SafetensorsFile& file) {
-  const Tensor* const tensor = file.Find(name);
-  if (tensor == nullptr || tensor->dtype() != DataType::kUint8) {
-    return absl::InvalidArgumentError(fmt::format("tensor {} is missing or no UINT8", name));
-  }
-  return nn::ToTorch(*tensor).clone();
 }
 
 absl::Status Put(const std::string& name, const at::Tensor& tensor, std::vector<Tensor>& saved) {
@@ -285,8 +276,10 @@ class TorchLearner final : public Learner {
         RETURN_IF_ERROR(CopyFrom(file, kOptimizerPrefix + std::string(names[i]), state_[i]));
       }
       if (lbfgs_ != nullptr) {
-        ASSIGN_OR_RETURN(const at::Tensor bytes, FindBytes(kLbfgs, file));
-        lbfgs_->Load(bytes);
+        ASSIGN_OR_RETURN(const std::vector<Tensor> saved, FindAll(kLbfgsPrefix, file));
+        TorchLbfgs::State state;
+        for (const Tensor& tensor : saved) state[tensor.name()] = nn::ToTorch(tensor);
+        lbfgs_->Load(state);
       }
       RETURN_IF_ERROR(SetRandom(at::detail::getDefaultCPUGenerator(), kRandom, file));
       if (device_.is_cuda()) {
@@ -362,7 +355,10 @@ class TorchLearner final : public Learner {
 
   absl::Status SaveLbfgs(std::vector<Tensor>& saved) const {
     try {
-      return Put(kLbfgs, lbfgs_->Save(), saved);
+      for (const auto& [name, tensor] : lbfgs_->Save()) {
+        RETURN_IF_ERROR(Put(kLbfgsPrefix + name, tensor, saved));
+      }
+      return absl::OkStatus();
     } catch (const std::exception& error) {
       return nn::TorchError(error);
     }
@@ -398,8 +394,11 @@ class TorchLearner final : public Learner {
 
   static absl::Status SetRandom(at::Generator generator, const std::string& name,
                                 const SafetensorsFile& file) {
-    ASSIGN_OR_RETURN(const at::Tensor bytes, FindBytes(name, file));
-    generator.set_state(bytes);
+    const Tensor* const tensor = file.Find(name);
+    if (tensor == nullptr || tensor->dtype() != DataType::kUint8) {
+      return absl::InvalidArgumentError(fmt::format("tensor {} is missing or no UINT8", name));
+    }
+    generator.set_state(nn::ToTorch(*tensor).clone());
     return absl::OkStatus();
   }
 
