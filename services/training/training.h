@@ -102,8 +102,6 @@ class Training {
                     const std::string& error, bool retryable);
 
  private:
-  absl::Status CheckDataset(const Principal& who, const v1::JobSpec& spec, absl::Time deadline,
-                            registry::v1::Dataset& dataset);
   /// Finds the version that spec.base names, and puts its whole name there.
   absl::Status ResolveBase(const Principal& who, absl::Time deadline, Job& job);
   using Request = absl::Status (*)(Job& job, absl::Time now, Effects& effects);

@@ -14,13 +14,21 @@ using grpc::ServerContext;
 
 class TrainingServiceImpl final : public v1::TrainingService::Service {
  public:
-  TrainingServiceImpl(Training& training, std::unique_ptr<ServiceEdge> edge)
-      : training_(training), edge_(std::move(edge)) {}
+  TrainingServiceImpl(Training& training, Planner& planner, std::unique_ptr<ServiceEdge> edge)
+      : training_(training), planner_(planner), edge_(std::move(edge)) {}
 
   grpc::Status CreateTrainingJob(ServerContext* ctx, const v1::CreateTrainingJobRequest* request,
                                  v1::TrainingJob* out) override {
     return edge_->Call(*ctx, "CreateTrainingJob", [&](const CallContext& call) -> absl::Status {
       ASSIGN_OR_RETURN(*out, training_.Submit(call.principal, *request, call.deadline));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status PlanTrainingJob(ServerContext* ctx, const v1::PlanTrainingJobRequest* request,
+                               v1::TrainingPlan* out) override {
+    return edge_->Call(*ctx, "PlanTrainingJob", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(*out, planner_.Plan(call.principal, *request, call.deadline));
       return absl::OkStatus();
     });
   }
@@ -102,6 +110,7 @@ class TrainingServiceImpl final : public v1::TrainingService::Service {
 
  private:
   Training& training_;
+  Planner& planner_;
   const std::unique_ptr<ServiceEdge> edge_;
 };
 
@@ -151,8 +160,9 @@ class AttemptServiceImpl final : public v1::AttemptService::Service {
 
 class TrainingEdge::Impl {
  public:
-  Impl(Training& training, std::unique_ptr<ServiceEdge> jobs, std::unique_ptr<ServiceEdge> attempts)
-      : jobs_(training, std::move(jobs)), attempts_(training, std::move(attempts)) {}
+  Impl(Training& training, Planner& planner, std::unique_ptr<ServiceEdge> jobs,
+       std::unique_ptr<ServiceEdge> attempts)
+      : jobs_(training, planner, std::move(jobs)), attempts_(training, std::move(attempts)) {}
 
   std::vector<grpc::Service*> services() { return {&jobs_, &attempts_}; }
 
@@ -162,6 +172,7 @@ class TrainingEdge::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<TrainingEdge>> TrainingEdge::Create(Training& training,
+                                                                   Planner& planner,
                                                                    const TokenVerifier& verifier,
                                                                    Metrics& metrics,
                                                                    const Clock& clock) {
@@ -169,8 +180,8 @@ absl::StatusOr<std::unique_ptr<TrainingEdge>> TrainingEdge::Create(Training& tra
                                                   verifier, metrics, clock));
   ASSIGN_OR_RETURN(auto attempts, ServiceEdge::Create(v1::AttemptService::service_full_name(),
                                                       verifier, metrics, clock));
-  return std::unique_ptr<TrainingEdge>(
-      new TrainingEdge(std::make_unique<Impl>(training, std::move(jobs), std::move(attempts))));
+  return std::unique_ptr<TrainingEdge>(new TrainingEdge(
+      std::make_unique<Impl>(training, planner, std::move(jobs), std::move(attempts))));
 }
 
 TrainingEdge::TrainingEdge(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -60,6 +60,7 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, AttemptHo
   ASSIGN_OR_RETURN(options.spec, training::ParseSpec(attempt.spec()));
   options.dataset_digest = attempt.dataset().digest();
   options.checkpoint_dir = attempt.checkpoint_dir();
+  options.trial = attempt.trial();
   options.stop = [&shutdown] {
     return shutdown.WaitFor(absl::ZeroDuration()) ? StopRequest::kCheckpoint : StopRequest::kNone;
   };

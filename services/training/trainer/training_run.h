@@ -34,6 +34,8 @@ struct TrainingRunOptions {
   std::string dataset_digest;
   /// The same for each attempt of the job.
   std::string checkpoint_dir;
+  /// Of a search: its metrics on the validation part are handed in too.
+  bool trial = false;
   /// Asked before each step; may be empty.
   std::function<StopRequest()> stop;
 };
