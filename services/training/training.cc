@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -102,6 +103,13 @@ absl::StatusOr<int> CheckPageSize(int page_size) {
     return InvalidField("page_size", fmt::format("must be at least 0, got {}", page_size));
   }
   return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
+}
+
+bool IsOneOf(const v1::Event& event, const google::protobuf::RepeatedPtrField<std::string>& kinds) {
+  const auto* what = v1::Event::descriptor()->FindOneofByName("what");
+  const auto* field = v1::Event::GetReflection()->GetOneofFieldDescriptor(event, what);
+  return kinds.empty() ||
+         (field != nullptr && std::find(kinds.begin(), kinds.end(), field->name()) != kinds.end());
 }
 
 absl::StatusOr<int64_t> ParsePageToken(const std::string& token) {
@@ -257,6 +265,43 @@ absl::StatusOr<v1::ListTrainingJobsResponse> Training::List(const Principal& who
       break;
     }
     *out.add_training_jobs() = ToProto(job);
+  }
+  return out;
+}
+
+absl::StatusOr<v1::ListTrainingJobEventsResponse> Training::ListEvents(
+    const Principal& who, const JobName& name, const v1::ListTrainingJobEventsRequest& request) {
+  RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
+  ASSIGN_OR_RETURN(const int size, CheckPageSize(request.page_size()));
+  ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(request.page_token()));
+  for (int i = 0; i < request.kinds_size(); ++i) {
+    const std::string& kind = request.kinds(i);
+    const auto* field = v1::Event::descriptor()->FindFieldByName(kind);
+    if (field == nullptr || field->containing_oneof() == nullptr) {
+      return InvalidField(fmt::format("kinds[{}]", i),
+                          "must be one of state_change, progress, log, checkpoint");
+    }
+  }
+  RETURN_IF_ERROR(store_.Get(name).status());
+  // Progress is thinned and log lines are limited, so that a job has no more than some thousands.
+  std::deque<v1::Event> newest;
+  for (int64_t after = 0;;) {
+    ASSIGN_OR_RETURN(std::vector<v1::Event> events, store_.ListEvents(name, after, kEventsAtOnce));
+    if (events.empty()) break;
+    after = events.back().sequence();
+    for (v1::Event& event : events) {
+      if (event.sequence() >= before || !IsOneOf(event, request.kinds())) continue;
+      newest.push_front(std::move(event));
+      if (std::ssize(newest) > size + 1) newest.pop_back();
+    }
+  }
+  v1::ListTrainingJobEventsResponse out;
+  for (v1::Event& event : newest) {
+    if (out.events_size() == size) {
+      out.set_next_page_token(fmt::to_string(out.events(size - 1).sequence()));
+      break;
+    }
+    *out.add_events() = std::move(event);
   }
   return out;
 }

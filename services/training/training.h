@@ -17,6 +17,7 @@
 #include "services/training/job_store.h"
 #include "services/training/model_registry.h"
 #include "slipway/identity/v1/purge.pb.h"
+#include "slipway/training/v1/job_events.pb.h"
 #include "slipway/training/v1/training.pb.h"
 
 namespace slipway::training {
@@ -55,6 +56,10 @@ class Training {
 
   absl::StatusOr<v1::ListTrainingJobsResponse> List(const Principal& who, const TenantName& parent,
                                                     int page_size, const std::string& page_token);
+
+  /// Newest first.
+  absl::StatusOr<v1::ListTrainingJobEventsResponse> ListEvents(
+      const Principal& who, const JobName& name, const v1::ListTrainingJobEventsRequest& request);
 
   /// A queued job ends at once, a running one when its trainer has stopped. Idempotent.
   /// Errors: kFailedPrecondition (it has succeeded or failed).

@@ -4,6 +4,7 @@
 
 #include "common/grpc/edge.h"
 #include "grpcpp/grpcpp.h"
+#include "slipway/training/v1/job_events.grpc.pb.h"
 #include "slipway/training/v1/training.grpc.pb.h"
 
 namespace slipway::training {
@@ -114,6 +115,26 @@ class TrainingServiceImpl final : public v1::TrainingService::Service {
   const std::unique_ptr<ServiceEdge> edge_;
 };
 
+class JobEventServiceImpl final : public v1::JobEventService::Service {
+ public:
+  JobEventServiceImpl(Training& training, std::unique_ptr<ServiceEdge> edge)
+      : training_(training), edge_(std::move(edge)) {}
+
+  grpc::Status ListTrainingJobEvents(ServerContext* ctx,
+                                     const v1::ListTrainingJobEventsRequest* request,
+                                     v1::ListTrainingJobEventsResponse* out) override {
+    return edge_->Call(*ctx, "ListTrainingJobEvents", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const JobName name, JobName::Parse("parent", request->parent()));
+      ASSIGN_OR_RETURN(*out, training_.ListEvents(call.principal, name, *request));
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  Training& training_;
+  const std::unique_ptr<ServiceEdge> edge_;
+};
+
 class AttemptServiceImpl final : public v1::AttemptService::Service {
  public:
   AttemptServiceImpl(Training& training, std::unique_ptr<ServiceEdge> edge)
@@ -161,13 +182,16 @@ class AttemptServiceImpl final : public v1::AttemptService::Service {
 class TrainingEdge::Impl {
  public:
   Impl(Training& training, Planner& planner, std::unique_ptr<ServiceEdge> jobs,
-       std::unique_ptr<ServiceEdge> attempts)
-      : jobs_(training, planner, std::move(jobs)), attempts_(training, std::move(attempts)) {}
+       std::unique_ptr<ServiceEdge> events, std::unique_ptr<ServiceEdge> attempts)
+      : jobs_(training, planner, std::move(jobs)),
+        events_(training, std::move(events)),
+        attempts_(training, std::move(attempts)) {}
 
-  std::vector<grpc::Service*> services() { return {&jobs_, &attempts_}; }
+  std::vector<grpc::Service*> services() { return {&jobs_, &events_, &attempts_}; }
 
  private:
   TrainingServiceImpl jobs_;
+  JobEventServiceImpl events_;
   AttemptServiceImpl attempts_;
 };
 
@@ -178,10 +202,12 @@ absl::StatusOr<std::unique_ptr<TrainingEdge>> TrainingEdge::Create(Training& tra
                                                                    const Clock& clock) {
   ASSIGN_OR_RETURN(auto jobs, ServiceEdge::Create(v1::TrainingService::service_full_name(),
                                                   verifier, metrics, clock));
+  ASSIGN_OR_RETURN(auto events, ServiceEdge::Create(v1::JobEventService::service_full_name(),
+                                                    verifier, metrics, clock));
   ASSIGN_OR_RETURN(auto attempts, ServiceEdge::Create(v1::AttemptService::service_full_name(),
                                                       verifier, metrics, clock));
-  return std::unique_ptr<TrainingEdge>(new TrainingEdge(
-      std::make_unique<Impl>(training, planner, std::move(jobs), std::move(attempts))));
+  return std::unique_ptr<TrainingEdge>(new TrainingEdge(std::make_unique<Impl>(
+      training, planner, std::move(jobs), std::move(events), std::move(attempts))));
 }
 
 TrainingEdge::TrainingEdge(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

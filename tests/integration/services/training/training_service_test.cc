@@ -67,7 +67,7 @@ TEST(TrainingEdgeTest, LetsInWhomItsProtoNames) {
   options.address = "unix:" + (dir / "training.sock");
   const auto server = GrpcServer::Start(options, (*edge)->services());
   ASSERT_TRUE(server.ok()) << server.status();
-  for (const char* service : {"TrainingService", "AttemptService"}) {
+  for (const char* service : {"TrainingService", "JobEventService", "AttemptService"}) {
     ExpectInternalMatrix(
         {std::string("slipway.training.v1.") + service, (*server)->address(), ServiceId::kTraining},
         trust);
