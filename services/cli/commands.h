@@ -13,7 +13,7 @@ void AddTenantCommands(CLI::App& root, Session& session);
 void AddProjectCommands(CLI::App& root, Session& session);
 void AddKeyCommands(CLI::App& root, Session& session);
 void AddDatasetCommands(CLI::App& root, Session& session);
-void AddTrainingCommands(CLI::App& root, Session& session);  // train, job
+void AddTrainingCommands(CLI::App& root, Session& session);  // train, plan, job
 void AddModelCommands(CLI::App& root, Session& session);
 void AddDeployCommands(CLI::App& root, Session& session);
 void AddPredictCommand(CLI::App& root, Session& session);

@@ -8,6 +8,7 @@
 #include "nlohmann/json.hpp"
 #include "services/cli/metrics_view.h"
 #include "services/cli/output.h"
+#include "services/cli/plan_view.h"
 
 namespace slipway::cli {
 
@@ -129,6 +130,7 @@ void PrintJob(std::ostream& out, const json& job) {
   }
   out << fmt::format("  {:<15} {}\n", "attempts", TextOf(job, "attempts"));
   PrintMetrics(out, job.value("metrics", json::object()), 15);
+  PrintTrials(out, job);
 }
 
 }  // namespace slipway::cli

@@ -25,6 +25,7 @@ QueuedJob Describe(const Job& job) {
   out.cancel_requested = job.cancel_requested;
   out.pause_requested = job.pause_requested;
   out.has_result = job.result.has_value();
+  out.is_search = job.is_search();
   out.used = job.used;
   out.time_limit = ToDuration(job.spec.resources().time_limit());
   return out;

@@ -38,7 +38,7 @@ void MoveTo(TrainingJob::State state, Job& job, std::string_view reason, absl::T
   if (!IsFinal(state)) return;
 
   job.end_time = now;
-  job.result.reset();
+  if (!job.is_trial()) job.result.reset();
   job.progress.set_remaining_seconds(0);
   if (state == TrainingJob::FAILED) job.error = std::string(reason);
   if (job.attempts == 0) return;
@@ -69,6 +69,24 @@ void StepBack(Job& job, absl::Duration wait, std::string_view reason, absl::Time
   }
 }
 
+// Metrics below the spec's thresholds end the job.
+void KeepResult(Job& job, Result result, absl::Time now, Effects& effects) {
+  job.metrics = result.metrics;
+  if (const absl::Status kept = CheckThresholds(job.spec.evaluation(), result.metrics);
+      !kept.ok()) {
+    return MoveTo(TrainingJob::FAILED, job, std::string(kept.message()), now, effects);
+  }
+  job.pause_requested = false;
+  job.result = std::move(result);
+  if (job.is_trial()) {
+    return MoveTo(TrainingJob::SUCCEEDED, job, "kept for its search", now, effects);
+  }
+  job.progress.set_phase("registering");
+  job.progress.set_remaining_seconds(0);
+  ++job.progress_events;
+  *AddEvent(job, now, effects).mutable_progress() = job.progress;
+}
+
 absl::Status IsOver(const Job& job, std::string_view change) {
   return absl::FailedPreconditionError(
       fmt::format("{} cannot be {}: it {}", job.name.ToString(), change,
@@ -89,6 +107,12 @@ bool IsFinal(TrainingJob::State state) {
 }
 
 bool Job::finished() const { return IsFinal(state); }
+
+std::optional<double> MetricOf(const Job& job, const std::string& name) {
+  const auto metric = job.metrics.find(name);
+  if (job.state != TrainingJob::SUCCEEDED || metric == job.metrics.end()) return std::nullopt;
+  return metric->second;
+}
 
 absl::Duration RetryPolicy::Backoff(int failures) const {
   return std::min(max_backoff, first_backoff * std::ldexp(1.0, std::clamp(failures - 1, 0, 40)));
@@ -114,7 +138,8 @@ absl::Status RequestCancel(Job& job, absl::Time now, Effects& effects) {
   }
   if (job.cancel_requested) return absl::OkStatus();
   job.cancel_requested = true;
-  if (job.state == TrainingJob::RUNNING) {
+  // A search has its trials to end first.
+  if (job.state == TrainingJob::RUNNING || job.is_search()) {
     AddLogLine(job, now, "info", "cancellation requested", effects);
   } else {
     MoveTo(TrainingJob::CANCELLED, job, "cancelled by request", now, effects);
@@ -248,18 +273,45 @@ absl::Status AcceptResult(Job& job, Result result, absl::Time now, Effects& effe
   }
   job.used += std::max(absl::ZeroDuration(), now - job.attempt_start);
   job.attempt_seen = now;
-  job.metrics = result.metrics;
-  if (const absl::Status kept = CheckThresholds(job.spec.evaluation(), result.metrics);
-      !kept.ok()) {
-    MoveTo(TrainingJob::FAILED, job, std::string(kept.message()), now, effects);
-    return absl::OkStatus();
+  KeepResult(job, std::move(result), now, effects);
+  return absl::OkStatus();
+}
+
+absl::Status StartSearch(Job& search, absl::Time now, Effects& effects) {
+  if (search.state != TrainingJob::QUEUED) return Unexpected(search, "start");
+  if (!search.start_time.has_value()) search.start_time = now;
+  search.progress.set_phase("searching");
+  MoveTo(TrainingJob::RUNNING, search, "trials begin", now, effects);
+  return absl::OkStatus();
+}
+
+void TellOfTrial(Job& search, std::string_view text, int64_t told, int64_t all, absl::Time now,
+                 Effects& effects) {
+  AddLogLine(search, now, "info", text, effects);
+  search.progress.set_step(told);
+  search.progress.set_steps(all);
+  ++search.progress_events;
+  *AddEvent(search, now, effects).mutable_progress() = search.progress;
+}
+
+absl::Status AdoptResult(Job& search, const Job& trial, absl::Time now, Effects& effects) {
+  if (search.state != TrainingJob::RUNNING || search.result.has_value()) {
+    return Unexpected(search, "take a result");
   }
-  job.pause_requested = false;
-  job.result = std::move(result);
-  job.progress.set_phase("registering");
-  job.progress.set_remaining_seconds(0);
-  ++job.progress_events;
-  *AddEvent(job, now, effects).mutable_progress() = job.progress;
+  if (search.cancel_requested) {
+    return absl::AbortedError(fmt::format("{} was cancelled", search.name.ToString()));
+  }
+  AddLogLine(search, now, "info", fmt::format("the best trial is {}", trial.name.ToString()),
+             effects);
+  KeepResult(search, *trial.result, now, effects);
+  return absl::OkStatus();
+}
+
+absl::Status EndSearch(Job& search, TrainingJob::State state, std::string_view reason,
+                       absl::Time now, Effects& effects) {
+  if (search.finished() || search.result.has_value()) return Unexpected(search, "end");
+  search.pause_requested = false;
+  MoveTo(state, search, reason, now, effects);
   return absl::OkStatus();
 }
 
@@ -294,13 +346,14 @@ TrainingJob ToProto(const Job& job) {
   if (job.start_time.has_value()) *out.mutable_start_time() = ToTimestamp(*job.start_time);
   if (job.end_time.has_value()) *out.mutable_end_time() = ToTimestamp(*job.end_time);
   out.set_attempts(job.attempts);
-  if (job.attempts > 0) *out.mutable_progress() = job.progress;
+  if (job.attempts > 0 || job.is_search()) *out.mutable_progress() = job.progress;
   out.mutable_metrics()->insert(job.metrics.begin(), job.metrics.end());
   out.set_model_version(job.model_version);
   out.set_error(job.error);
   out.set_priority(job.priority);
   out.set_cancel_requested(job.cancel_requested);
   out.set_pause_requested(job.pause_requested);
+  if (job.is_trial()) out.set_search(JobName{job.name.tenant, job.search}.ToString());
   return out;
 }
 

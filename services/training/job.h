@@ -23,6 +23,13 @@
 //   QUEUED, PAUSED -- RequestCancel --> CANCELLED
 //   QUEUED -- RequestPause --> PAUSED
 //   PAUSED -- RequestResume --> QUEUED
+//   of a trial: RUNNING -- AcceptResult --> SUCCEEDED, with its result
+//
+// A search has no attempts:
+//
+//   QUEUED -- StartSearch --> RUNNING -- AdoptResult --> RUNNING, with the result of its best trial
+//   RUNNING -- EndSearch --> PAUSED, FAILED or CANCELLED
+//   QUEUED, PAUSED -- EndSearch --> CANCELLED
 //
 // Each change adds the events that tell of it; store them and the job in one transaction. Nothing
 // follows the event of a final state.
@@ -56,6 +63,9 @@ struct Job {
   /// The version that spec.base names.
   std::optional<registry::v1::ModelVersion> base;
   int priority = 0;
+  /// Of a trial: the id of its search, and what it tries (index, rung, values).
+  std::string search;
+  v1::Trial trial;
 
   v1::TrainingJob::State state = v1::TrainingJob::QUEUED;
   absl::Time create_time;
@@ -76,7 +86,7 @@ struct Job {
   bool cancel_requested = false;
   /// RUNNING: PAUSED follows, unless the attempt hands in its result first.
   bool pause_requested = false;
-  /// RUNNING: handed in, to be registered.
+  /// RUNNING: handed in, to be registered. A trial keeps its own.
   std::optional<Result> result;
 
   v1::Progress progress;
@@ -91,10 +101,15 @@ struct Job {
   int64_t log_lines = 0;
 
   bool finished() const;
+  bool is_search() const { return spec.has_search(); }
+  bool is_trial() const { return !search.empty(); }
 };
 
 /// True for SUCCEEDED, FAILED and CANCELLED.
 bool IsFinal(v1::TrainingJob::State state);
+
+/// A metric that a job has handed in; absent where it has no result.
+std::optional<double> MetricOf(const Job& job, const std::string& name);
 
 /// What a change leaves beside the job; written with it or not at all.
 struct Effects {
@@ -137,7 +152,7 @@ void Enqueue(Job& job, absl::Time now, Effects& effects);
 /// QUEUED -> RUNNING, with the next attempt's number. Errors: kAborted in any other state.
 absl::Status StartAttempt(Job& job, absl::Time now, Effects& effects);
 
-/// QUEUED, PAUSED -> CANCELLED; RUNNING: asks for it. Again: changes nothing.
+/// QUEUED, PAUSED -> CANCELLED; RUNNING, and of a search: asks for it. Again: changes nothing.
 /// Errors: kFailedPrecondition when the job has succeeded or failed.
 absl::Status RequestCancel(Job& job, absl::Time now, Effects& effects);
 
@@ -172,6 +187,21 @@ absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& poli
 /// thresholds ("accuracy 0.85 is below 0.9").
 /// Errors: kAborted in any other state, when there is a result, and for a cancelled job.
 absl::Status AcceptResult(Job& job, Result result, absl::Time now, Effects& effects);
+
+/// QUEUED -> RUNNING: trials follow. Errors: kAborted in any other state.
+absl::Status StartSearch(Job& search, absl::Time now, Effects& effects);
+
+/// Tells of a trial that is over: `told` of `all` are by now.
+void TellOfTrial(Job& search, std::string_view text, int64_t told, int64_t all, absl::Time now,
+                 Effects& effects);
+
+/// Takes the best trial's result over, as AcceptResult takes one. Errors: as there.
+absl::Status AdoptResult(Job& search, const Job& trial, absl::Time now, Effects& effects);
+
+/// -> `state`: PAUSED, FAILED or CANCELLED. Errors: kAborted when the search is over or has a
+/// result.
+absl::Status EndSearch(Job& search, v1::TrainingJob::State state, std::string_view reason,
+                       absl::Time now, Effects& effects);
 
 /// The result is registered as `model_version`: -> SUCCEEDED.
 /// Errors: kAborted without a result.

@@ -41,9 +41,15 @@ class JobStore {
   virtual absl::StatusOr<std::optional<Job>> FindByRequestId(std::string_view tenant,
                                                              std::string_view request_id) = 0;
 
-  /// Jobs of a tenant, newest first, of an order below `before`.
+  /// Jobs of a tenant but trials, newest first, of an order below `before`.
   virtual absl::StatusOr<std::vector<Job>> List(std::string_view tenant, int64_t before,
                                                 int limit) = 0;
+
+  /// The trials of a search, in the order in which they were made.
+  virtual absl::StatusOr<std::vector<Job>> ListTrials(const JobName& search) = 0;
+
+  /// Jobs of all tenants that have succeeded, the newest ones first.
+  virtual absl::StatusOr<std::vector<Job>> ListSucceeded(int limit) = 0;
 
   /// Jobs that are queued or running, oldest first.
   virtual absl::StatusOr<std::vector<Job>> ListUnfinished() = 0;

@@ -17,6 +17,7 @@
 #include "services/training/config.h"
 #include "services/training/event_bell.h"
 #include "services/training/local_launcher.h"
+#include "services/training/plan/planner.h"
 #include "services/training/registry_client.h"
 #include "services/training/runner.h"
 #include "services/training/sql_job_store.h"
@@ -50,7 +51,9 @@ absl::Status Run(const TrainingConfig& config) {
                      .max_watchers = config.max_watchers,
                      .retry = retry,
                      .code_version = std::string(Version())});
-  ASSIGN_OR_RETURN(const auto edge, TrainingEdge::Create(training, *verifier, metrics, clock));
+  Planner planner(*registry, *store, {.scratch_dir = config.data_dir});
+  ASSIGN_OR_RETURN(const auto edge,
+                   TrainingEdge::Create(training, planner, *verifier, metrics, clock));
   std::atomic<bool> ready = false;
   ASSIGN_OR_RETURN(const auto admin,
                    AdminServer::Start(config.admin_listen, metrics, [&] { return ready.load(); }));

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_MODEL_REGISTRY_H_
 #define SLIPWAY_SERVICES_TRAINING_MODEL_REGISTRY_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/time/time.h"
@@ -21,6 +22,10 @@ class ModelRegistry {
   virtual absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who,
                                                            const DatasetName& name,
                                                            absl::Time deadline) = 0;
+
+  /// The first bytes of a blob of the principal's tenant, at most that many. Errors: kNotFound.
+  virtual absl::StatusOr<std::string> ReadBlob(const Principal& who, const std::string& digest,
+                                               int64_t bytes, absl::Time deadline) = 0;
 
   /// Errors: kNotFound.
   virtual absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,

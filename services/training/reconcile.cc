@@ -32,6 +32,29 @@ bool WaitsForRegistry(const QueuedJob& job, const Running& running, absl::Time n
          retry->second - now <= policy.max_wait;
 }
 
+// Whether a search has to look at its trials again.
+bool NeedsStep(const QueuedJob& search, const std::map<JobName, const QueuedJob*>& jobs,
+               const Running& running) {
+  const auto waits = running.search_waits.find(search.name);
+  // It has not looked since the service was started, or has nothing left to wait for.
+  if (waits == running.search_waits.end() || waits->second.empty()) return true;
+  // It was submitted, or resumed.
+  if (search.state == TrainingJob::QUEUED) return true;
+  bool all_paused = true;
+  for (const JobName& name : waits->second) {
+    const auto trial = jobs.find(name);
+    if (trial == jobs.end() || IsFinal(trial->second->state)) return true;
+    const bool paused = trial->second->state == TrainingJob::PAUSED;
+    all_paused = all_paused && paused;
+    if (search.cancel_requested
+            ? !trial->second->cancel_requested
+            : search.pause_requested != (paused || trial->second->pause_requested)) {
+      return true;
+    }
+  }
+  return search.pause_requested && all_paused && !search.cancel_requested;
+}
+
 using Counts = std::map<std::string, int>;
 
 int CountOf(const Counts& counts, const std::string& tenant) {
@@ -131,6 +154,7 @@ std::string ToString(const Action& action) {
     std::string operator()(const SettleAttempt& a) const { return "settle " + a.job.ToString(); }
     std::string operator()(const RegisterResult& a) const { return "register " + a.job.ToString(); }
     std::string operator()(const DropResult& a) const { return "drop " + a.job.ToString(); }
+    std::string operator()(const StepSearch& a) const { return "step " + a.job.ToString(); }
     std::string operator()(const DiscardFiles& a) const { return "discard " + a.job.ToString(); }
   };
   return std::visit(Visitor(), action);
@@ -190,6 +214,11 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
         actions.push_back(DropResult{name});
       } else if (!WaitsForRegistry(*job, running, now, queue.policy)) {
         actions.push_back(RegisterResult{name});
+      }
+    } else if (job->is_search) {
+      const bool rests = job->state == TrainingJob::PAUSED && !job->cancel_requested;
+      if (!rests && NeedsStep(*job, jobs, running)) {
+        actions.push_back(StepSearch{name});
       }
     } else if (job->state == TrainingJob::RUNNING) {
       if (!has_trainer) actions.push_back(SettleAttempt{name});

@@ -48,6 +48,7 @@ struct QueuedJob {
   bool cancel_requested = false;
   bool pause_requested = false;
   bool has_result = false;
+  bool is_search = false;
   /// Time that ended attempts took.
   absl::Duration used = absl::ZeroDuration();
   /// Zero: the policy's.
@@ -80,6 +81,8 @@ struct Running {
   std::set<JobName> registering = {};
   /// Results that the registry could not take; when to try again.
   std::map<JobName, absl::Time> register_not_before = {};
+  /// The trials that a search waits for since it last looked; absent: it has not looked yet.
+  std::map<JobName, std::vector<JobName>> search_waits = {};
   /// Grows with each launch: which tenant was served when. Absent: longest ago.
   std::map<std::string, int64_t> last_launch = {};
 };
@@ -115,13 +118,18 @@ struct DropResult {
   JobName job;
   bool operator==(const DropResult&) const = default;
 };
+/// Something is to be done for a search: trials are over, or it was asked for something.
+struct StepSearch {
+  JobName job;
+  bool operator==(const StepSearch&) const = default;
+};
 /// The job is over and nothing runs for it: its files go.
 struct DiscardFiles {
   JobName job;
   bool operator==(const DiscardFiles&) const = default;
 };
 using Action = std::variant<LaunchTrainer, StopTrainer, KillTrainer, SettleAttempt, RegisterResult,
-                            DropResult, DiscardFiles>;
+                            DropResult, StepSearch, DiscardFiles>;
 
 /// One line for a log or a failed test.
 std::string ToString(const Action& action);
@@ -146,6 +154,8 @@ int ProcessesOf(const QueuedJob& job, const SchedulingPolicy& policy);
 ///   job goes on from its checkpoint when its turn comes.
 /// - The trainers of a job start together or not at all. Where it is a job's turn and there is not
 ///   room for all of them, the room that there is is kept for it: smaller jobs do not slip past.
+/// - A search has no trainer: its trials are jobs like any other. It takes a step whenever one of
+///   those that it waits for is over, and until what it was asked for has reached all of them.
 /// - A job is not launched while a trainer of an earlier attempt lives: they share checkpoints.
 std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::Time now);
 

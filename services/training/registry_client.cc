@@ -1,8 +1,10 @@
 #include "services/training/registry_client.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/grpc/status.h"
+#include "fmt/format.h"
 #include "grpcpp/grpcpp.h"
 #include "slipway/registry/v1/registry.grpc.pb.h"
 
@@ -19,21 +21,43 @@ class RegistryClient::Impl {
                               grpc::Status (registry::v1::RegistryService::Stub::*method)(
                                   grpc::ClientContext*, const Request&, Answer*),
                               const Request& request) {
-    Principal caller = who;
-    caller.caller = ServiceId::kTraining;
-    caller.scopes.clear();
-    ASSIGN_OR_RETURN(const std::string token, tokens_.Issue(caller, ServiceId::kRegistry));
     grpc::ClientContext context;
-    CallOptions options;
-    options.token = token;
-    options.deadline = deadline;
-    PrepareContext(context, options);
+    RETURN_IF_ERROR(Prepare(who, deadline, context));
     Answer answer;
     RETURN_IF_ERROR(FromGrpcStatus((stub_.get()->*method)(&context, request, &answer)));
     return answer;
   }
 
+  absl::StatusOr<std::string> Download(const Principal& who, absl::Time deadline,
+                                       const registry::v1::DownloadBlobRequest& request,
+                                       size_t bytes) {
+    grpc::ClientContext context;
+    RETURN_IF_ERROR(Prepare(who, deadline, context));
+    const auto reader = stub_->DownloadBlob(&context, request);
+    std::string content;
+    google::api::HttpBody piece;
+    while (content.size() < bytes && reader->Read(&piece)) content += piece.data();
+    const bool enough = content.size() >= bytes;
+    if (enough) context.TryCancel();
+    const grpc::Status ended = reader->Finish();
+    if (!enough) RETURN_IF_ERROR(FromGrpcStatus(ended));
+    content.resize(std::min(content.size(), bytes));
+    return content;
+  }
+
  private:
+  absl::Status Prepare(const Principal& who, absl::Time deadline, grpc::ClientContext& context) {
+    Principal caller = who;
+    caller.caller = ServiceId::kTraining;
+    caller.scopes.clear();
+    ASSIGN_OR_RETURN(const std::string token, tokens_.Issue(caller, ServiceId::kRegistry));
+    CallOptions options;
+    options.token = token;
+    options.deadline = deadline;
+    PrepareContext(context, options);
+    return absl::OkStatus();
+  }
+
   const std::unique_ptr<registry::v1::RegistryService::Stub> stub_;
   TokenIssuer& tokens_;
 };
@@ -56,6 +80,14 @@ absl::StatusOr<registry::v1::Dataset> RegistryClient::GetDataset(const Principal
   registry::v1::GetDatasetRequest request;
   request.set_name(name.ToString());
   return impl_->Call(who, deadline, &Stub::GetDataset, request);
+}
+
+absl::StatusOr<std::string> RegistryClient::ReadBlob(const Principal& who,
+                                                     const std::string& digest, int64_t bytes,
+                                                     absl::Time deadline) {
+  registry::v1::DownloadBlobRequest request;
+  request.set_name(fmt::format("tenants/{}/blobs/{}", who.tenant, digest));
+  return impl_->Download(who, deadline, request, static_cast<size_t>(bytes));
 }
 
 absl::StatusOr<registry::v1::ModelVersion> RegistryClient::GetVersion(const Principal& who,

@@ -20,6 +20,8 @@ class RegistryClient final : public ModelRegistry {
 
   absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who, const DatasetName& name,
                                                    absl::Time deadline) override;
+  absl::StatusOr<std::string> ReadBlob(const Principal& who, const std::string& digest,
+                                       int64_t bytes, absl::Time deadline) override;
   absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
                                                         const VersionName& version,
                                                         absl::Time deadline) override;

@@ -1,16 +1,23 @@
 #include "services/training/runner.h"
 
 #include <algorithm>
+#include <limits>
+#include <tuple>
 #include <utility>
 
+#include "common/crypto/random.h"
 #include "common/log/log.h"
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
+#include "google/protobuf/util/json_util.h"
+#include "google/protobuf/util/time_util.h"
+#include "services/training/search/trial.h"
 #include "services/training/spec/gates.h"
 
 namespace slipway::training {
 namespace {
 
+using google::protobuf::util::TimeUtil;
 using v1::TrainingJob;
 
 // A token outlives its attempt by this, so that the last report of a trainer that is stopped for
@@ -46,6 +53,25 @@ Principal OwnerOf(const Job& job) {
   owner.role = Role::kDeveloper;
   owner.caller = ServiceId::kTraining;
   return owner;
+}
+
+// "find-3 has validation_loss 0.31 with optimizer.learning_rate 0.01"
+std::string Describe(const Job& job, const Search& search) {
+  std::string values;
+  for (const auto& [path, value] : std::map(job.trial.values().begin(), job.trial.values().end())) {
+    std::string text;
+    (void)google::protobuf::util::MessageToJsonString(value, &text);
+    values += fmt::format("{}{} {}", values.empty() ? "" : ", ", path, text);
+  }
+  const std::optional<double> metric = MetricOf(job, search.metric());
+  return fmt::format(
+      "{} {} with {}", job.name.id,
+      metric.has_value()
+          ? fmt::format("has {} {:.6g}", search.metric(), *metric)
+          : fmt::format("has no result ({})", job.state == TrainingJob::CANCELLED ? "cancelled"
+                                              : job.error.empty() ? "it was not measured"
+                                                                  : job.error),
+      values);
 }
 
 QueuedJob LimitsOf(const Job& job) {
@@ -167,6 +193,7 @@ Running Runner::Observe() const {
   }
   running.registering = registering_;
   running.register_not_before = register_not_before_;
+  running.search_waits = search_waits_;
   running.last_launch = last_launch_;
   return running;
 }
@@ -222,6 +249,7 @@ absl::Status Runner::Act(const Action& action) {
           },
           nullptr);
     }
+    absl::Status operator()(const StepSearch& a) { return runner.Step(a.job); }
     absl::Status operator()(const DiscardFiles& a) { return runner.Discard(a.job); }
   };
   return std::visit(Visitor{*this}, action);
@@ -243,6 +271,7 @@ absl::Status Runner::Launch(const JobName& name, int processes) {
   *attempt.mutable_spec() = job.spec;
   *attempt.mutable_dataset() = job.dataset;
   if (job.base.has_value()) *attempt.mutable_base() = *job.base;
+  attempt.set_trial(job.is_trial());
   const absl::Duration lifetime =
       TimeLimit(LimitsOf(job), options_.scheduling) - job.used + kTokenMargin;
   const int number = job.attempts;
@@ -306,9 +335,138 @@ absl::Status Runner::Settle(const JobName& name) {
   return absl::OkStatus();
 }
 
+absl::Status Runner::BeginTrial(const Job& search, const Search& trials, const NewTrial& trial,
+                                std::vector<JobName>& waits) {
+  Job job;
+  job.name.tenant = search.name.tenant;
+  job.key_id = search.key_id;
+  job.dataset = search.dataset;
+  job.base = search.base;
+  job.priority = search.priority;
+  job.search = search.name.id;
+  job.spec = trials.SpecOf(trial.index, trial.rung);
+  if (trial.time_limit > absl::ZeroDuration()) {
+    *job.spec.mutable_resources()->mutable_time_limit() =
+        TimeUtil::MicrosecondsToDuration(absl::ToInt64Microseconds(trial.time_limit));
+  }
+  job.trial.set_index(trial.index);
+  job.trial.set_rung(trial.rung);
+  for (auto& [path, value] : trials.ValuesOf(trial.index)) {
+    (*job.trial.mutable_values())[path] = std::move(value);
+  }
+  job.create_time = job.attempt_start = job.attempt_seen = clock_.Now();
+  Effects effects;
+  Enqueue(job, job.create_time, effects);
+  job.name.id = fmt::format("{}-{}", search.name.id, trial.index);
+  if (trial.rung > 0) job.name.id += fmt::format("-{}", trial.rung);
+  // Its search counts, and lets only so many of them be queued.
+  constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+  absl::StatusOr<Job> kept = store_.Insert(job, effects, kNoLimit);
+  if (absl::IsAlreadyExists(kept.status())) {
+    // Another job of the tenant has that name.
+    job.name.id += "-" + RandomHex(3);
+    kept = store_.Insert(job, effects, kNoLimit);
+  }
+  RETURN_IF_ERROR(kept.status());
+  board_.Show(*kept);
+  waits.push_back(kept->name);
+  Log(Severity::kInfo, "trial_submitted",
+      {{"job", kept->name.ToString()}, {"tenant", kept->name.tenant}});
+  return absl::OkStatus();
+}
+
+absl::Status Runner::Step(const JobName& name) {
+  const absl::StatusOr<Job> found = store_.Get(name);
+  if (absl::IsNotFound(found.status())) {
+    // Its tenant was deleted.
+    board_.Remove(name);
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(found.status());
+  const Job& job = *found;
+  board_.Show(job);
+  if (job.finished() || job.result.has_value()) return absl::OkStatus();
+  const auto parsed = Search::Parse(job.spec);
+  if (!parsed.ok()) {
+    // Another version of the platform has taken it.
+    return Change(
+        name,
+        [&](Job& job, Effects& effects) {
+          return EndSearch(job, TrainingJob::FAILED, std::string(parsed.status().message()),
+                           clock_.Now(), effects);
+        },
+        nullptr);
+  }
+  const Search& search = *parsed;
+  ASSIGN_OR_RETURN(const std::vector<Job> trials, store_.ListTrials(name));
+  std::vector<TrialSoFar> so_far;
+  std::vector<JobName> waits;
+  std::vector<const Job*> over;
+  bool all_paused = true;
+  for (const Job& trial : trials) {
+    so_far.push_back(ToTrialSoFar(trial, search));
+    if (trial.finished()) {
+      over.push_back(&trial);
+      continue;
+    }
+    waits.push_back(trial.name);
+    all_paused = all_paused && trial.state == TrainingJob::PAUSED;
+    const bool paused = trial.state == TrainingJob::PAUSED || trial.pause_requested;
+    if (job.cancel_requested ? trial.cancel_requested : job.pause_requested == paused) continue;
+    const auto request = job.cancel_requested  ? RequestCancel
+                         : job.pause_requested ? RequestPause
+                                               : RequestResume;
+    const absl::Status asked = Change(
+        trial.name,
+        [&](Job& fresh, Effects& effects) { return request(fresh, clock_.Now(), effects); },
+        nullptr);
+    // It may have ended meanwhile, and then says so by itself.
+    if (!asked.ok() && !absl::IsFailedPrecondition(asked)) return asked;
+  }
+  std::sort(over.begin(), over.end(), [](const Job* a, const Job* b) {
+    return std::tuple(*a->end_time, a->order) < std::tuple(*b->end_time, b->order);
+  });
+
+  SearchStep step;
+  if (!job.cancel_requested && !job.pause_requested) {
+    step = NextTrials(search, so_far);
+    for (const NewTrial& trial : step.begin) {
+      RETURN_IF_ERROR(BeginTrial(job, search, trial, waits));
+    }
+  }
+  const std::optional<size_t> best = BestTrial(search, so_far);
+  RETURN_IF_ERROR(Change(
+      name,
+      [&](Job& job, Effects& effects) -> absl::Status {
+        const absl::Time now = clock_.Now();
+        if (job.state == TrainingJob::QUEUED && !job.cancel_requested) {
+          RETURN_IF_ERROR(StartSearch(job, now, effects));
+        }
+        for (auto told = job.progress.step(); told < std::ssize(over); ++told) {
+          TellOfTrial(job, Describe(*over[static_cast<size_t>(told)], search), told + 1,
+                      search.all_trials(), now, effects);
+        }
+        // What it was asked for meanwhile is for the next step.
+        if (job.cancel_requested && waits.empty()) {
+          return EndSearch(job, TrainingJob::CANCELLED, "cancelled by request", now, effects);
+        }
+        if (job.pause_requested && all_paused && !job.cancel_requested) {
+          return EndSearch(job, TrainingJob::PAUSED, "paused by request", now, effects);
+        }
+        if (!step.done || job.cancel_requested) return absl::OkStatus();
+        if (best.has_value()) return AdoptResult(job, trials[*best], now, effects);
+        const std::string why = over.empty() ? "" : ": " + over.back()->error;
+        return EndSearch(job, TrainingJob::FAILED, "no trial has a result" + why, now, effects);
+      },
+      nullptr));
+  search_waits_[name] = std::move(waits);
+  return absl::OkStatus();
+}
+
 absl::Status Runner::Discard(const JobName& name) {
   RETURN_IF_ERROR(launcher_.Discard(name));
   ended_.erase(name);
+  search_waits_.erase(name);
   register_not_before_.erase(name);
   register_failures_.erase(name);
   board_.Remove(name);

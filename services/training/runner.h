@@ -24,6 +24,7 @@
 #include "services/training/launcher.h"
 #include "services/training/model_registry.h"
 #include "services/training/reconcile.h"
+#include "services/training/search/search.h"
 
 namespace slipway::training {
 
@@ -36,7 +37,9 @@ struct RunnerOptions {
   absl::Duration action_retry = absl::Seconds(1);
 };
 
-/// Runs the jobs: does what Reconcile says. Two threads: the loop owns the trainers, the registrar
+/// Runs the jobs: does what Reconcile says. A search makes its trials one after another: which ones
+/// follows from its spec and from those that there are, so that it goes on after a restart as if
+/// there had been none. Two threads: the loop owns the trainers, the registrar
 /// makes versions of results, since the registry may take its time.
 ///
 /// A trainer dies with this process. After a restart its job is found RUNNING without a trainer,
@@ -87,6 +90,9 @@ class Runner {
   absl::Status Act(const Action& action);
   absl::Status Launch(const JobName& name, int processes);
   absl::Status Settle(const JobName& name);
+  absl::Status Step(const JobName& name);
+  absl::Status BeginTrial(const Job& search, const Search& trials, const NewTrial& trial,
+                          std::vector<JobName>& waits);
   absl::Status Discard(const JobName& name);
   void StopTrainers();
 
@@ -118,6 +124,7 @@ class Runner {
   std::set<JobName> registering_;
   std::map<JobName, absl::Time> register_not_before_;
   std::map<JobName, int> register_failures_;
+  std::map<JobName, std::vector<JobName>> search_waits_;
   std::map<std::string, int64_t> last_launch_;
   int64_t launches_ = 0;
 

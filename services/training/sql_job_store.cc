@@ -70,6 +70,11 @@ const std::vector<sql::Migration>& Migrations() {
       {2, "closed tenants", "CREATE TABLE closed_tenants (tenant TEXT PRIMARY KEY)"},
       {3, "paused jobs", "ALTER TABLE jobs ADD COLUMN pause_requested BIGINT NOT NULL DEFAULT 0"},
       {4, "base versions", "ALTER TABLE jobs ADD COLUMN base BYTEA"},
+      {5, "trials", R"(
+        ALTER TABLE jobs ADD COLUMN search TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN trial BYTEA;
+        CREATE INDEX jobs_by_search ON jobs (tenant, search, job_order);
+      )"},
   };
   return *migrations;
 }
@@ -84,7 +89,8 @@ constexpr std::string_view kColumns =
     "job_order, tenant, id, key_id, request_id, request_hash, spec, dataset, priority, state, "
     "create_time, start_time, end_time, attempts, failures, not_before, attempt_start, "
     "attempt_seen, used, cancel_requested, result, progress, metrics, model_version, error, "
-    "last_sequence, progress_events, log_lines, code_version, pause_requested, base";
+    "last_sequence, progress_events, log_lines, code_version, pause_requested, base, search, "
+    "trial";
 
 int64_t ToMicros(absl::Time time) { return absl::ToUnixMicros(time); }
 
@@ -184,6 +190,8 @@ absl::StatusOr<Job> ReadJob(const Row& row) {
   job.log_lines = row.GetInt(27);
   job.pause_requested = row.GetBool(29);
   if (!row.IsNull(30)) RETURN_IF_ERROR(ParseColumn(row, 30, job.base.emplace()));
+  job.search = row.GetString(31);
+  if (job.is_trial()) RETURN_IF_ERROR(ParseColumn(row, 32, job.trial));
   return job;
 }
 
@@ -259,7 +267,7 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
     ASSIGN_OR_RETURN(out.order, NextNumber(tx, "job_order"));
     RETURN_IF_ERROR(
         tx.Execute(fmt::format("INSERT INTO jobs ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                kColumns),
                    {out.order,
                     out.name.tenant,
@@ -291,7 +299,9 @@ absl::StatusOr<Job> SqlJobStore::Insert(const Job& job, const Effects& effects,
                     out.log_lines,
                     CodeVersion(out),
                     out.pause_requested,
-                    out.base.has_value() ? std::optional(Bytes(*out.base)) : std::nullopt})
+                    out.base.has_value() ? std::optional(Bytes(*out.base)) : std::nullopt,
+                    out.search,
+                    out.is_trial() ? std::optional(Bytes(out.trial)) : std::nullopt})
             .status());
     return WriteEffects(tx, out, effects);
   }));
@@ -323,9 +333,30 @@ absl::StatusOr<std::vector<Job>> SqlJobStore::List(std::string_view tenant, int6
                                                    int limit) {
   std::vector<Job> jobs;
   RETURN_IF_ERROR(database_.Read([&](Transaction& tx) -> absl::Status {
-    ASSIGN_OR_RETURN(
-        jobs, QueryJobs(tx, "WHERE tenant = ? AND job_order < ? ORDER BY job_order DESC LIMIT ?",
-                        {tenant, before, limit}));
+    ASSIGN_OR_RETURN(jobs, QueryJobs(tx,
+                                     "WHERE tenant = ? AND search = '' AND job_order < ? "
+                                     "ORDER BY job_order DESC LIMIT ?",
+                                     {tenant, before, limit}));
+    return absl::OkStatus();
+  }));
+  return jobs;
+}
+
+absl::StatusOr<std::vector<Job>> SqlJobStore::ListTrials(const JobName& search) {
+  std::vector<Job> jobs;
+  RETURN_IF_ERROR(database_.Read([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(jobs, QueryJobs(tx, "WHERE tenant = ? AND search = ? ORDER BY job_order",
+                                     {search.tenant, search.id}));
+    return absl::OkStatus();
+  }));
+  return jobs;
+}
+
+absl::StatusOr<std::vector<Job>> SqlJobStore::ListSucceeded(int limit) {
+  std::vector<Job> jobs;
+  RETURN_IF_ERROR(database_.Read([&](Transaction& tx) -> absl::Status {
+    ASSIGN_OR_RETURN(jobs, QueryJobs(tx, "WHERE state = ? ORDER BY job_order DESC LIMIT ?",
+                                     {static_cast<int>(TrainingJob::SUCCEEDED), limit}));
     return absl::OkStatus();
   }));
   return jobs;

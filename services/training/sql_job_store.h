@@ -22,6 +22,8 @@ class SqlJobStore final : public JobStore {
                                                      std::string_view request_id) override;
   absl::StatusOr<std::vector<Job>> List(std::string_view tenant, int64_t before,
                                         int limit) override;
+  absl::StatusOr<std::vector<Job>> ListTrials(const JobName& search) override;
+  absl::StatusOr<std::vector<Job>> ListSucceeded(int limit) override;
   absl::StatusOr<std::vector<Job>> ListUnfinished() override;
   absl::StatusOr<Job> Update(const JobName& name,
                              absl::FunctionRef<absl::Status(Job&, Effects&)> change) override;

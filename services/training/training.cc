@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -15,10 +16,12 @@
 #include "common/log/log.h"
 #include "common/nn/model_description.h"
 #include "fmt/format.h"
-#include "fmt/ranges.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "services/training/clean_text.h"
+#include "services/training/dataset_files.h"
+#include "services/training/search/search.h"
+#include "services/training/search/trial.h"
 #include "services/training/spec/base_spec.h"
 #include "services/training/spec/spec.h"
 
@@ -31,8 +34,9 @@ constexpr int kMaxPageSize = 1000;
 constexpr int kEventsAtOnce = 200;
 constexpr size_t kMaxRequestIdBytes = 128;
 constexpr size_t kMaxErrorBytes = 4096;
-constexpr size_t kShownFiles = 10;
 constexpr int kMadeIdTries = 5;
+// "-999-6-0123ab" makes the name of a trial.
+constexpr size_t kLongestSearchId = 48;
 // How soon a watch notices that its watcher has left.
 constexpr absl::Duration kGoneCheck = absl::Milliseconds(500);
 
@@ -80,8 +84,18 @@ absl::StatusOr<v1::TrainingJob> AnswerRepetition(const Job& job, const std::stri
 
 // "fashion-cnn-3f09ab12": a slug, as the model's id is one.
 std::string MakeJobId(const std::string& model) {
-  constexpr size_t kLongestModel = 50;
+  constexpr size_t kLongestModel = 35;
   return fmt::format("{}-{}", model.substr(0, kLongestModel), RandomHex(4));
+}
+
+// The spec with its defaults filled in.
+absl::StatusOr<v1::JobSpec> CheckSpec(const v1::JobSpec& spec) {
+  if (spec.has_search()) {
+    ASSIGN_OR_RETURN(const Search search, Search::Parse(spec));
+    return search.job();
+  }
+  ASSIGN_OR_RETURN(Spec parsed, ParseSpec(spec));
+  return std::move(parsed.job);
 }
 
 absl::StatusOr<int> CheckPageSize(int page_size) {
@@ -89,6 +103,13 @@ absl::StatusOr<int> CheckPageSize(int page_size) {
     return InvalidField("page_size", fmt::format("must be at least 0, got {}", page_size));
   }
   return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
+}
+
+bool IsOneOf(const v1::Event& event, const google::protobuf::RepeatedPtrField<std::string>& kinds) {
+  const auto* what = v1::Event::descriptor()->FindOneofByName("what");
+  const auto* field = v1::Event::GetReflection()->GetOneofFieldDescriptor(event, what);
+  return kinds.empty() ||
+         (field != nullptr && std::find(kinds.begin(), kinds.end(), field->name()) != kinds.end());
 }
 
 absl::StatusOr<int64_t> ParsePageToken(const std::string& token) {
@@ -139,21 +160,27 @@ absl::StatusOr<v1::TrainingJob> Training::Submit(const Principal& who,
     return InvalidField("priority", fmt::format("must be between {} and {}, got {}", -kMaxPriority,
                                                 kMaxPriority, priority));
   }
-  ASSIGN_OR_RETURN(Spec spec, ParseSpec(request.training_job().spec()));
+  ASSIGN_OR_RETURN(v1::JobSpec spec, CheckSpec(request.training_job().spec()));
+  if (spec.has_search() && request.job_id().size() > kLongestSearchId) {
+    return InvalidField("job_id", fmt::format("must have at most {} characters for a search: the "
+                                              "names of its trials are longer",
+                                              kLongestSearchId));
+  }
 
   Job job;
   job.name.tenant = parent.tenant;
   job.key_id = who.key_id;
   job.request_id = request.request_id();
   job.request_hash = hash;
-  job.spec = std::move(spec.job);
+  job.spec = std::move(spec);
   job.priority = priority;
   job.create_time = clock_.Now();
   job.attempt_start = job.create_time;
   job.attempt_seen = job.create_time;
   Principal owner = who;
   owner.tenant = parent.tenant;
-  RETURN_IF_ERROR(CheckDataset(owner, job.spec, deadline, job.dataset));
+  ASSIGN_OR_RETURN(job.dataset, FindDataset(registry_, owner, job.spec, deadline));
+  RETURN_IF_ERROR(CheckFiles(job.dataset, job.spec));
   RETURN_IF_ERROR(ResolveBase(owner, deadline, job));
   Effects effects;
   Enqueue(job, job.create_time, effects);
@@ -170,35 +197,6 @@ absl::StatusOr<v1::TrainingJob> Training::Submit(const Principal& who,
     // Another call with the same request id may have been quicker.
     return AnswerRepetition(*kept, hash);
   }
-}
-
-absl::Status Training::CheckDataset(const Principal& who, const v1::JobSpec& spec,
-                                    absl::Time deadline, registry::v1::Dataset& dataset) {
-  const DatasetName name{who.tenant, spec.dataset()};
-  auto found = registry_.GetDataset(who, name, deadline);
-  if (absl::IsNotFound(found.status())) {
-    return InvalidField("spec.dataset", fmt::format("{} was not found", name.ToString()));
-  }
-  RETURN_IF_ERROR(found.status());
-  dataset = *std::move(found);
-
-  std::vector<std::string_view> files;
-  for (const auto& file : dataset.files()) files.push_back(file.path());
-  const auto check = [&](std::string_view field, const std::string& path) -> absl::Status {
-    if (path.empty() || std::find(files.begin(), files.end(), path) != files.end()) {
-      return absl::OkStatus();
-    }
-    const size_t shown = std::min(files.size(), kShownFiles);
-    return InvalidField(
-        field,
-        fmt::format("{} has no file \"{}\"; it has {}{}", name.ToString(), path,
-                    fmt::join(files.begin(), files.begin() + shown, ", "),
-                    files.size() > shown ? fmt::format(" and {} more", files.size() - shown) : ""));
-  };
-  RETURN_IF_ERROR(check("spec.data.train.inputs", spec.data().train().inputs()));
-  RETURN_IF_ERROR(check("spec.data.train.targets", spec.data().train().targets()));
-  RETURN_IF_ERROR(check("spec.data.test.inputs", spec.data().test().inputs()));
-  return check("spec.data.test.targets", spec.data().test().targets());
 }
 
 absl::Status Training::ResolveBase(const Principal& who, absl::Time deadline, Job& job) {
@@ -231,7 +229,26 @@ absl::Status Training::ResolveBase(const Principal& who, absl::Time deadline, Jo
 absl::StatusOr<v1::TrainingJob> Training::Get(const Principal& who, const JobName& name) {
   RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
   ASSIGN_OR_RETURN(const Job job, store_.Get(name));
-  return ToProto(job);
+  v1::TrainingJob out = ToProto(job);
+  if (!job.is_search()) return out;
+  const auto search = Search::Parse(job.spec);
+  // Another version of the platform has taken it.
+  if (!search.ok()) return out;
+  ASSIGN_OR_RETURN(const std::vector<Job> trials, store_.ListTrials(name));
+  std::vector<TrialSoFar> so_far;
+  for (const Job& trial : trials) {
+    so_far.push_back(ToTrialSoFar(trial, *search));
+    v1::Trial& shown = *out.add_trials();
+    shown = trial.trial;
+    shown.set_job(trial.name.ToString());
+    shown.set_state(trial.state);
+    shown.set_error(trial.error);
+    if (so_far.back().metric.has_value()) shown.set_metric(*so_far.back().metric);
+  }
+  if (const auto best = BestTrial(*search, so_far); best.has_value()) {
+    out.mutable_trials(static_cast<int>(*best))->set_best(true);
+  }
+  return out;
 }
 
 absl::StatusOr<v1::ListTrainingJobsResponse> Training::List(const Principal& who,
@@ -252,10 +269,53 @@ absl::StatusOr<v1::ListTrainingJobsResponse> Training::List(const Principal& who
   return out;
 }
 
+absl::StatusOr<v1::ListTrainingJobEventsResponse> Training::ListEvents(
+    const Principal& who, const JobName& name, const v1::ListTrainingJobEventsRequest& request) {
+  RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
+  ASSIGN_OR_RETURN(const int size, CheckPageSize(request.page_size()));
+  ASSIGN_OR_RETURN(const int64_t before, ParsePageToken(request.page_token()));
+  for (int i = 0; i < request.kinds_size(); ++i) {
+    const std::string& kind = request.kinds(i);
+    const auto* field = v1::Event::descriptor()->FindFieldByName(kind);
+    if (field == nullptr || field->containing_oneof() == nullptr) {
+      return InvalidField(fmt::format("kinds[{}]", i),
+                          "must be one of state_change, progress, log, checkpoint");
+    }
+  }
+  RETURN_IF_ERROR(store_.Get(name).status());
+  // Progress is thinned and log lines are limited, so that a job has no more than some thousands.
+  std::deque<v1::Event> newest;
+  for (int64_t after = 0;;) {
+    ASSIGN_OR_RETURN(std::vector<v1::Event> events, store_.ListEvents(name, after, kEventsAtOnce));
+    if (events.empty()) break;
+    after = events.back().sequence();
+    for (v1::Event& event : events) {
+      if (event.sequence() >= before || !IsOneOf(event, request.kinds())) continue;
+      newest.push_front(std::move(event));
+      if (std::ssize(newest) > size + 1) newest.pop_back();
+    }
+  }
+  v1::ListTrainingJobEventsResponse out;
+  for (v1::Event& event : newest) {
+    if (out.events_size() == size) {
+      out.set_next_page_token(fmt::to_string(out.events(size - 1).sequence()));
+      break;
+    }
+    *out.add_events() = std::move(event);
+  }
+  return out;
+}
+
 absl::StatusOr<v1::TrainingJob> Training::Ask(const Principal& who, const JobName& name,
                                               Request request, std::string_view event) {
   RETURN_IF_ERROR(CheckAccess(who, name.tenant, name.ToString()));
-  ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) {
+  ASSIGN_OR_RETURN(const Job job, Change(name, [&](Job& job, Effects& effects) -> absl::Status {
+                     // Only a search knows what becomes of the others.
+                     if (job.is_trial() && request != RequestCancel) {
+                       return absl::FailedPreconditionError(
+                           fmt::format("{} is a trial: ask {} instead", name.ToString(),
+                                       JobName{name.tenant, job.search}.ToString()));
+                     }
                      return request(job, clock_.Now(), effects);
                    }));
   Log(Severity::kInfo, event, {{"job", name.ToString()}, {"tenant", name.tenant}});

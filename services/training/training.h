@@ -17,6 +17,7 @@
 #include "services/training/job_store.h"
 #include "services/training/model_registry.h"
 #include "slipway/identity/v1/purge.pb.h"
+#include "slipway/training/v1/job_events.pb.h"
 #include "slipway/training/v1/training.pb.h"
 
 namespace slipway::training {
@@ -55,6 +56,10 @@ class Training {
 
   absl::StatusOr<v1::ListTrainingJobsResponse> List(const Principal& who, const TenantName& parent,
                                                     int page_size, const std::string& page_token);
+
+  /// Newest first.
+  absl::StatusOr<v1::ListTrainingJobEventsResponse> ListEvents(
+      const Principal& who, const JobName& name, const v1::ListTrainingJobEventsRequest& request);
 
   /// A queued job ends at once, a running one when its trainer has stopped. Idempotent.
   /// Errors: kFailedPrecondition (it has succeeded or failed).
@@ -102,8 +107,6 @@ class Training {
                     const std::string& error, bool retryable);
 
  private:
-  absl::Status CheckDataset(const Principal& who, const v1::JobSpec& spec, absl::Time deadline,
-                            registry::v1::Dataset& dataset);
   /// Finds the version that spec.base names, and puts its whole name there.
   absl::Status ResolveBase(const Principal& who, absl::Time deadline, Job& job);
   using Request = absl::Status (*)(Job& job, absl::Time now, Effects& effects);

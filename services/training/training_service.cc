@@ -4,6 +4,7 @@
 
 #include "common/grpc/edge.h"
 #include "grpcpp/grpcpp.h"
+#include "slipway/training/v1/job_events.grpc.pb.h"
 #include "slipway/training/v1/training.grpc.pb.h"
 
 namespace slipway::training {
@@ -14,13 +15,21 @@ using grpc::ServerContext;
 
 class TrainingServiceImpl final : public v1::TrainingService::Service {
  public:
-  TrainingServiceImpl(Training& training, std::unique_ptr<ServiceEdge> edge)
-      : training_(training), edge_(std::move(edge)) {}
+  TrainingServiceImpl(Training& training, Planner& planner, std::unique_ptr<ServiceEdge> edge)
+      : training_(training), planner_(planner), edge_(std::move(edge)) {}
 
   grpc::Status CreateTrainingJob(ServerContext* ctx, const v1::CreateTrainingJobRequest* request,
                                  v1::TrainingJob* out) override {
     return edge_->Call(*ctx, "CreateTrainingJob", [&](const CallContext& call) -> absl::Status {
       ASSIGN_OR_RETURN(*out, training_.Submit(call.principal, *request, call.deadline));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status PlanTrainingJob(ServerContext* ctx, const v1::PlanTrainingJobRequest* request,
+                               v1::TrainingPlan* out) override {
+    return edge_->Call(*ctx, "PlanTrainingJob", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(*out, planner_.Plan(call.principal, *request, call.deadline));
       return absl::OkStatus();
     });
   }
@@ -102,6 +111,27 @@ class TrainingServiceImpl final : public v1::TrainingService::Service {
 
  private:
   Training& training_;
+  Planner& planner_;
+  const std::unique_ptr<ServiceEdge> edge_;
+};
+
+class JobEventServiceImpl final : public v1::JobEventService::Service {
+ public:
+  JobEventServiceImpl(Training& training, std::unique_ptr<ServiceEdge> edge)
+      : training_(training), edge_(std::move(edge)) {}
+
+  grpc::Status ListTrainingJobEvents(ServerContext* ctx,
+                                     const v1::ListTrainingJobEventsRequest* request,
+                                     v1::ListTrainingJobEventsResponse* out) override {
+    return edge_->Call(*ctx, "ListTrainingJobEvents", [&](const CallContext& call) -> absl::Status {
+      ASSIGN_OR_RETURN(const JobName name, JobName::Parse("parent", request->parent()));
+      ASSIGN_OR_RETURN(*out, training_.ListEvents(call.principal, name, *request));
+      return absl::OkStatus();
+    });
+  }
+
+ private:
+  Training& training_;
   const std::unique_ptr<ServiceEdge> edge_;
 };
 
@@ -151,26 +181,33 @@ class AttemptServiceImpl final : public v1::AttemptService::Service {
 
 class TrainingEdge::Impl {
  public:
-  Impl(Training& training, std::unique_ptr<ServiceEdge> jobs, std::unique_ptr<ServiceEdge> attempts)
-      : jobs_(training, std::move(jobs)), attempts_(training, std::move(attempts)) {}
+  Impl(Training& training, Planner& planner, std::unique_ptr<ServiceEdge> jobs,
+       std::unique_ptr<ServiceEdge> events, std::unique_ptr<ServiceEdge> attempts)
+      : jobs_(training, planner, std::move(jobs)),
+        events_(training, std::move(events)),
+        attempts_(training, std::move(attempts)) {}
 
-  std::vector<grpc::Service*> services() { return {&jobs_, &attempts_}; }
+  std::vector<grpc::Service*> services() { return {&jobs_, &events_, &attempts_}; }
 
  private:
   TrainingServiceImpl jobs_;
+  JobEventServiceImpl events_;
   AttemptServiceImpl attempts_;
 };
 
 absl::StatusOr<std::unique_ptr<TrainingEdge>> TrainingEdge::Create(Training& training,
+                                                                   Planner& planner,
                                                                    const TokenVerifier& verifier,
                                                                    Metrics& metrics,
                                                                    const Clock& clock) {
   ASSIGN_OR_RETURN(auto jobs, ServiceEdge::Create(v1::TrainingService::service_full_name(),
                                                   verifier, metrics, clock));
+  ASSIGN_OR_RETURN(auto events, ServiceEdge::Create(v1::JobEventService::service_full_name(),
+                                                    verifier, metrics, clock));
   ASSIGN_OR_RETURN(auto attempts, ServiceEdge::Create(v1::AttemptService::service_full_name(),
                                                       verifier, metrics, clock));
-  return std::unique_ptr<TrainingEdge>(
-      new TrainingEdge(std::make_unique<Impl>(training, std::move(jobs), std::move(attempts))));
+  return std::unique_ptr<TrainingEdge>(new TrainingEdge(std::make_unique<Impl>(
+      training, planner, std::move(jobs), std::move(events), std::move(attempts))));
 }
 
 TrainingEdge::TrainingEdge(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -8,6 +8,7 @@
 #include "common/metrics/metrics.h"
 #include "common/status/status.h"
 #include "common/time/clock.h"
+#include "services/training/plan/planner.h"
 #include "services/training/training.h"
 
 namespace grpc {
@@ -21,7 +22,7 @@ namespace slipway::training {
 class TrainingEdge {
  public:
   /// All arguments outlive the edge. Errors: those of ServiceEdge::Create.
-  static absl::StatusOr<std::unique_ptr<TrainingEdge>> Create(Training& training,
+  static absl::StatusOr<std::unique_ptr<TrainingEdge>> Create(Training& training, Planner& planner,
                                                               const TokenVerifier& verifier,
                                                               Metrics& metrics, const Clock& clock);
   ~TrainingEdge();

@@ -4,10 +4,12 @@
 #include <ostream>
 
 #include "CLI/CLI.hpp"
+#include "common/files/files.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
 #include "services/cli/commands.h"
 #include "services/cli/output.h"
+#include "services/cli/plan_view.h"
 #include "services/cli/progress.h"
 #include "services/cli/yaml_file.h"
 
@@ -70,13 +72,16 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     std::string file;
     std::string id;
     std::string request_id;
+    std::string dataset;
+    std::string target;
+    std::string write;
     int priority = 0;
     bool watch = false;
   };
   auto options = std::make_shared<Options>();
 
   CLI::App& train = *root.add_subcommand("train", "Submits a training job");
-  train.add_option("file", options->file, "The job's spec, YAML or JSON")->required();
+  train.add_option("-f,--file,file", options->file, "The job's spec, YAML or JSON")->required();
   train.add_option("--name", options->id, "The job's id; else one is made");
   train.add_option("--request-id", options->request_id,
                    "Submitting again with the same id answers the same job");
@@ -101,6 +106,36 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     }
     if (session.format() == Format::kText) session.out() << "submitted " << id << '\n';
     return WatchJob(session, api, id);
+  });
+
+  CLI::App& plan =
+      *root.add_subcommand("plan", "Says what a training would take, or what to train");
+  auto* spec_file =
+      plan.add_option("-f,--file,file", options->file, "The job's spec, YAML or JSON");
+  auto* dataset = plan.add_option("--dataset", options->dataset, "Propose a spec for this dataset");
+  plan.add_option("--target", options->target, "Of a table: the column to predict")->needs(dataset);
+  plan.add_option("--write", options->write, "Write the spec that was proposed to this file")
+      ->needs(dataset);
+  spec_file->excludes(dataset);
+  plan.footer(
+      "Example:\n  slipway plan -f examples/fashion-mnist-cnn.yaml\n"
+      "  slipway plan --dataset iris --write iris.yaml");
+  session.OnRun(plan, [&session, options]() -> absl::Status {
+    json spec = {{"dataset", options->dataset}};
+    if (!options->target.empty()) spec["data"]["targetColumn"] = options->target;
+    if (!options->file.empty()) {
+      ASSIGN_OR_RETURN(spec, ReadYamlFile(options->file, "spec"));
+    } else if (options->dataset.empty()) {
+      return absl::InvalidArgumentError("either a file or --dataset is required");
+    }
+    ASSIGN_OR_RETURN(const Api api, session.Connect());
+    ASSIGN_OR_RETURN(const json found, api.Post(session.Path("jobs:plan"), {{"spec", spec}}));
+    if (!options->write.empty()) {
+      // JSON is YAML.
+      RETURN_IF_ERROR(WriteFileAtomically(options->write, SpecOfPlan(found).dump(2) + "\n"));
+    }
+    if (!session.PrintJson(found)) PrintPlan(session.out(), found);
+    return absl::OkStatus();
   });
 
   CLI::App& job = *root.add_subcommand("job", "Training jobs");

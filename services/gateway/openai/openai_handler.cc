@@ -76,6 +76,7 @@ absl::Status InWordsOfBatches(const absl::Status& status) {
 OpenAiHandler::OpenAiHandler(const Parts& parts)
     : parts_(parts),
       files_(parts.calls, parts.clock),
+      fine_tuning_(parts.calls, files_, parts.clock),
       organization_(parts.calls, parts.clock),
       models_(parts.metrics.Method("v1/models")),
       other_(parts.metrics.Method("other")) {
@@ -90,6 +91,19 @@ OpenAiHandler::OpenAiHandler(const Parts& parts)
   Add("GET", "/v1/batches", [this](const auto& request) { ListBatches(request); });
   Add("GET", "/v1/batches/{id}", [this](const auto& request) { RetrieveBatch(request); });
   Add("POST", "/v1/batches/{id}/cancel", [this](const auto& request) { CancelBatch(request); });
+  const std::string jobs = "/v1/fine_tuning/jobs";
+  Add("POST", jobs, [this](const auto& request) { fine_tuning_.Create(request); });
+  Add("GET", jobs, [this](const auto& request) { fine_tuning_.List(request); });
+  const auto add = [&](std::string_view http_method, const std::string& below, auto handler) {
+    Add(http_method, jobs + "/{id}" + below,
+        [this, handler](const auto& request) { (fine_tuning_.*handler)(request); });
+  };
+  add("GET", "", &openai::FineTuning::Retrieve);
+  add("POST", "/cancel", &openai::FineTuning::Cancel);
+  add("POST", "/pause", &openai::FineTuning::Pause);
+  add("POST", "/resume", &openai::FineTuning::Resume);
+  add("GET", "/events", &openai::FineTuning::ListEvents);
+  add("GET", "/checkpoints", &openai::FineTuning::ListCheckpoints);
   for (const auto& route : openai::Organization::Routes()) {
     Add(route.http_method, route.path,
         [this, &route](const auto& request) { organization_.Handle(route, request); });

@@ -14,6 +14,7 @@
 #include "services/gateway/identity/key_table.h"
 #include "services/gateway/limits/admission.h"
 #include "services/gateway/openai/files.h"
+#include "services/gateway/openai/fine_tuning.h"
 #include "services/gateway/openai/organization.h"
 #include "services/gateway/openai/request.h"
 #include "services/gateway/relay/inner_call.h"
@@ -66,6 +67,7 @@ class OpenAiHandler {
 
   const Parts parts_;
   openai::Files files_;
+  openai::FineTuning fine_tuning_;
   openai::Organization organization_;
   RequestMetrics& models_;
   RequestMetrics& other_;

@@ -109,6 +109,7 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, const Arg
   options.processes = attempt.processes() > 0
                           ? attempt.processes()
                           : std::max(1, options.spec.job.resources().processes());
+  options.trial = attempt.trial();
   options.stop = [&shutdown] {
     return shutdown.WaitFor(absl::ZeroDuration()) ? StopRequest::kCheckpoint : StopRequest::kNone;
   };

@@ -1,7 +1,5 @@
 #include "services/training/trainer/training_run.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,6 +17,7 @@
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "services/training/spec/estimate.h"
 #include "services/training/spec/gates.h"
 #include "services/training/trainer/base_version.h"
 #include "services/training/trainer/checkpoint_store.h"
@@ -120,25 +119,6 @@ std::string Fingerprint(const training::Spec& spec, const std::string& dataset_d
   return hash.FinishHex();
 }
 
-// Refuses a network that this machine cannot hold before it tries: on Linux the attempt would
-// succeed, and the kernel kill something later.
-absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec, int processes) {
-  const double machine = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
-                         static_cast<double>(::sysconf(_SC_PAGE_SIZE));
-  const training::v1::LoopSpec& loop = spec.job.training();
-  const double copies = 2 + static_cast<double>(training::StateCopies(spec.optimizer)) +
-                        (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0);
-  const double needed =
-      processes * (static_cast<double>(network.parameter_bytes()) +
-                   static_cast<double>(network.trainable_count()) * sizeof(float) * (copies - 1));
-  if (needed <= machine) return absl::OkStatus();
-  constexpr double kGiB = 1 << 30;
-  return InvalidField("spec.architecture",
-                      fmt::format("training {} parameters takes {:.1f} GiB, and the machine has "
-                                  "{:.1f}",
-                                  network.trainable_count(), needed / kGiB, machine / kGiB));
-}
-
 class Run {
  public:
   Run(const TrainingRunOptions& options, AttemptHost& host, const Clock& clock)
@@ -164,6 +144,7 @@ class Run {
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
   void ReportCheckpoints(CheckpointWriter& writer);
   absl::StatusOr<Score> EvaluateRows(const Examples& examples, const std::vector<int64_t>& rows);
+  absl::Status AddValidation(std::map<std::string, double>& metrics);
 
   int64_t seed() const { return spec_.job.training().seed(); }
   bool stopped() const { return outcome_.has_value(); }
@@ -265,6 +246,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   description_.architecture =
       spec_.architecture != nullptr ? spec_.architecture : base_->description.architecture;
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
+  *progress_.mutable_network() = training::SizeOf(network_);
   Tell("info",
        fmt::format(
            "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
@@ -320,14 +302,14 @@ absl::Status Run::ReadData() {
 
 absl::Status Run::MakeLearner(const LearnerFactory& make_learner) {
   if (!base_.has_value()) {
-    RETURN_IF_ERROR(CheckMemory(network_, spec_, options_.processes));
+    RETURN_IF_ERROR(training::CheckMemory(network_, spec_, options_.processes));
     ASSIGN_OR_RETURN(learner_, make_learner(network_));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const FineTuning tuning,
                    PlanFineTuning(spec_.job, *base_, description_, network_, keep_head_));
   Tell("info", tuning.summary);
-  RETURN_IF_ERROR(CheckMemory(tuning.network, spec_, options_.processes));
+  RETURN_IF_ERROR(training::CheckMemory(tuning.network, spec_, options_.processes));
   ASSIGN_OR_RETURN(learner_, make_learner(tuning.network));
   base_.reset();
   return learner_->StartFrom(tuning.weights);
@@ -515,6 +497,8 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
   const int64_t per_epoch = sampler_->steps_per_epoch();
   const int64_t every = spec_.job.checkpoint().every_steps();
   int64_t saved = state_.step;  // the step of the newest checkpoint
+  const int64_t first = state_.step;
+  const absl::Duration start = clock_.Monotonic();
   Enter("training");
   while (!done()) {
     AskForStop();
@@ -535,6 +519,14 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
   writer.Flush();
   ReportCheckpoints(writer);
   if (stopped()) return absl::OkStatus();
+  // What is kept with the job: the speed of all of it, by which others are planned.
+  const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - start);
+  if (state_.step > first && seconds > 0) {
+    progress_.set_samples_per_second(static_cast<double>(state_.step - first) / seconds *
+                                     static_cast<double>(data_.train_rows.size()) /
+                                     static_cast<double>(per_epoch));
+    window_rows_ = 0;
+  }
   if (state_.step < steps_) {
     Tell("info", fmt::format("stopped early: the validation loss was {:.4f} {} epochs ago, and has "
                              "not become better since",
@@ -546,6 +538,15 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
 absl::StatusOr<Score> Run::EvaluateRows(const Examples& examples,
                                         const std::vector<int64_t>& rows) {
   return Evaluate(*learner_, description_.task, data_.outputs, examples, rows);
+}
+
+// What trials are compared by: the test part must not choose among them.
+absl::Status Run::AddValidation(std::map<std::string, double>& metrics) {
+  ASSIGN_OR_RETURN(const Score score, EvaluateRows(*data_.train, data_.validation_rows));
+  for (const auto& [metric, value] : score.Report({})) {
+    if (metric.find('/') == std::string::npos) metrics["validation_" + metric] = value;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
@@ -572,10 +573,11 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
   progress_.set_remaining_seconds(0);
   Enter("evaluating");
   ASSIGN_OR_RETURN(const Score score, EvaluateRows(*data_.test, data_.test_rows));
-  const std::map<std::string, double> metrics = score.Report(data_.labels);
+  std::map<std::string, double> metrics = score.Report(data_.labels);
   std::map<std::string, double> charted;
   for (const auto& [metric, value] : metrics) charted["test/" + metric] = value;
   Chart(charted, {});
+  if (options_.trial) RETURN_IF_ERROR(AddValidation(metrics));
   RETURN_IF_ERROR(CheckFinite(metrics));
   RETURN_IF_ERROR(training::CheckThresholds(spec_.job.evaluation(), metrics));
   if (stopped()) return *outcome_;

@@ -38,6 +38,8 @@ struct TrainingRunOptions {
   /// others have a part in its steps and report nothing.
   int processes = 1;
   int rank = 0;
+  /// Of a search: its metrics on the validation part are handed in too.
+  bool trial = false;
   /// Asked before each step; may be empty.
   std::function<StopRequest()> stop;
 };

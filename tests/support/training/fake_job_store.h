@@ -69,8 +69,20 @@ class FakeJobStore final : public JobStore {
 
   absl::StatusOr<std::vector<Job>> List(std::string_view tenant, int64_t before,
                                         int limit) override {
+    return Select(limit, /*newest_first=*/true, [&](const Job& job) {
+      return job.name.tenant == tenant && !job.is_trial() && job.order < before;
+    });
+  }
+
+  absl::StatusOr<std::vector<Job>> ListTrials(const JobName& search) override {
+    return Select(1 << 30, /*newest_first=*/false, [&](const Job& job) {
+      return job.name.tenant == search.tenant && job.search == search.id;
+    });
+  }
+
+  absl::StatusOr<std::vector<Job>> ListSucceeded(int limit) override {
     return Select(limit, /*newest_first=*/true,
-                  [&](const Job& job) { return job.name.tenant == tenant && job.order < before; });
+                  [](const Job& job) { return job.state == v1::TrainingJob::SUCCEEDED; });
   }
 
   absl::StatusOr<std::vector<Job>> ListUnfinished() override {

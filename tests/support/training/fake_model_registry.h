@@ -23,6 +23,16 @@ class FakeModelRegistry final : public ModelRegistry {
     dataset.set_digest("sha256:" + std::string(64, 'd'));
     for (const std::string& path : files) dataset.add_files()->set_path(path);
   }
+  /// Gives a dataset, made where there is none, a file with that content.
+  void AddFile(const std::string& dataset, const std::string& path, const std::string& content) {
+    MutexLock lock(mutex_);
+    datasets_[dataset].set_name(dataset);
+    registry::v1::File& file = *datasets_[dataset].add_files();
+    file.set_path(path);
+    file.set_size_bytes(std::ssize(content));
+    file.set_digest("sha256:" + path);
+    blobs_[file.digest()] = content;
+  }
   void RemoveDataset(const std::string& name) {
     MutexLock lock(mutex_);
     datasets_.erase(name);
@@ -82,6 +92,14 @@ class FakeModelRegistry final : public ModelRegistry {
     const auto dataset = datasets_.find(name.ToString());
     if (dataset == datasets_.end() || who.tenant != name.tenant) return NotFound(name.ToString());
     return dataset->second;
+  }
+
+  absl::StatusOr<std::string> ReadBlob(const Principal&, const std::string& digest, int64_t bytes,
+                                       absl::Time) override {
+    MutexLock lock(mutex_);
+    const auto blob = blobs_.find(digest);
+    if (blob == blobs_.end()) return NotFound(digest);
+    return blob->second.substr(0, static_cast<size_t>(bytes));
   }
 
   absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
@@ -144,6 +162,7 @@ class FakeModelRegistry final : public ModelRegistry {
 
  private:
   mutable Mutex mutex_;
+  std::map<std::string, std::string> blobs_ GUARDED_BY(mutex_);
   bool down_ GUARDED_BY(mutex_) = false;
   std::function<void()> meanwhile_ GUARDED_BY(mutex_);
   std::map<std::string, registry::v1::Dataset> datasets_ GUARDED_BY(mutex_);

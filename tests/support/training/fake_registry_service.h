@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_REGISTRY_SERVICE_H_
 #define SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_REGISTRY_SERVICE_H_
 
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -35,6 +36,21 @@ class FakeRegistryService final : public registry::v1::RegistryService::Service 
     return edge_->Call(*ctx, "GetDataset", [&](const CallContext& call) -> absl::Status {
       ASSIGN_OR_RETURN(const auto name, DatasetName::Parse("name", request->name()));
       ASSIGN_OR_RETURN(*out, models_.GetDataset(call.principal, name, call.deadline));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status DownloadBlob(grpc::ServerContext* ctx,
+                            const registry::v1::DownloadBlobRequest* request,
+                            grpc::ServerWriter<google::api::HttpBody>* writer) override {
+    return edge_->Call(*ctx, "DownloadBlob", [&](const CallContext& call) -> absl::Status {
+      const std::string digest = request->name().substr(request->name().rfind('/') + 1);
+      constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+      ASSIGN_OR_RETURN(const std::string content,
+                       models_.ReadBlob(call.principal, digest, kAll, call.deadline));
+      google::api::HttpBody body;
+      body.set_data(content);
+      writer->Write(body);
       return absl::OkStatus();
     });
   }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 #include <string>
@@ -103,6 +104,11 @@ class FakeTrainer {
     request.set_attempt(attempt_.attempt());
     request.mutable_artifact()->set_format("slipway");
     (*request.mutable_metrics())["accuracy"] = accuracy;
+    if (attempt_.trial()) {
+      // The best of all is 0.01.
+      const double rate = attempt_.spec().optimizer().fields().at("learning_rate").number_value();
+      (*request.mutable_metrics())["validation_loss"] = std::abs(rate - 0.01);
+    }
     google::protobuf::Empty nothing;
     const absl::Status status = Call(&v1::AttemptService::Stub::CompleteAttempt, request, nothing);
     if (!status.ok()) std::cerr << status << std::endl;

@@ -36,12 +36,6 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
-// What other programs write for a number that is not there.
-bool IsMissingNumber(std::string_view cell) {
-  constexpr std::string_view kMarks[] = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"};
-  return std::find(std::begin(kMarks), std::end(kMarks), cell) != std::end(kMarks);
-}
-
 std::string Shown(const std::vector<std::string>& names) {
   const ptrdiff_t count = std::min(kMaxShownNames, std::ssize(names));
   return fmt::format("{}", fmt::join(names.begin(), names.begin() + count, ", "));
@@ -429,6 +423,11 @@ absl::StatusOr<RawTable> Reader::Read(training::TargetKind targets, TableLayout&
 }
 
 }  // namespace
+
+bool IsMissingNumber(std::string_view cell) {
+  constexpr std::string_view kMarks[] = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"};
+  return std::find(std::begin(kMarks), std::end(kMarks), cell) != std::end(kMarks);
+}
 
 std::optional<float> ParseNumber(std::string_view text) {
   text = Trim(text);

@@ -104,6 +104,9 @@ absl::StatusOr<RawTable> ReadTable(const training::v1::DataSpec& spec,
 /// dates stays the same when a worker masks it again.)
 absl::StatusOr<std::vector<Tensor>> ToTensors(const RawTable& table, std::span<const int64_t> rows);
 
+/// What other programs write for a number that is not there: "", NA, NaN, null, ...
+bool IsMissingNumber(std::string_view cell);
+
 /// A finite number that a float holds.
 std::optional<float> ParseNumber(std::string_view text);
 

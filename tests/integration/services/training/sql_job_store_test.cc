@@ -332,6 +332,48 @@ TEST_P(SqlJobStoreTest, ListsNewestFirstAndUnfinishedOldestFirst) {
   EXPECT_THAT(ids(store_->ListUnfinished()), ElementsAre("a", "b", "x"));
 }
 
+TEST_P(SqlJobStoreTest, KeepsTrialsBelowTheirSearch) {
+  ASSERT_TRUE(Insert(Make("acme", "find")).ok());
+  for (const int index : {0, 1}) {
+    Job trial = Make("acme", "find-" + std::to_string(index));
+    trial.search = "find";
+    trial.trial.set_index(index);
+    (*trial.trial.mutable_values())["training.epochs"].set_number_value(3);
+    ASSERT_TRUE(Insert(trial).ok());
+  }
+  // Of another tenant's search of the same name.
+  Job other = Make("rival", "find-0");
+  other.search = "find";
+  ASSERT_TRUE(Insert(other).ok());
+  ASSERT_TRUE(Start({"acme", "find-1"}).ok());
+  Result result;
+  result.metrics["validation_loss"] = 0.5;
+  ASSERT_TRUE(store_
+                  ->Update({"acme", "find-1"},
+                           [&](Job& job, Effects& effects) {
+                             return AcceptResult(job, result, kT0, effects);
+                           })
+                  .ok());
+  Reopen();
+  const auto trials = store_->ListTrials({"acme", "find"});
+  ASSERT_TRUE(trials.ok()) << trials.status();
+  ASSERT_EQ(trials->size(), 2u);
+  EXPECT_EQ((*trials)[1].name.id, "find-1");
+  EXPECT_EQ((*trials)[1].search, "find");
+  EXPECT_EQ((*trials)[1].trial.index(), 1);
+  EXPECT_EQ((*trials)[1].trial.values().at("training.epochs").number_value(), 3);
+  // It is over, and its result is there to be registered.
+  EXPECT_EQ((*trials)[1].state, TrainingJob::SUCCEEDED);
+  ASSERT_TRUE((*trials)[1].result.has_value());
+  EXPECT_EQ((*trials)[1].result->metrics.at("validation_loss"), 0.5);
+  const auto listed = store_->List("acme", INT64_MAX, 10);
+  ASSERT_EQ(listed->size(), 1u);
+  EXPECT_EQ(listed->front().name.id, "find");
+  const auto succeeded = store_->ListSucceeded(10);
+  ASSERT_EQ(succeeded->size(), 1u);
+  EXPECT_EQ(succeeded->front().name.id, "find-1");
+}
+
 TEST_P(SqlJobStoreTest, ARefusedChangeLeavesNothing) {
   ASSERT_TRUE(Insert(Make("acme", "first")).ok());
   const auto refused = store_->Update({"acme", "first"}, [](Job& job, Effects& effects) {

@@ -59,14 +59,15 @@ TEST(TrainingEdgeTest, LetsInWhomItsProtoNames) {
   Board board(metrics);
   EventBell bell;
   Training training(store, registry, board, bell, Clock::Real(), {});
+  Planner planner(registry, store, {.scratch_dir = dir.path().string()});
   const auto verifier = trust.Verifier(ServiceId::kTraining);
-  const auto edge = TrainingEdge::Create(training, *verifier, metrics, Clock::Real());
+  const auto edge = TrainingEdge::Create(training, planner, *verifier, metrics, Clock::Real());
   ASSERT_TRUE(edge.ok()) << edge.status();
   GrpcServerOptions options;
   options.address = "unix:" + (dir / "training.sock");
   const auto server = GrpcServer::Start(options, (*edge)->services());
   ASSERT_TRUE(server.ok()) << server.status();
-  for (const char* service : {"TrainingService", "AttemptService"}) {
+  for (const char* service : {"TrainingService", "JobEventService", "AttemptService"}) {
     ExpectInternalMatrix(
         {std::string("slipway.training.v1.") + service, (*server)->address(), ServiceId::kTraining},
         trust);
@@ -269,6 +270,55 @@ TEST_F(TrainingProgramTest, RunsAJobFromSubmissionToItsVersion) {
   ASSERT_EQ(Usage().size(), 1u);
   EXPECT_EQ(Usage()[0].resource(), name);
   EXPECT_GT(Usage()[0].quantity(), 0);
+}
+
+TEST_F(TrainingProgramTest, PlansByTheDatasetsFiles) {
+  std::string table = "x,y,target\n";
+  for (int i = 0; i < 100; ++i) table += fmt::format("{},{},{}\n", i, i % 7, i % 2 ? "a" : "b");
+  models_.AddFile("tenants/acme/datasets/table", "table.csv", table);
+  v1::PlanTrainingJobRequest request;
+  request.set_parent("tenants/acme");
+  request.mutable_spec()->set_dataset("table");
+  v1::TrainingPlan plan;
+  const absl::Status status =
+      Call(*jobs_, &v1::TrainingService::Stub::PlanTrainingJob, request, plan, GatewayToken());
+  ASSERT_TRUE(status.ok()) << status << Log();
+  EXPECT_EQ(plan.train_rows(), 80);
+  EXPECT_EQ(plan.network().parameters(), 2 * 32 + 32 + 32 * 2 + 2);
+}
+
+// The service is killed again and again while it searches: no trial is lost, none is made twice,
+// and the best one gets the one version.
+TEST_F(TrainingProgramTest, ASearchGoesOnThroughKills) {
+  const std::string name = Submit("find", {"succeed"}, [](v1::JobSpec& spec) {
+    spec.mutable_data()->set_validation_fraction(0.1);
+    v1::SearchSpec& search = *spec.mutable_search();
+    search.set_method("grid");
+    search.set_parallel(2);
+    v1::SearchField& field = *search.add_fields();
+    field.set_path("optimizer.learning_rate");
+    for (const double rate : {0.1, 0.05, 0.02, 0.011, 0.3, 0.2, 0.4, 0.5}) {
+      field.add_values()->set_number_value(rate);
+    }
+  });
+  std::minstd_rand random(3);
+  for (int kills = 0; kills < 6; ++kills) {
+    Clock::Real().SleepFor(absl::Milliseconds(random() % 150));
+    Kill();
+    Start();
+  }
+  const TrainingJob job = Finished(name);
+  ASSERT_EQ(job.state(), TrainingJob::SUCCEEDED) << job.error() << Log();
+  ASSERT_EQ(job.trials_size(), 8);
+  std::set<int> indices;
+  for (const v1::Trial& trial : job.trials()) {
+    indices.insert(trial.index());
+    EXPECT_EQ(trial.state(), TrainingJob::SUCCEEDED) << trial.error();
+    EXPECT_EQ(trial.best(), trial.index() == 3);
+  }
+  EXPECT_EQ(indices.size(), 8u);
+  EXPECT_EQ(models_.versions().size(), 1u);
+  EXPECT_NEAR(job.metrics().at("validation_loss"), 0.001, 1e-9);
 }
 
 TEST_F(TrainingProgramTest, NamesTheFieldOfABadSpecThroughTheWire) {

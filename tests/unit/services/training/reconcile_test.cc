@@ -1,5 +1,6 @@
 #include "services/training/reconcile.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,67 @@ SchedulingPolicy Capacity(int trainers) {
   SchedulingPolicy policy;
   policy.max_trainers = trainers;
   return policy;
+}
+
+// ---- Searches. ----
+
+QueuedJob SearchOf(TrainingJob::State state) {
+  QueuedJob search = Waiting("a", "find", 1);
+  search.state = state;
+  search.is_search = true;
+  return search;
+}
+
+TEST(ReconcileTest, ASearchHasNoTrainer) {
+  EXPECT_THAT(Decide({SearchOf(TrainingJob::QUEUED)}), ElementsAre("step tenants/a/jobs/find"));
+  EXPECT_THAT(Decide({SearchOf(TrainingJob::RUNNING)}), ElementsAre("step tenants/a/jobs/find"));
+  EXPECT_THAT(Decide({SearchOf(TrainingJob::PAUSED)}), IsEmpty());
+}
+
+TEST(ReconcileTest, ASearchStepsWhenATrialIsOverOrDoesNotDoAsItDoes) {
+  const QueuedJob search = SearchOf(TrainingJob::RUNNING);
+  QueuedJob trial = Started("a", "find-0");
+  const Running running = {.trainers = {TrainerOf(trial)},
+                           .search_waits = {{search.name, {trial.name}}}};
+  const auto steps = [&](const QueuedJob& search, const QueuedJob& trial) {
+    const auto actions = Decide({search, trial}, running);
+    return std::find(actions.begin(), actions.end(), "step tenants/a/jobs/find") != actions.end();
+  };
+  EXPECT_FALSE(steps(search, trial));
+  QueuedJob over = trial;
+  over.state = TrainingJob::FAILED;
+  EXPECT_TRUE(steps(search, over));
+  EXPECT_THAT(Decide({search}, running), ::testing::Contains("step tenants/a/jobs/find"));
+
+  QueuedJob cancelled = search;
+  cancelled.cancel_requested = true;
+  EXPECT_TRUE(steps(cancelled, trial));
+  QueuedJob asked = trial;
+  asked.cancel_requested = true;
+  EXPECT_FALSE(steps(cancelled, asked));
+
+  QueuedJob pausing = search;
+  pausing.pause_requested = true;
+  EXPECT_TRUE(steps(pausing, trial));
+  asked = trial;
+  asked.pause_requested = true;
+  EXPECT_FALSE(steps(pausing, asked));
+  // It no longer is to be paused.
+  EXPECT_TRUE(steps(search, asked));
+  QueuedJob paused = trial;
+  paused.state = TrainingJob::PAUSED;
+  EXPECT_TRUE(steps(pausing, paused));
+
+  QueuedJob rests = SearchOf(TrainingJob::PAUSED);
+  EXPECT_FALSE(steps(rests, paused));
+  rests.cancel_requested = true;
+  EXPECT_TRUE(steps(rests, paused));
+}
+
+TEST(ReconcileTest, ASearchWithItsResultIsRegisteredLikeAnyJob) {
+  QueuedJob search = SearchOf(TrainingJob::RUNNING);
+  search.has_result = true;
+  EXPECT_THAT(Decide({search}), ElementsAre("register tenants/a/jobs/find"));
 }
 
 // ---- Whose turn it is. ----

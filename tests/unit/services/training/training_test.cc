@@ -181,6 +181,39 @@ TEST_F(TrainingTest, AThousandRepetitionsAtFiftyAtATimeMakeOneJob) {
   EXPECT_EQ(store_.ListUnfinished()->size(), 1u);
 }
 
+TEST_F(TrainingTest, ListsEventsNewestFirstAndByTheirKind) {
+  const JobName name = Submitted("first");
+  Start(name);
+  google::protobuf::RepeatedPtrField<v1::Event> told;
+  told.Add()->mutable_progress()->set_step(1);
+  told.Add()->mutable_checkpoint()->set_step(1);
+  told.Add()->mutable_progress()->set_step(2);
+  ASSERT_TRUE(training_.Report(TrainerOf(name), name, 1, told).ok());
+  const auto list = [&](int size, const std::string& token, const std::vector<std::string>& kinds) {
+    v1::ListTrainingJobEventsRequest request;
+    request.set_page_size(size);
+    request.set_page_token(token);
+    for (const std::string& kind : kinds) request.add_kinds(kind);
+    return training_.ListEvents(acme_, name, request);
+  };
+  const auto sequences = [](const v1::ListTrainingJobEventsResponse& page) {
+    std::vector<int64_t> out;
+    for (const v1::Event& event : page.events()) out.push_back(event.sequence());
+    return out;
+  };
+  const auto first = list(3, "", {});
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_THAT(sequences(*first), ElementsAre(5, 4, 3));
+  const auto second = list(3, first->next_page_token(), {});
+  EXPECT_THAT(sequences(*second), ElementsAre(2, 1));
+  EXPECT_TRUE(second->next_page_token().empty());
+  EXPECT_THAT(sequences(*list(0, "", {"checkpoint"})), ElementsAre(4));
+  EXPECT_THAT(sequences(*list(0, "", {"progress", "state_change"})), ElementsAre(5, 3, 2, 1));
+  EXPECT_EQ(FieldOf(list(0, "", {"sequence"}).status()), "kinds[0]");
+  EXPECT_EQ(FieldOf(list(0, "x", {}).status()), "page_token");
+  EXPECT_TRUE(absl::IsNotFound(training_.ListEvents(rival_, name, {}).status()));
+}
+
 TEST_F(TrainingTest, ATakenNameIsRefused) {
   Submitted("first");
   const auto again = Submit(ExampleRequest("acme", "first"));

@@ -51,6 +51,7 @@ TEST(MethodTableTest, FindsEachMethodByItsBinding) {
   EXPECT_EQ(Find("GET", "/api/v1/tenants/a/blobs/sha256:00"), "BlobService/GetBlob");
   EXPECT_EQ(Find("GET", "/api/v1/tenants/a/blobs/sha256:00:download"), "BlobService/DownloadBlob");
   EXPECT_EQ(Find("GET", "/api/v1/tenants/a/jobs/j:watch"), "TrainingJobService/WatchTrainingJob");
+  EXPECT_EQ(Find("POST", "/api/v1/tenants/a/jobs:plan"), "TrainingJobService/PlanTrainingJob");
   EXPECT_EQ(Find("GET", "/api/v1/nothing"), "");
 }
 

@@ -8,6 +8,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "services/training/search/search.h"
 #include "services/training/spec/spec.h"
 #include "tests/support/places.h"
 
@@ -24,7 +25,9 @@ TEST(ExamplesTest, EverySpecIsTaken) {
     training::v1::JobSpec job;
     const auto parsed = google::protobuf::util::JsonStringToMessage(object->dump(), &job);
     ASSERT_TRUE(parsed.ok()) << entry.path() << ": " << parsed.ToString();
-    EXPECT_TRUE(training::ParseSpec(job).ok()) << training::ParseSpec(job).status();
+    const absl::Status taken = job.has_search() ? training::Search::Parse(job).status()
+                                                : training::ParseSpec(job).status();
+    EXPECT_TRUE(taken.ok()) << entry.path() << ": " << taken;
   }
   EXPECT_GT(seen, 0);
 }

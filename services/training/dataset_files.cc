@@ -1,0 +1,48 @@
+#include "services/training/dataset_files.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fmt/format.h"
+#include "fmt/ranges.h"
+
+namespace slipway::training {
+namespace {
+
+constexpr size_t kShownFiles = 10;
+
+}  // namespace
+
+absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry, const Principal& who,
+                                                  const v1::JobSpec& spec, absl::Time deadline) {
+  const DatasetName name{who.tenant, spec.dataset()};
+  auto found = registry.GetDataset(who, name, deadline);
+  if (absl::IsNotFound(found.status())) {
+    return InvalidField("spec.dataset", fmt::format("{} was not found", name.ToString()));
+  }
+  return found;
+}
+
+absl::Status CheckFiles(const registry::v1::Dataset& dataset, const v1::JobSpec& spec) {
+  std::vector<std::string_view> files;
+  for (const auto& file : dataset.files()) files.push_back(file.path());
+  const auto check = [&](std::string_view field, const std::string& path) -> absl::Status {
+    if (path.empty() || std::find(files.begin(), files.end(), path) != files.end()) {
+      return absl::OkStatus();
+    }
+    const size_t shown = std::min(files.size(), kShownFiles);
+    return InvalidField(
+        field,
+        fmt::format("{} has no file \"{}\"; it has {}{}", dataset.name(), path,
+                    fmt::join(files.begin(), files.begin() + shown, ", "),
+                    files.size() > shown ? fmt::format(" and {} more", files.size() - shown) : ""));
+  };
+  RETURN_IF_ERROR(check("spec.data.train.inputs", spec.data().train().inputs()));
+  RETURN_IF_ERROR(check("spec.data.train.targets", spec.data().train().targets()));
+  RETURN_IF_ERROR(check("spec.data.test.inputs", spec.data().test().inputs()));
+  return check("spec.data.test.targets", spec.data().test().targets());
+}
+
+}  // namespace slipway::training

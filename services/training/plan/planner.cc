@@ -1,0 +1,330 @@
+#include "services/training/plan/planner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "common/nn/model_description.h"
+#include "common/proto_time/proto_time.h"
+#include "fmt/format.h"
+#include "google/protobuf/util/time_util.h"
+#include "services/training/dataset_files.h"
+#include "services/training/plan/propose.h"
+#include "services/training/plan/sample.h"
+#include "services/training/search/search.h"
+#include "services/training/spec/estimate.h"
+#include "services/training/trainer/data/open_data.h"
+
+namespace slipway::training {
+namespace {
+
+constexpr char kScratch[] = "plans";
+constexpr int kComparedJobs = 200;
+// Of one architecture; more say nothing new.
+constexpr size_t kEnoughJobs = 20;
+// What an unknown machine may differ by from the one that StepTime knows, and a job from another.
+constexpr double kUnknownMachine = 4;
+constexpr double kOneJob = 1.5;
+// Measured: from a trainer's start until it trains, and from there until the version is registered.
+constexpr absl::Duration kAround = absl::Seconds(3);
+constexpr double kReadBytesASecond = 1e8;
+constexpr int64_t kProgramBytes = int64_t{160} << 20;
+// A proposal that takes longer has to give way to a quicker one.
+constexpr absl::Duration kLongProposal = absl::Minutes(30);
+constexpr double kForwardShare = 1.0 / 3;  // of a step
+
+std::string ArchitectureOf(const v1::JobSpec& spec) {
+  const auto type = spec.architecture().fields().find("type");
+  return type == spec.architecture().fields().end() ? "" : type->second.string_value();
+}
+
+int CoresOf(const v1::JobSpec& spec) {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return spec.resources().threads() > 0 ? std::min(cores, spec.resources().threads()) : cores;
+}
+
+int64_t Scaled(size_t rows, double scale) {
+  return static_cast<int64_t>(std::llround(static_cast<double>(rows) * scale));
+}
+
+google::protobuf::Duration ToProto(absl::Duration time) {
+  return google::protobuf::util::TimeUtil::MicrosecondsToDuration(absl::ToInt64Microseconds(time));
+}
+
+// A spec with the rows that it trains on.
+struct Prepared {
+  trainer::TrainingData data;
+  double train_scale = 1;
+  double test_scale = 1;
+
+  int64_t train_rows() const { return Scaled(data.train_rows.size(), train_scale); }
+  int64_t validation_rows() const { return Scaled(data.validation_rows.size(), train_scale); }
+  int64_t test_rows() const { return Scaled(data.test_rows.size(), test_scale); }
+  bool sampled() const { return train_scale != 1 || test_scale != 1; }
+  double bytes() const {
+    const auto of = [](const trainer::Examples& examples, double scale) {
+      return static_cast<double>(examples.inputs.size()) * scale;
+    };
+    return of(*data.train, train_scale) +
+           (data.test == data.train ? 0 : of(*data.test, test_scale));
+  }
+};
+
+// The classes of a sampled array of targets: its first rows may lack some.
+absl::Status NameClasses(Sample& sample, v1::DataSpec& data) {
+  ASSIGN_OR_RETURN(const Sample::Beginning* targets, sample.Read(data.train().targets()));
+  const auto header = IdxHeader::Parse(targets->content);
+  if (!header.has_value()) return absl::OkStatus();
+  unsigned char most = 0;
+  for (const char target : std::string_view(targets->content).substr(header->bytes)) {
+    most = std::max(most, static_cast<unsigned char>(target));
+  }
+  for (int i = 0; i <= most; ++i) data.add_labels(std::to_string(i));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
+                                 const std::string& folder, Sample& sample) {
+  v1::DataSpec data = spec.data();
+  Prepared prepared;
+  RETURN_IF_ERROR(sample.Take(data, data.train(), "spec.data.train"));
+  prepared.train_scale = prepared.test_scale = sample.scale(data.train());
+  if (data.has_test()) {
+    RETURN_IF_ERROR(sample.Take(data, data.test(), "spec.data.test"));
+    prepared.test_scale = sample.scale(data.test());
+  }
+  if (data.format() == "idx" && targets == TargetKind::kClass && prepared.sampled() &&
+      data.labels().empty()) {
+    RETURN_IF_ERROR(NameClasses(sample, data));
+  }
+  auto opened = trainer::OpenData(data, targets, static_cast<uint64_t>(spec.training().seed()),
+                                  [&](const std::string& path) { return sample.LocalPath(path); },
+                                  {.folder = folder});
+  if (!opened.ok()) {
+    const std::string field = FieldOf(opened.status());
+    if (field.empty() || !prepared.sampled()) return opened.status();
+    return InvalidField(
+        field, fmt::format("{}; a plan looks at the first rows of large files",
+                           std::string(opened.status().message()).substr(field.size() + 2)));
+  }
+  prepared.data = *std::move(opened);
+  return prepared;
+}
+
+DataFacts FactsOf(const Prepared& prepared) {
+  DataFacts facts{prepared.train_rows(), prepared.data.train->input, prepared.data.outputs, 0};
+  const std::vector<float>& values = prepared.data.train->values;
+  double squares = 0;
+  for (const float value : values) squares += double{value} * value;
+  if (!values.empty()) facts.target_size = std::sqrt(squares / static_cast<double>(values.size()));
+  return facts;
+}
+
+absl::StatusOr<nn::Network> BuildNetwork(const Spec& spec, const Prepared& prepared) {
+  nn::ModelDescription description;
+  description.task = TargetsOf(spec.loss) == TargetKind::kClass ? nn::Task::kClassification
+                                                                : nn::Task::kRegression;
+  description.input = prepared.data.train->input;
+  description.table = prepared.data.table;
+  description.output = nn::OutputOf(description.task, prepared.data.outputs);
+  ASSIGN_OR_RETURN(description.preprocessing,
+                   trainer::FitPreprocessing(spec.job.data(), prepared.data));
+  description.architecture = spec.architecture;
+  return description.BuildNetwork("spec");
+}
+
+std::string InGiB(double bytes) { return fmt::format("{:.1f} GiB", bytes / (1 << 30)); }
+
+void AddMemory(const nn::Network& network, const Spec& spec, const Prepared& prepared,
+               v1::TrainingPlan& plan) {
+  const MemoryNeed need = MemoryNeedOf(network, spec);
+  v1::TrainingPlan::Memory& memory = *plan.mutable_memory();
+  memory.set_weights(static_cast<int64_t>(need.weights));
+  memory.set_activations(static_cast<int64_t>(need.activations));
+  memory.set_rows(static_cast<int64_t>(prepared.bytes()));
+  memory.set_total(memory.weights() + memory.activations() + memory.rows() + kProgramBytes);
+  memory.set_machine(MachineMemory());
+  if (memory.total() > memory.machine()) {
+    plan.add_warnings(fmt::format(
+        "it takes {}, and the machine has {}: try a smaller training.batch_size",
+        InGiB(static_cast<double>(memory.total())), InGiB(static_cast<double>(memory.machine()))));
+  }
+}
+
+void AddTime(const Spec& spec, const SpeedFigures& speed, const Prepared& prepared,
+             v1::TrainingPlan& plan) {
+  const int64_t per_step = RowsOfStep(spec.job.training());
+  const int64_t per_epoch = std::max<int64_t>(1, (plan.train_rows() + per_step - 1) / per_step);
+  plan.set_steps(per_epoch * spec.job.training().epochs());
+  const absl::Duration step = StepTime(plan.network(), spec.job, CoresOf(spec.job));
+  const double judged =
+      static_cast<double>(plan.validation_rows() * spec.job.training().epochs() + plan.test_rows());
+  const absl::Duration work =
+      step * plan.steps() + step * (judged / static_cast<double>(per_step) * kForwardShare);
+  const absl::Duration around = kAround + absl::Seconds(prepared.bytes() / kReadBytesASecond);
+  *plan.mutable_time() = ToProto(around + work * speed.factor);
+  *plan.mutable_shortest_time() = ToProto(around + work * speed.least);
+  *plan.mutable_longest_time() = ToProto(around + work * speed.most);
+  plan.set_basis(speed.basis);
+}
+
+absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const SpeedFigures& speed,
+                                          const Prepared& prepared) {
+  ASSIGN_OR_RETURN(const Spec spec, ParseSpec(job));
+  RETURN_IF_ERROR(CheckClasses(spec.loss, prepared.data.outputs, "spec.loss"));
+  v1::TrainingPlan plan;
+  *plan.mutable_spec() = job;
+  plan.set_train_rows(prepared.train_rows());
+  plan.set_validation_rows(prepared.validation_rows());
+  plan.set_test_rows(prepared.test_rows());
+  plan.set_sampled(prepared.sampled());
+  ASSIGN_OR_RETURN(const nn::Network network, BuildNetwork(spec, prepared));
+  RETURN_IF_ERROR(CheckMemory(network, spec, std::max(1, spec.job.resources().processes())));
+  *plan.mutable_network() = SizeOf(network);
+  AddMemory(network, spec, prepared, plan);
+  AddTime(spec, speed, prepared, plan);
+  if (spec.time_limit > absl::ZeroDuration() && ToDuration(plan.time()) > spec.time_limit) {
+    plan.add_warnings("it will hardly be done within spec.resources.time_limit");
+  }
+  return plan;
+}
+
+absl::StatusOr<v1::TrainingPlan> PlanGiven(const v1::JobSpec& job, const std::vector<Job>& finished,
+                                           const std::string& folder, Sample& sample) {
+  ASSIGN_OR_RETURN(const Spec spec, ParseSpec(job));
+  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(job, TargetsOf(spec.loss), folder, sample));
+  return MakePlan(job, CompareSpeeds(finished, job), prepared);
+}
+
+absl::StatusOr<v1::TrainingPlan> PlanProposed(const v1::JobSpec& given,
+                                              const registry::v1::Dataset& dataset,
+                                              const std::vector<Job>& finished,
+                                              const std::string& folder, Sample& sample) {
+  Proposal with_data{given, {}};
+  RETURN_IF_ERROR(ProposeData(dataset, sample, with_data));
+  const auto loss = ParseVariant<Loss>(ToJson(with_data.spec.loss()), "spec.loss");
+  RETURN_IF_ERROR(loss.status());
+  ASSIGN_OR_RETURN(const Prepared prepared,
+                   Prepare(with_data.spec, TargetsOf(*loss), folder, sample));
+  absl::StatusOr<v1::TrainingPlan> plan;
+  std::string given_up;
+  for (const Proposal& proposal : ProposeTraining(with_data, FactsOf(prepared))) {
+    plan = MakePlan(proposal.spec, CompareSpeeds(finished, proposal.spec), prepared);
+    RETURN_IF_ERROR(plan.status());
+    for (const std::string& reason : proposal.reasons) plan->add_reasons(reason);
+    if (!given_up.empty()) plan->add_reasons(given_up);
+    if (ToDuration(plan->time()) <= kLongProposal) return plan;
+    given_up =
+        fmt::format("architecture: a {} would take {:.0f} minutes here",
+                    ArchitectureOf(proposal.spec), absl::ToDoubleMinutes(ToDuration(plan->time())));
+  }
+  return plan;
+}
+
+}  // namespace
+
+SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spec) {
+  std::vector<double> alike;
+  std::vector<double> others;
+  for (const Job& job : finished) {
+    const double speed = job.progress.samples_per_second();
+    if (!(speed > 0) || !job.progress.has_network()) continue;
+    if (job.spec.resources().device() !=
+        (spec.resources().device().empty() ? "cpu" : spec.resources().device())) {
+      continue;
+    }
+    const double told =
+        absl::ToDoubleSeconds(StepTime(job.progress.network(), job.spec, CoresOf(job.spec)));
+    const double real = static_cast<double>(RowsOfStep(job.spec.training())) / speed;
+    std::vector<double>& kind = ArchitectureOf(job.spec) == ArchitectureOf(spec) ? alike : others;
+    if (kind.size() < kEnoughJobs) kind.push_back(real / told);
+  }
+  std::vector<double>& ratios = alike.empty() ? others : alike;
+  const double spread = alike.empty() ? kUnknownMachine : kOneJob;
+  if (ratios.empty()) {
+    return {1, 1 / kUnknownMachine, kUnknownMachine,
+            "no job has been finished here yet: by figures of another machine, which may be off by "
+            "a factor of 4"};
+  }
+  std::sort(ratios.begin(), ratios.end());
+  SpeedFigures figures;
+  figures.factor = ratios[ratios.size() / 2];
+  // The widest of the two: what was seen, and what a job may differ by from others.
+  const size_t tail = ratios.size() / 10;
+  figures.least = std::min(ratios[tail], figures.factor / spread);
+  figures.most = std::max(ratios[ratios.size() - 1 - tail], figures.factor * spread);
+  figures.basis =
+      alike.empty()
+          ? fmt::format("by the speed of {} jobs here, none of them with this architecture",
+                        ratios.size())
+          : fmt::format("by the speed of {} {} of this architecture here", ratios.size(),
+                        ratios.size() == 1 ? "job" : "jobs");
+  return figures;
+}
+
+Planner::Planner(ModelRegistry& registry, JobStore& store, Options options)
+    : registry_(registry), store_(store), options_(std::move(options)) {
+  // What calls left that a crash ended.
+  std::error_code absent;
+  std::filesystem::remove_all(fmt::format("{}/{}", options_.scratch_dir, kScratch), absent);
+}
+
+absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
+                                               const v1::PlanTrainingJobRequest& request,
+                                               absl::Time deadline) {
+  ASSIGN_OR_RETURN(const TenantName parent, TenantName::Parse("parent", request.parent()));
+  if (!who.MayAccess(parent.tenant)) return NotFound(request.parent());
+  Principal owner = who;
+  owner.tenant = parent.tenant;
+  const absl::Cleanup leave = [&] { --under_way_; };
+  if (++under_way_ > options_.max_at_once) {
+    return absl::ResourceExhaustedError("too many plans at once; try again");
+  }
+  v1::JobSpec spec = request.spec();
+  if (spec.dataset().empty()) return InvalidField("spec.dataset", "is required");
+  if (spec.has_base()) {
+    return InvalidField("spec.base", "must be absent: what goes on from a version is not planned");
+  }
+  int trials = 0;
+  if (spec.has_search()) {
+    ASSIGN_OR_RETURN(const Search search, Search::Parse(spec));
+    trials = search.all_trials();
+    spec = search.SpecOf(0, search.rungs() - 1);
+  }
+  // Before anything is fetched.
+  if (spec.has_architecture()) RETURN_IF_ERROR(ParseSpec(spec).status());
+  ASSIGN_OR_RETURN(const registry::v1::Dataset dataset,
+                   FindDataset(registry_, owner, spec, deadline));
+  RETURN_IF_ERROR(CheckFiles(dataset, spec));
+
+  std::string folder = fmt::format("{}/{}", options_.scratch_dir, kScratch);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  folder += "/XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr) return FromErrno(errno, "cannot make", folder);
+  const absl::Cleanup remove = [&] { std::filesystem::remove_all(folder, error); };
+  Sample sample(dataset, folder, [&](const registry::v1::File& file, int64_t bytes) {
+    return registry_.ReadBlob(owner, file.digest(), bytes, deadline);
+  });
+
+  ASSIGN_OR_RETURN(const std::vector<Job> finished, store_.ListSucceeded(kComparedJobs));
+  if (!spec.has_architecture()) {
+    return PlanProposed(spec, dataset, finished, folder, sample);
+  }
+  ASSIGN_OR_RETURN(v1::TrainingPlan plan, PlanGiven(spec, finished, folder, sample));
+  if (trials == 0) return plan;
+  *plan.mutable_spec() = request.spec();
+  plan.set_trials(trials);
+  for (auto* time :
+       {plan.mutable_time(), plan.mutable_shortest_time(), plan.mutable_longest_time()}) {
+    *time = ToProto(ToDuration(*time) * trials);
+  }
+  return plan;
+}
+
+}  // namespace slipway::training

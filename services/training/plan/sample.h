@@ -1,0 +1,87 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_PLAN_SAMPLE_H_
+#define SLIPWAY_SERVICES_TRAINING_PLAN_SAMPLE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/status/status.h"
+#include "slipway/registry/v1/registry.pb.h"
+#include "slipway/training/v1/training.pb.h"
+
+namespace slipway::training {
+
+/// The beginnings of a dataset's files as files of their own, which the trainer's readers take: a
+/// table that ends after a whole row, an array whose header says how much of it is there. One
+/// thread.
+class Sample {
+ public:
+  /// The first bytes of a file, at most that many.
+  using ReadBeginning =
+      std::function<absl::StatusOr<std::string>(const registry::v1::File& file, int64_t bytes)>;
+
+  /// Of a larger file so much is read, as it is stored, and so much kept once it is unpacked.
+  static constexpr int64_t kReadBytes = 4 << 20;
+  static constexpr int64_t kKeptBytes = 64 << 20;
+
+  /// `dataset` outlives the sample, which makes files in `folder`, an empty one.
+  Sample(const registry::v1::Dataset& dataset, std::string folder, ReadBeginning read)
+      : dataset_(dataset), folder_(std::move(folder)), read_(std::move(read)) {}
+
+  /// The beginning of a file, unpacked; of all files it is read once. Errors: kNotFound (the
+  /// dataset has no such file), the reader's.
+  struct Beginning {
+    std::string content;
+    /// How much of the file it is, from 0 to 1.
+    double share = 1;
+  };
+  absl::StatusOr<const Beginning*> Read(const std::string& path);
+
+  /// Makes the files of a part. Errors: InvalidField below `field`.
+  absl::Status Take(const v1::DataSpec& data, const v1::Part& part, const std::string& field);
+
+  /// Where a file of a part that was taken lies.
+  absl::StatusOr<std::string> LocalPath(const std::string& path) const;
+
+  /// Rows of the whole file for each one of the sample's.
+  double scale(const v1::Part& part) const;
+  /// Whether all of a part's files are whole.
+  bool whole(const v1::Part& part) const { return scale(part) == 1; }
+
+ private:
+  struct Taken {
+    std::string local_path;
+    double scale = 1;
+  };
+
+  absl::Status TakeTable(const std::string& format, const std::string& path,
+                         const std::string& field);
+  absl::Status TakeArrays(const v1::Part& part, const std::string& field);
+  absl::Status Keep(const std::string& path, const std::string& content, double scale);
+
+  const registry::v1::Dataset& dataset_;
+  const std::string folder_;
+  const ReadBeginning read_;
+  std::map<std::string, Beginning> beginnings_;
+  std::map<std::string, Taken> taken_;
+};
+
+/// The header of an array in the IDX format (common/idx/idx.h).
+struct IdxHeader {
+  std::vector<int64_t> dims;
+  size_t bytes = 0;  // of the header
+
+  /// Of one item.
+  int64_t item_bytes() const;
+  /// Absent where `content` begins as no such array.
+  static std::optional<IdxHeader> Parse(std::string_view content);
+};
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_PLAN_SAMPLE_H_

@@ -1,0 +1,43 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_SPEC_ESTIMATE_H_
+#define SLIPWAY_SERVICES_TRAINING_SPEC_ESTIMATE_H_
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "common/nn/network.h"
+#include "common/status/status.h"
+#include "services/training/spec/spec.h"
+
+// What it takes to train a network, told from its description. The trainer refuses by it, and a
+// plan is made of it.
+namespace slipway::training {
+
+v1::NetworkSize SizeOf(const nn::Network& network);
+
+/// In bytes.
+struct MemoryNeed {
+  /// Parameters, gradients, state of the optimizer, averages and best weights.
+  double weights = 0;
+  /// Values that a batch leaves for the backward pass, were all of them kept.
+  double activations = 0;
+};
+MemoryNeed MemoryNeedOf(const nn::Network& network, const Spec& spec);
+
+/// The memory of this machine.
+int64_t MachineMemory();
+
+/// Refuses a network whose weights alone this machine cannot hold before it tries: on Linux the
+/// attempt would succeed, and the kernel kill something later. Each of the `processes` has its own.
+/// Errors: InvalidField.
+absl::Status CheckMemory(const nn::Network& network, const Spec& spec, int processes);
+
+/// How long a step of the optimizer takes on `threads` cores of the machine that the constants were
+/// measured on (docs/training.md, Plans): so much a layer, a parameter and an operation.
+absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int threads);
+
+/// Rows that go through the network for one step.
+int64_t RowsOfStep(const v1::LoopSpec& loop);
+
+}  // namespace slipway::training
+
+#endif  // SLIPWAY_SERVICES_TRAINING_SPEC_ESTIMATE_H_
