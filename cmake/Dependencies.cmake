@@ -66,3 +66,4 @@ endforeach()
 
 find_package(LibTorch REQUIRED)
 find_package(OpenVINO REQUIRED)
+find_package(Arrow REQUIRED)

@@ -71,7 +71,7 @@ void CheckLabels(const v1::DataSpec& data, Problems& problems) {
   }
 }
 
-constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl", "images"};
+constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl", "parquet", "images"};
 constexpr std::string_view kFits[] = {"stretch", "crop"};
 constexpr std::string_view kKinds[] = {"number", "category", "date", "ignore"};
 constexpr std::string_view kMissing[] = {"drop", "mean", "median", "mode", "constant"};
@@ -291,7 +291,7 @@ void CheckColumns(const v1::DataSpec& data, Problems& problems) {
 }  // namespace
 
 bool IsTable(const v1::DataSpec& data) {
-  return data.format() == "csv" || data.format() == "jsonl";
+  return data.format() == "csv" || data.format() == "jsonl" || data.format() == "parquet";
 }
 
 void CheckData(const v1::JobSpec& job, Problems& problems) {
