@@ -95,9 +95,10 @@ endfunction()
 # slipway_binary(<name> SRCS ... [DEPS ...]): an installed program, built into bin/.
 function(slipway_binary name)
   _slipway_executable(${name} bin ${ARGN})
-  # LibTorch and OpenVINO lie there when installed; the build tree finds them in bootstrap's cache.
+  # What comes from wheels lies there when installed; the build tree finds it in bootstrap's cache.
+  set(folders "$ORIGIN/../lib/slipway")
   set_target_properties(${name} PROPERTIES
-    INSTALL_RPATH "$ORIGIN/../lib/slipway/torch:$ORIGIN/../lib/slipway/openvino")
+    INSTALL_RPATH "${folders}/torch:${folders}/openvino:${folders}/arrow")
   install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   add_dependencies(programs ${name})
 endfunction()

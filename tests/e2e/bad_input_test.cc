@@ -143,7 +143,7 @@ TEST_F(BadInputTest, AMalformedSpecIsRefusedByField) {
       {"/architecture/hidden", {64, 0}, "spec.architecture.hidden[1]"},
       {"/training/epochs", 0, "spec.training.epochs"},
       {"/training/batch_size", -5, "spec.training.batch_size"},
-      {"/data/format", "parquet", "spec.data.format"},
+      {"/data/format", "xlsx", "spec.data.format"},
       {"/data/train/inputs", "no-such-file", "spec.data.train.inputs"},
       {"/data/train/inputs", "../../etc/passwd", "spec.data.train.inputs"},
       {"/dataset", "no-such-dataset", "spec.dataset"},

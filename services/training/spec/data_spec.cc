@@ -20,6 +20,7 @@ constexpr size_t kMaxColumnBytes = 1024;
 constexpr size_t kMaxPathBytes = 1024;
 constexpr int kMaxBuckets = 10'000;
 constexpr double kMaxWidth = 1e30;
+constexpr int kMaxImageSide = 4096;
 
 void CheckFilePath(std::string_view path, const std::string& file, Problems& problems) {
   if (file.empty()) return problems.Add(path, "is required: a path of a file in the dataset");
@@ -46,8 +47,10 @@ void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
   if (has_targets) {
     CheckFilePath(path + ".targets", part.targets(), problems);
   } else if (!part.targets().empty()) {
-    problems.Add(path + ".targets",
-                 "is for idx; in tables spec.data.target_column names the target");
+    problems.Add(
+        path + ".targets",
+        "is for idx; in tables spec.data.target_column names the target, and the folder of "
+        "an image is its class");
   }
 }
 
@@ -68,7 +71,8 @@ void CheckLabels(const v1::DataSpec& data, Problems& problems) {
   }
 }
 
-constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl"};
+constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl", "parquet", "images"};
+constexpr std::string_view kFits[] = {"stretch", "crop"};
 constexpr std::string_view kKinds[] = {"number", "category", "date", "ignore"};
 constexpr std::string_view kMissing[] = {"drop", "mean", "median", "mode", "constant"};
 constexpr std::string_view kMissingTexts[] = {"drop", "mode", "constant"};
@@ -102,6 +106,26 @@ void CheckSplit(const v1::DataSpec& data, Problems& problems) {
   if (split.method() == "group" && split.column() == data.target_column()) {
     problems.Add("spec.data.split.column", "must not be the target");
   }
+}
+
+void CheckImages(const v1::DataSpec& data, Problems& problems) {
+  const bool images = data.format() == "images";
+  if (images) {
+    const v1::ImageSpec& image = data.image();
+    problems.CheckRange("spec.data.image.height", image.height(), 1, kMaxImageSide);
+    problems.CheckRange("spec.data.image.width", image.width(), 1, kMaxImageSide);
+    CheckChoice("spec.data.image.fit", image.fit(), kFits, problems);
+    if (image.channels() != 0 && image.channels() != 1 && image.channels() != 3) {
+      problems.Add("spec.data.image.channels",
+                   fmt::format("must be 1 or 3, got {}", image.channels()));
+    }
+  } else if (data.has_image()) {
+    problems.Add("spec.data.image", "is for images");
+  }
+  if (!data.has_augment()) return;
+  if (IsTable(data)) problems.Add("spec.data.augment", "is for pictures");
+  problems.CheckRange("spec.data.augment.shift", data.augment().shift(), 0, kMaxImageSide);
+  problems.CheckRange("spec.data.augment.crop", data.augment().crop(), 0.0, 1.0);
 }
 
 // What only some kinds of columns have.
@@ -267,7 +291,7 @@ void CheckColumns(const v1::DataSpec& data, Problems& problems) {
 }  // namespace
 
 bool IsTable(const v1::DataSpec& data) {
-  return data.format() == "csv" || data.format() == "jsonl";
+  return data.format() == "csv" || data.format() == "jsonl" || data.format() == "parquet";
 }
 
 void CheckData(const v1::JobSpec& job, Problems& problems) {
@@ -280,7 +304,7 @@ void CheckData(const v1::JobSpec& job, Problems& problems) {
     problems.Add("spec.data.format",
                  fmt::format("is required; must be one of {}", fmt::join(kFormats, ", ")));
   }
-  if (idx || table) {
+  if (std::find(std::begin(kFormats), std::end(kFormats), data.format()) != std::end(kFormats)) {
     if (data.has_train()) {
       CheckPart("spec.data.train", data.train(), idx, problems);
     } else {
@@ -294,8 +318,9 @@ void CheckData(const v1::JobSpec& job, Problems& problems) {
       problems.Add("spec.data.target_column",
                    fmt::format("must be at most {} bytes", kMaxColumnBytes));
     }
-    if (idx && !data.target_column().empty()) {
-      problems.Add("spec.data.target_column", "is for tables; in idx the targets are a file");
+    if (!table && !data.target_column().empty()) {
+      problems.Add("spec.data.target_column",
+                   "is for tables; in idx the targets are a file, of images the folders");
     }
   }
   problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);
@@ -310,12 +335,16 @@ void CheckData(const v1::JobSpec& job, Problems& problems) {
   }
   problems.CheckRange("spec.data.scale", data.scale(), 0.0, 1e12);
   CheckLabels(data, problems);
+  CheckImages(data, problems);
   CheckSplit(data, problems);
   CheckColumns(data, problems);
 }
 
 void CheckDataFits(const v1::DataSpec& data, TargetKind targets, Problems& problems) {
   if (targets != TargetKind::kReal) return;
+  if (data.format() == "images") {
+    problems.Add("spec.data.format", "has classes (folders), and this loss has none");
+  }
   if (data.labels_size() > 0) {
     problems.Add("spec.data.labels", "names classes, and this loss has none");
   }

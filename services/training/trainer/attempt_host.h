@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_ATTEMPT_HOST_H_
 
 #include <string>
+#include <vector>
 
 #include "common/status/status.h"
 #include "slipway/registry/v1/registry.pb.h"
@@ -14,6 +15,9 @@ namespace slipway::trainer {
 class AttemptHost {
  public:
   virtual ~AttemptHost() = default;
+
+  /// The paths of all files of the dataset. Errors: what the system says.
+  virtual absl::StatusOr<std::vector<std::string>> ListFiles() = 0;
 
   /// Where the dataset's file `path` lies on this machine, checked against its digest. Errors:
   /// kInvalidArgument (the dataset has no such file), kUnavailable, StorageFull, kDataLoss.

@@ -48,6 +48,17 @@ absl::StatusOr<FolderAttemptHost> FolderAttemptHost::Create(std::string data_dir
   return FolderAttemptHost(std::move(data_dir), std::move(base_dir), std::move(output_dir));
 }
 
+absl::StatusOr<std::vector<std::string>> FolderAttemptHost::ListFiles() {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(data_dir_, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->is_regular_file()) files.push_back(fs::relative(it->path(), data_dir_).string());
+  }
+  if (error) return FromErrno(error.value(), "cannot list", data_dir_);
+  return files;
+}
+
 absl::StatusOr<std::string> FolderAttemptHost::FetchFile(const std::string& path) {
   std::string local = fmt::format("{}/{}", data_dir_, path);
   std::error_code error;

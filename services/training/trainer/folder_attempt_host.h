@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_FOLDER_ATTEMPT_HOST_H_
 
 #include <string>
+#include <vector>
 
 #include "services/training/trainer/attempt_host.h"
 
@@ -16,6 +17,7 @@ class FolderAttemptHost final : public AttemptHost {
   static absl::StatusOr<FolderAttemptHost> Create(std::string data_dir, std::string base_dir,
                                                   std::string output_dir);
 
+  absl::StatusOr<std::vector<std::string>> ListFiles() override;
   absl::StatusOr<std::string> FetchFile(const std::string& path) override;
   absl::StatusOr<std::string> FetchBaseFile(const std::string& path) override;
   absl::StatusOr<bool> Report(training::v1::Event event) override;

@@ -97,6 +97,12 @@ class GrpcAttemptHost::Impl {
         cache_(std::move(cache)),
         clock_(clock) {}
 
+  std::vector<std::string> ListFiles() const {
+    std::vector<std::string> files;
+    for (const registry::v1::File& file : attempt_.dataset().files()) files.push_back(file.path());
+    return files;
+  }
+
   absl::StatusOr<std::string> FetchFile(const std::string& path) {
     return Fetch(attempt_.dataset().name(), attempt_.dataset().files(), path);
   }
@@ -275,6 +281,7 @@ absl::StatusOr<std::unique_ptr<GrpcAttemptHost>> GrpcAttemptHost::Create(
 GrpcAttemptHost::GrpcAttemptHost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcAttemptHost::~GrpcAttemptHost() = default;
 
+absl::StatusOr<std::vector<std::string>> GrpcAttemptHost::ListFiles() { return impl_->ListFiles(); }
 absl::StatusOr<std::string> GrpcAttemptHost::FetchFile(const std::string& path) {
   return impl_->FetchFile(path);
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "common/grpc/tls.h"
@@ -29,6 +30,7 @@ class GrpcAttemptHost final : public AttemptHost {
                                                                  const Clock& clock);
   ~GrpcAttemptHost() override;
 
+  absl::StatusOr<std::vector<std::string>> ListFiles() override;
   absl::StatusOr<std::string> FetchFile(const std::string& path) override;
   absl::StatusOr<std::string> FetchBaseFile(const std::string& path) override;
   absl::StatusOr<bool> Report(training::v1::Event event) override;

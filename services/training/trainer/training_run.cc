@@ -22,6 +22,7 @@
 #include "services/training/trainer/base_version.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
+#include "services/training/trainer/data/augment.h"
 #include "services/training/trainer/data/data_report.h"
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/sampler.h"
@@ -147,6 +148,10 @@ class Run {
   absl::Status AddValidation(std::map<std::string, double>& metrics);
 
   int64_t seed() const { return spec_.job.training().seed(); }
+  int64_t step_rows() const {
+    if (training::TakesAllRows(spec_.optimizer)) return std::ssize(data_.train_rows);
+    return training::RowsOfStep(spec_.job.training());
+  }
   bool stopped() const { return outcome_.has_value(); }
   void AskForStop();
   void Enter(const std::string& phase);
@@ -167,6 +172,7 @@ class Run {
   nn::Network network_;
   std::unique_ptr<Learner> learner_;
   std::optional<Sampler> sampler_;
+  std::optional<Augmenter> augmenter_;
   /// For TensorBoard; absent where it could not be written.
   std::optional<Charts> charts_;
   int64_t steps_ = 0;
@@ -256,10 +262,11 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
       Fingerprint(spec_, options_.dataset_digest, base_.has_value() ? base_->digest : "");
   RETURN_IF_ERROR(MakeLearner(make_learner));
   const training::v1::LoopSpec& loop = spec_.job.training();
-  const int64_t rows_per_step = training::TakesAllRows(spec_.optimizer)
-                                    ? std::ssize(data_.train_rows)
-                                    : int64_t{loop.batch_size()} * std::max(1, loop.accumulate());
-  sampler_.emplace(data_.train_rows, rows_per_step, static_cast<uint64_t>(seed()));
+  sampler_.emplace(data_.train_rows, step_rows(), static_cast<uint64_t>(seed()));
+  if (spec_.job.data().has_augment()) {
+    ASSIGN_OR_RETURN(augmenter_, Augmenter::Make(spec_.job.data().augment(), data_.train->input,
+                                                 static_cast<uint64_t>(seed())));
+  }
   steps_ = sampler_->steps_per_epoch() * loop.epochs();
   progress_.set_steps(steps_);
   return absl::OkStatus();
@@ -269,7 +276,12 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
 absl::Status Run::ReadData() {
   const TargetKind targets = training::TargetsOf(spec_.loss);
   const bool as_base = base_.has_value() && !spec_.job.base().refit_preprocessing();
+  std::vector<std::string> files;
+  if (spec_.job.data().format() == "images") {
+    ASSIGN_OR_RETURN(files, host_.ListFiles());
+  }
   const OpenDataOptions data_options = {
+      .files = std::move(files),
       .folder = options_.checkpoint_dir,
       .mask_key = fmt::format("masks of {}, seed {}", options_.dataset_digest, seed()),
       .base = as_base ? &base_->description : nullptr};
@@ -368,6 +380,9 @@ int64_t Run::GatherStep() {
       if (batches_.size() == count) batches_.emplace_back();
       Batch& batch = batches_[count++];
       Gather(*data_.train, *slice.rows, slice.first + done + part.first, part.size, batch);
+      if (augmenter_.has_value()) {
+        augmenter_->Apply(state_.step * step_rows() + done + part.first, batch);
+      }
       batch.share = static_cast<double>(part.size) / static_cast<double>(slice.size);
     }
     done += size;

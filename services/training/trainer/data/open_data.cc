@@ -11,6 +11,7 @@
 #include "services/training/spec/data_spec.h"
 #include "services/training/trainer/data/fit_table.h"
 #include "services/training/trainer/data/idx_examples.h"
+#include "services/training/trainer/data/image_examples.h"
 #include "services/training/trainer/data/random.h"
 #include "services/training/trainer/data/raw_table.h"
 #include "services/training/trainer/data/spill_file.h"
@@ -140,16 +141,17 @@ absl::Status Split(const training::v1::DataSpec& spec, const SplitInputs& inputs
   return absl::OkStatus();
 }
 
-absl::Status OpenIdx(const training::v1::DataSpec& spec, TargetKind targets, uint64_t seed,
-                     FileFetcher fetch, TrainingData& data) {
+// Pictures and what else has no columns: `read` reads a part.
+template <class Read>
+absl::Status OpenExamples(const training::v1::DataSpec& spec, uint64_t seed, const Read& read,
+                          TrainingData& data) {
   data.labels.assign(spec.labels().begin(), spec.labels().end());
-  ASSIGN_OR_RETURN(Examples train,
-                   ReadIdxExamples(spec.train(), "spec.data.train", targets, fetch));
+  ASSIGN_OR_RETURN(Examples train, read(spec.train(), "spec.data.train"));
   data.train = std::make_shared<const Examples>(std::move(train));
   data.test = data.train;
   data.train_rows = AllRows(data.train->count);
   if (spec.has_test()) {
-    ASSIGN_OR_RETURN(Examples test, ReadIdxExamples(spec.test(), "spec.data.test", targets, fetch));
+    ASSIGN_OR_RETURN(Examples test, read(spec.test(), "spec.data.test"));
     if (test.input != data.train->input) {
       return InvalidField(
           "spec.data.test.inputs",
@@ -231,8 +233,16 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
                                       uint64_t seed, FileFetcher fetch,
                                       const OpenDataOptions& options) {
   TrainingData data;
-  RETURN_IF_ERROR(training::IsTable(spec) ? OpenTable(spec, targets, seed, fetch, options, data)
-                                          : OpenIdx(spec, targets, seed, fetch, data));
+  if (training::IsTable(spec)) {
+    RETURN_IF_ERROR(OpenTable(spec, targets, seed, fetch, options, data));
+  } else {
+    const auto read = [&](const training::v1::Part& part, const std::string& field) {
+      return spec.format() == "images"
+                 ? ReadImageExamples(spec.image(), part, field, fetch, options, data.labels)
+                 : ReadIdxExamples(part, field, targets, fetch);
+    };
+    RETURN_IF_ERROR(OpenExamples(spec, seed, read, data));
+  }
   data.outputs = 1;
   if (targets == TargetKind::kClass) {
     ASSIGN_OR_RETURN(data.outputs, CountClasses(spec, *data.train, *data.test, data.labels));

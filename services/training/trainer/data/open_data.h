@@ -19,6 +19,8 @@ namespace slipway::trainer {
 using FileFetcher = absl::FunctionRef<absl::StatusOr<std::string>(const std::string& path)>;
 
 struct OpenDataOptions {
+  /// All files of the dataset.
+  std::vector<std::string> files;
   /// Where files may lie that are as large as the data, without a name; empty: the system's
   /// temporary folder.
   std::string folder;

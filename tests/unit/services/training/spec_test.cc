@@ -226,9 +226,10 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
 
       {"/data", nullptr, "spec.data: is required"},
       {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv, jsonl"},
-      {"/data/format", "parquet",
-       "spec.data.format: must be one of idx, csv, jsonl, got "
-       "\"parquet\""},
+      {"/data/format", "xlsx", "spec.data.format: must be one of idx, csv, jsonl"},
+      {"/data/image", {{"height", 2}}, "spec.data.image: is for images"},
+      {"/data/augment", {{"shift", -1}}, "spec.data.augment.shift: must be between 0 and 4096"},
+      {"/data/augment", {{"crop", 1.5}}, "spec.data.augment.crop: must be between 0 and 1"},
       {"/data/train", nullptr, "spec.data.train: is required"},
       {"/data/train/inputs", nullptr, "spec.data.train.inputs: is required"},
       {"/data/train/inputs", "/etc/passwd", "spec.data.train.inputs: must be a relative path"},
@@ -398,8 +399,39 @@ TEST(SpecTest, NamesEachFaultOfABase) {
   }
 }
 
+// A spec for image files that nothing is wrong with.
+json GoodImages() {
+  json spec = Good();
+  spec["data"] = json::parse(R"({
+      "format": "images", "train": {"inputs": "train.tar.gz"}, "test": {"inputs": "test.tar.gz"},
+      "image": {"height": 32, "width": 48, "channels": 1, "fit": "crop"},
+      "augment": {"flip": true, "shift": 4, "crop": 0.8}})");
+  return spec;
+}
+
+TEST(SpecTest, NamesEachFaultOfASpecForImages) {
+  EXPECT_TRUE(ParseSpec(ToSpec(GoodImages())).ok()) << ErrorOf(ToSpec(GoodImages()));
+  const Fault table[] = {
+      {"/data/image", nullptr, "spec.data.image.height: must be between 1 and 4096, got 0"},
+      {"/data/image/width", 5000, "spec.data.image.width: must be between 1 and 4096, got 5000"},
+      {"/data/image/channels", 4, "spec.data.image.channels: must be 1 or 3, got 4"},
+      {"/data/image/fit", "pad", "spec.data.image.fit: must be one of stretch, crop, got \"pad\""},
+      {"/data/train/targets", "y", "spec.data.train.targets: is for idx"},
+      {"/data/train/inputs", "../x", "spec.data.train.inputs: must be a relative path"},
+      {"/data/target_column", "y", "spec.data.target_column: is for tables"},
+      {"/data/columns", {{{"name", "x"}}}, "spec.data.columns: is for tables"},
+      {"/data/split", {{"method", "group"}, {"column", "x"}}, "spec.data.split.method: goes by a"},
+      {"/loss", {{"type", "mse"}}, "spec.data.format: has classes (folders), and this loss has"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump());
+    EXPECT_THAT(ErrorOf(Spoil(GoodImages(), fault)), StartsWith(fault.error));
+  }
+}
+
 TEST(SpecTest, NamesEachFaultOfASpecForTables) {
   const Fault table[] = {
+      {"/data/augment", {{"flip", true}}, "spec.data.augment: is for pictures"},
       {"/data/target_column", nullptr, "spec.data.target_column: is required for tables"},
       {"/data/target_column", std::string(1025, 'x'), "spec.data.target_column: must be at most"},
       {"/data/train/targets", "y.csv", "spec.data.train.targets: is for idx"},

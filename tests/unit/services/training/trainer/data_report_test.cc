@@ -93,8 +93,10 @@ TEST_F(DataReportTest, TheModelCardSaysWhatTheRunKnows) {
   spec.job.set_model("flowers");
   spec.job.set_dataset("garden");
   spec.job.mutable_training()->set_epochs(3);
-  (*spec.job.mutable_architecture()->mutable_fields())["type"].set_string_value("mlp");
   nn::ModelDescription description;
+  description.architecture =
+      nn::ParseArchitecture(nlohmann::json::parse(R"({"type": "mlp", "hidden": [4]})"), "a")
+          .value();
   description.input = {"features", DataType::kFp32, {-1, 2}};
   description.output = nn::OutputOf(nn::Task::kClassification, 2);
   description.labels = {"p", "q"};

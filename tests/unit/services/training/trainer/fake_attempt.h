@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <map>
@@ -27,6 +28,13 @@ class FakeAttemptHost final : public AttemptHost {
  public:
   explicit FakeAttemptHost(std::string folder) : folder_(std::move(folder)) {}
 
+  absl::StatusOr<std::vector<std::string>> ListFiles() override {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+      files.push_back(std::filesystem::relative(entry.path(), folder_).string());
+    }
+    return files;
+  }
   absl::StatusOr<std::string> FetchFile(const std::string& path) override {
     return folder_ + "/" + path;
   }

@@ -309,6 +309,22 @@ TEST_F(TrainingRunTest, AKilledRunEndsWithTheSameWeightsWhereverItWasKilled) {
   }
 }
 
+TEST_F(TrainingRunTest, AKilledRunChangesItsPicturesAsOneThatWasNot) {
+  const std::string plain = WeightsOfOneRun();
+  job_.mutable_data()->mutable_augment()->set_flip(true);
+  job_.mutable_data()->mutable_augment()->set_shift(1);
+  job_.mutable_training()->set_accumulate(2);
+  const std::string expected = WeightsOfOneRun();
+  EXPECT_NE(expected, plain);
+  for (const int64_t stop_at : {1, 6, 11}) {
+    std::filesystem::remove_all(folder_ / checkpoints_);
+    FakeAttemptHost host(folder_.path().string());
+    ASSERT_EQ(Attempt(host, stop_at).value(), RunOutcome::kAbandoned);
+    ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+    EXPECT_EQ(host.stored.at("model.safetensors"), expected) << stop_at;
+  }
+}
+
 TEST_F(TrainingRunTest, ManyKillsInARowLoseNothing) {
   const std::string expected = WeightsOfOneRun();
   FakeAttemptHost host(folder_.path().string());

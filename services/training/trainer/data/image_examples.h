@@ -1,0 +1,23 @@
+#ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IMAGE_EXAMPLES_H_
+#define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IMAGE_EXAMPLES_H_
+
+#include <string>
+#include <vector>
+
+#include "services/training/trainer/data/open_data.h"
+
+namespace slipway::trainer {
+
+/// The pictures of `part`, PNG or JPEG, scaled as spec.data.image says: the files of a folder in
+/// the dataset, sorted by path, or of an archive, in its order. The folder that a file lies in
+/// names its class; files whose names begin with a dot do not count. `field` is the part's path in
+/// the spec. Fills `labels` where it is empty; else the classes are those. Errors: InvalidField
+/// that names the file.
+absl::StatusOr<Examples> ReadImageExamples(const training::v1::ImageSpec& image,
+                                           const training::v1::Part& part, const std::string& field,
+                                           FileFetcher fetch, const OpenDataOptions& options,
+                                           std::vector<std::string>& labels);
+
+}  // namespace slipway::trainer
+
+#endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IMAGE_EXAMPLES_H_
