@@ -130,6 +130,16 @@ Value PostgresField(const PGresult* result, int row, int i) {
   }
 }
 
+// A session is one thread's at a time, and nobody asks how much memory SQLite has: it need not lock
+// for either.
+void ConfigureSqlite() {
+  [[maybe_unused]] static const bool done = [] {
+    sqlite_api::sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    sqlite_api::sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    return true;
+  }();
+}
+
 }  // namespace
 
 bool AsksToRetry(const absl::Status& status) { return status.GetPayload(kRetry).has_value(); }
@@ -330,6 +340,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::OpenSqlite(const std::string& 
     return absl::InvalidArgumentError(
         fmt::format("sqlite:{}: a path with a double quote is not taken", path));
   }
+  ConfigureSqlite();
   std::unique_ptr<Session> session;
   try {
     session.reset(new Session(std::make_unique<Impl>(Dialect::kSqlite, path, soci::sqlite3,

@@ -190,6 +190,10 @@ TEST_F(RoutingTest, FallbacksOfFallbacksAreAskedAndARingOfThemEnds) {
   Publish();
   EXPECT_EQ(json::parse(Infer("one").body)["model_name"], "three");
   EXPECT_EQ(Infer("tick").status, 503);
+  const auto fallbacks = [&](const std::string& of) {
+    return Metric(fmt::format(R"(inference_fallbacks_total{{endpoint="{}",tenant="acme"}})", of));
+  };
+  EXPECT_EQ(fallbacks("tick") + fallbacks("tock"), 4);
 }
 
 TEST_F(RoutingTest, AFailureThatTheFallbackHidCountsAgainstItsVersion) {
