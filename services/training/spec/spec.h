@@ -25,6 +25,8 @@ struct Spec {
   v1::JobSpec job;
   std::shared_ptr<const nn::Architecture> architecture;
   Loss loss;
+  /// What the loss compares with: the data say it, too.
+  TargetKind targets = TargetKind::kClass;
   Optimizer optimizer;
   Schedule schedule;
   /// Zero: none given.

@@ -42,7 +42,7 @@ constexpr char kStepFormat[] = "2";
 
 // Sums over the steps of an epoch.
 struct EpochSums {
-  double loss = 0;  // of rows
+  double loss = 0;  // of rows, or tokens
   int64_t right = 0;
   int64_t rows = 0;
 
@@ -119,6 +119,18 @@ absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec)
                       fmt::format("training {} parameters takes {:.1f} GiB, and the machine has "
                                   "{:.1f}",
                                   network.trainable_count(), needed / kGiB, machine / kGiB));
+}
+
+nn::Task TaskOf(TargetKind targets) {
+  switch (targets) {
+    case TargetKind::kClass:
+      return nn::Task::kClassification;
+    case TargetKind::kReal:
+      return nn::Task::kRegression;
+    case TargetKind::kToken:
+      return nn::Task::kLanguageModel;
+  }
+  return {};
 }
 
 class Run {
@@ -235,13 +247,12 @@ void Run::AskForStop() {
 absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   progress_.set_epochs(spec_.job.training().epochs());
   Enter("preparing");
-  const TargetKind targets = training::TargetsOf(spec_.loss);
   const OpenDataOptions data_options = {
       .folder = options_.checkpoint_dir,
       .mask_key = fmt::format("masks of {}, seed {}", options_.dataset_digest, seed())};
   ASSIGN_OR_RETURN(
       data_, OpenData(
-                 spec_.job.data(), targets, static_cast<uint64_t>(seed()),
+                 spec_.job.data(), spec_.targets, static_cast<uint64_t>(seed()),
                  [&](const std::string& path) { return host_.FetchFile(path); }, data_options));
   RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
   data_report_ = ReportData(data_);
@@ -249,16 +260,16 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   // Of the raw rows only the test's are asked for again, to be recorded.
   data_.raw_train = nullptr;
   if (!data_.table.has_value()) data_.raw_test = nullptr;
-  description_.task =
-      targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
+  description_.task = TaskOf(spec_.targets);
   description_.input = data_.train->input;
   description_.table = data_.table;
   description_.output = nn::OutputOf(description_.task, data_.outputs);
   description_.labels = data_.labels;
   ASSIGN_OR_RETURN(description_.preprocessing, FitPreprocessing(spec_.job.data(), data_));
-  ASSIGN_OR_RETURN(
-      description_.architecture,
-      nn::ParseArchitecture(training::ToJson(spec_.job.architecture()), "spec.architecture"));
+  description_.architecture = spec_.architecture;
+  if (data_.table.has_value() && data_.table->tokenizer() != nullptr) {
+    description_.architecture = spec_.architecture->ForTokens(data_.table->tokenizer()->size());
+  }
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
   RETURN_IF_ERROR(CheckMemory(network_, spec_));
   Tell("info",
@@ -345,9 +356,10 @@ absl::Status Run::TakeStep() {
   }
   if (state_.step % per_epoch == 0) state_.sums = {};
   ++state_.step;
-  state_.sums.loss += result.loss * static_cast<double>(rows);
+  const int64_t judged = rows * data_.train->targets_per_row;
+  state_.sums.loss += result.loss * static_cast<double>(judged);
   state_.sums.right += result.right;
-  state_.sums.rows += rows;
+  state_.sums.rows += judged;
   window_rows_ += rows;
   progress_.set_step(state_.step);
   progress_.set_epoch(static_cast<int>((state_.step - 1) / per_epoch + 1));
@@ -359,7 +371,7 @@ absl::Status Run::TakeStep() {
 absl::Status Run::EndEpoch() {
   std::string text = fmt::format("epoch {}/{}: loss {:.4f}", progress_.epoch(), progress_.epochs(),
                                  state_.sums.mean_loss());
-  const bool classes = description_.task == nn::Task::kClassification;
+  const bool classes = description_.task != nn::Task::kRegression;
   std::map<std::string, double> charted = {{"train/loss", state_.sums.mean_loss()},
                                            {"learning_rate", rate_}};
   if (classes) {
@@ -373,9 +385,9 @@ absl::Status Run::EndEpoch() {
       charted["validation/" + metric] = value;
     }
     text += fmt::format("; validation loss {:.4f}", score.loss);
-    if (classes) {
-      progress_.set_validation_accuracy(score.classes->accuracy());
-      text += fmt::format(", accuracy {:.4f}", score.classes->accuracy());
+    if (const auto accuracy = score.accuracy()) {
+      progress_.set_validation_accuracy(*accuracy);
+      text += fmt::format(", accuracy {:.4f}", *accuracy);
     }
     RETURN_IF_ERROR(CompareWithBest(score.loss));
   }

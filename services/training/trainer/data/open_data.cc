@@ -15,6 +15,7 @@
 #include "services/training/trainer/data/raw_table.h"
 #include "services/training/trainer/data/spill_file.h"
 #include "services/training/trainer/data/split.h"
+#include "services/training/trainer/data/text_windows.h"
 
 namespace slipway::trainer {
 namespace {
@@ -200,6 +201,10 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
                                       uint64_t seed, FileFetcher fetch,
                                       const OpenDataOptions& options) {
   TrainingData data;
+  if (spec.format() == "text") {
+    RETURN_IF_ERROR(OpenText(spec, fetch, data));
+    return data;
+  }
   RETURN_IF_ERROR(training::IsTable(spec) ? OpenTable(spec, targets, seed, fetch, options, data)
                                           : OpenIdx(spec, targets, seed, fetch, data));
   data.outputs = 1;
