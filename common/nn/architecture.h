@@ -26,15 +26,28 @@ class Architecture {
   /// preprocessed.
   virtual bool takes_ids() const { return false; }
 
+  /// The same for the ids that a tokenizer gives, `vocabulary` of them; null where it takes none,
+  /// or has a vocabulary already.
+  virtual std::unique_ptr<const Architecture> ForTokens(int64_t vocabulary) const;
+
   /// Adds the layers that make [N, outputs] of `input`. Errors: InvalidField below `path` (that of
   /// the spec) where the shapes do not fit.
   absl::StatusOr<ValueId> Build(NetworkBuilder& builder, ValueId input, int64_t outputs,
                                 const std::string& path) const;
 
+  /// Adds the layers that make of ids [N, T] what the next one may be after each step, [N, T,
+  /// outputs] logits; no step sees what comes behind it. Errors: as Build; InvalidField where the
+  /// architecture cannot do so.
+  absl::StatusOr<Sequence> BuildLanguageModel(NetworkBuilder& builder, ValueId input,
+                                              int64_t outputs, const std::string& path) const;
+
  protected:
   /// As Build; an error that names no field gets `path`.
   virtual absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input,
                                               int64_t outputs, const std::string& path) const = 0;
+  /// As BuildLanguageModel.
+  virtual absl::StatusOr<Sequence> BuildSteps(NetworkBuilder& builder, ValueId input,
+                                              int64_t outputs, const std::string& path) const;
 
   /// A field of each kind.
   Initialization initialization = Initialization::kUniform;

@@ -6,9 +6,11 @@ namespace slipway::nn {
 extern const Kind<Column> kCategoryColumn;
 extern const Kind<Column> kDateColumn;
 extern const Kind<Column> kNumberColumn;
+extern const Kind<Column> kTextColumn;
 
 std::span<const Kind<Column>* const> Columns() {
-  static constexpr const Kind<Column>* kAll[] = {&kNumberColumn, &kCategoryColumn, &kDateColumn};
+  static constexpr const Kind<Column>* kAll[] = {&kNumberColumn, &kCategoryColumn, &kDateColumn,
+                                                 &kTextColumn};
   return kAll;
 }
 

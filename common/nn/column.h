@@ -13,6 +13,7 @@
 #include "common/fields/kinds.h"
 #include "common/nn/mask.h"
 #include "common/status/status.h"
+#include "common/tokenizer/tokenizer.h"
 #include "nlohmann/json_fwd.hpp"
 
 namespace slipway::nn {
@@ -38,6 +39,8 @@ class Column {
   virtual int64_t width() const = 0;
   /// What its cells go through first; most columns have none.
   virtual const std::optional<Mask>& mask() const = 0;
+  /// What numbers its tokens, where it becomes those; otherwise null.
+  virtual const Tokenizer* tokenizer() const { return nullptr; }
 
   /// Writes width() numbers; for every cell, which is masked already. NaN where the cell is
   /// missing, or no date, and the column has nothing to put in its place: such a row has no answer.
@@ -134,6 +137,33 @@ struct DateColumn {
   }
 };
 std::unique_ptr<const Column> MakeColumn(DateColumn column);
+
+/// Text as ids of tokens, behind them Tokenizer::kPad. (Ids are whole numbers below 2^24, which
+/// floats hold exactly.) A text without any token counts as missing.
+struct TextColumn {
+  enum class Keep { kFirst, kLast };
+
+  std::string name;
+  std::vector<std::string> fill;  // in place of a missing value; at most one
+  Tokenizer::Fields tokenizer;
+  /// How many tokens there are room for, and which ones of a longer text stay.
+  int64_t max_length = 0;
+  Keep keep = Keep::kFirst;
+
+  static constexpr Name<Keep> kKeeps[] = {{"first", Keep::kFirst}, {"last", Keep::kLast}};
+  static constexpr int64_t kMaxLength = 65'536;
+  static constexpr size_t kMaxTextBytes = size_t{1} << 20;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Text("name", name, {.min = 1, .max = 1024, .required = true});
+    v.Texts("fill", fill, {.min = 1, .max = kMaxTextBytes}, {.max = 1});
+    v.Object("tokenizer", tokenizer, Presence::kRequired);
+    v.Int("max_length", max_length, {.min = 1, .max = kMaxLength, .required = true});
+    v.Enum("keep", keep, kKeeps);
+  }
+};
+std::unique_ptr<const Column> MakeColumn(TextColumn column);
 
 /// "2026-11-22", "2026-11-22T21:45", "2026-11-22 21:45:30.5", as they stand; with an offset ("Z",
 /// "+01:00") in UTC. Absent for any other text.

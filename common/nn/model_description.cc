@@ -16,8 +16,9 @@ constexpr int kFormat = 1;
 constexpr int64_t kMaxRowElements = int64_t{1} << 31;
 constexpr size_t kMaxClasses = 1'000'000;
 
-constexpr std::array<Name<Task>, 2> kTasks = {
-    {{"classification", Task::kClassification}, {"regression", Task::kRegression}}};
+constexpr std::array<Name<Task>, 3> kTasks = {{{"classification", Task::kClassification},
+                                               {"regression", Task::kRegression},
+                                               {"language_model", Task::kLanguageModel}}};
 
 // A TensorSpec as JSON.
 struct TensorFields {
@@ -109,7 +110,7 @@ absl::Status ReadInputs(const Fields& fields, const std::string& path,
 }  // namespace
 
 TensorSpec OutputOf(Task task, int64_t size) {
-  return {task == Task::kClassification ? "probabilities" : "prediction",
+  return {task == Task::kRegression ? "prediction" : "probabilities",
           DataType::kFp32,
           {Shape::kAny, size}};
 }
@@ -166,6 +167,11 @@ absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) 
         JoinPath(path, "outputs[0]"),
         fmt::format("must be {} FP32 [-1, n] with n from 1 to {}", expected.name, kMaxClasses));
   }
+  const Tokenizer* const tokenizer = table.has_value() ? table->tokenizer() : nullptr;
+  if (task == Task::kLanguageModel && (tokenizer == nullptr || tokenizer->size() != size)) {
+    return InvalidField(JoinPath(path, "table"),
+                        fmt::format("must be a column of text with {} tokens", size));
+  }
   if (!labels.empty() && static_cast<int64_t>(labels.size()) != size) {
     return InvalidField(JoinPath(path, "labels"),
                         fmt::format("must name {} classes, got {}", size, labels.size()));
@@ -184,11 +190,26 @@ absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) 
     ASSIGN_OR_RETURN(x, preprocessing[i]->Append(builder, fmt::format("preprocessing.{}", i), x,
                                                  JoinPath(steps, i)));
   }
-  ASSIGN_OR_RETURN(const ValueId head,
-                   architecture->Build(builder, x, size, JoinPath(path, "architecture")));
-  ValueId result = head;
-  if (task == Task::kClassification) {
-    ASSIGN_OR_RETURN(result, builder.Apply("softmax", Softmax{}, head));
+  const std::string below = JoinPath(path, "architecture");
+  ValueId head = 0;
+  ValueId result = 0;
+  if (task == Task::kLanguageModel) {
+    ASSIGN_OR_RETURN(const Sequence next,
+                     architecture->BuildLanguageModel(builder, x, size, below));
+    if (!next.lengths.has_value()) {
+      return InvalidField(JoinPath(below, "pad_token_id"), "is required: texts end somewhere");
+    }
+    head = next.values;
+    ASSIGN_OR_RETURN(result, builder.Apply("next", TakeLast{}, next));
+    if (builder.value(result).shape != output.shape) {
+      return InvalidField(JoinPath(below, "vocabulary"), fmt::format("must be {}", size));
+    }
+  } else {
+    ASSIGN_OR_RETURN(head, architecture->Build(builder, x, size, below));
+    result = head;
+  }
+  if (task != Task::kRegression) {
+    ASSIGN_OR_RETURN(result, builder.Apply("softmax", Softmax{}, result));
   }
   return std::move(builder).Finish(head, {{expected.name, result}});
 }

@@ -30,6 +30,9 @@ inline constexpr std::string_view kArtifactFormat = "slipway";
 enum class Task {
   kClassification,  // gives "probabilities" [-1, classes] FP32
   kRegression,      // gives "prediction" [-1, targets] FP32
+  /// Says which token comes behind a text: gives "probabilities" [-1, tokens] FP32, of the ids of
+  /// the table's tokenizer. Its head, which a loss judges, says so after each step [-1, T, tokens].
+  kLanguageModel,
 };
 
 /// All of a model but its weights: what it takes and gives, how raw inputs are prepared, its

@@ -1,10 +1,19 @@
 #include "common/nn/network_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "fmt/format.h"
 
 namespace slipway::nn {
+namespace {
+
+std::vector<ValueId> InputsOf(const Sequence& sequence) {
+  if (!sequence.lengths.has_value()) return {sequence.values};
+  return {sequence.values, *sequence.lengths};
+}
+
+}  // namespace
 
 ValueId NetworkBuilder::Input(TensorSpec spec) {
   const auto id = static_cast<ValueId>(network_.values_.size());
@@ -53,6 +62,11 @@ absl::StatusOr<ValueId> NetworkBuilder::Apply(const std::string& name, Op op, Va
   return AddOne(name, std::move(op), {input}, {});
 }
 
+absl::StatusOr<ValueId> NetworkBuilder::Apply(const std::string& name, Op op,
+                                              const Sequence& input) {
+  return AddOne(name, std::move(op), InputsOf(input), {});
+}
+
 absl::StatusOr<ValueId> NetworkBuilder::Linear(const std::string& name, ValueId input,
                                                int64_t out_features) {
   const int64_t fan_in = SizeOf(input, -1);
@@ -63,6 +77,19 @@ absl::StatusOr<ValueId> NetworkBuilder::Linear(const std::string& name, ValueId 
                   true,
                   true},
                  {"bias", {out_features}, BiasInit(initialization_, fan_in), true, false}});
+}
+
+absl::StatusOr<ValueId> NetworkBuilder::LinearTiedTo(const std::string& name, ValueId input,
+                                                     std::string_view weight) {
+  const auto& parameters = network_.parameters_;
+  const auto known = std::find_if(parameters.begin(), parameters.end(),
+                                  [&](const Parameter& each) { return each.name == weight; });
+  if (known == parameters.end()) {
+    return absl::InvalidArgumentError(fmt::format("there is no {} to be tied to", weight));
+  }
+  ASSIGN_OR_RETURN(const ValueId result, AddOne(name, Gemm{known->shape[0]}, {input}, {}));
+  network_.layers_.back().parameters = {static_cast<ParameterId>(known - parameters.begin())};
+  return result;
 }
 
 absl::StatusOr<ValueId> NetworkBuilder::Convolution(const std::string& name, ValueId input,
@@ -79,15 +106,15 @@ absl::StatusOr<ValueId> NetworkBuilder::Convolution(const std::string& name, Val
                  {"bias", {conv.out_channels}, BiasInit(initialization_, fan_in), true, false}});
 }
 
-absl::StatusOr<ValueId> NetworkBuilder::Recur(const std::string& name, ValueId input,
+absl::StatusOr<ValueId> NetworkBuilder::Recur(const std::string& name, const Sequence& input,
                                               Recurrent recurrent) {
   const int64_t hidden = recurrent.hidden;
   const int64_t rows = recurrent.gates() * hidden;
-  const int64_t width = SizeOf(input, 2);
+  const int64_t width = SizeOf(input.values, 2);
   // PyTorch's default has one bound for all of a cell.
   const bool uniform = initialization_ == Initialization::kUniform;
   return AddOne(
-      name, recurrent, {input},
+      name, recurrent, InputsOf(input),
       {{"W",
         {recurrent.directions(), rows, width},
         WeightInit(initialization_, uniform ? hidden : width, hidden),

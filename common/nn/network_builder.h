@@ -2,7 +2,9 @@
 #define SLIPWAY_COMMON_NN_NETWORK_BUILDER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -10,6 +12,12 @@
 #include "common/status/status.h"
 
 namespace slipway::nn {
+
+/// Steps, and how many each row has, where that is not all of them (see Length).
+struct Sequence {
+  ValueId values = 0;
+  std::optional<ValueId> lengths;
+};
 
 /// Makes a Network layer by layer; each step infers the shapes of its results at once, so that an
 /// error comes from the layer that does not fit (kInvalidArgument in the operator's words, see
@@ -30,13 +38,19 @@ class NetworkBuilder {
   absl::StatusOr<std::vector<ValueId>> Add(const std::string& name, Op op,
                                            std::vector<ValueId> inputs,
                                            std::vector<Parameter> parameters = {});
-  /// Adds an operator with one input and one result and without parameters.
+  /// Adds an operator with one result and without parameters.
   absl::StatusOr<ValueId> Apply(const std::string& name, Op op, ValueId input);
+  /// The same for one that reads a sequence.
+  absl::StatusOr<ValueId> Apply(const std::string& name, Op op, const Sequence& input);
 
   /// Gemm over the last dimension.
   absl::StatusOr<ValueId> Linear(const std::string& name, ValueId input, int64_t out_features);
+  /// Gemm by the weight of another layer, which is called `weight`, and without a bias.
+  absl::StatusOr<ValueId> LinearTiedTo(const std::string& name, ValueId input,
+                                       std::string_view weight);
   absl::StatusOr<ValueId> Convolution(const std::string& name, ValueId input, Conv conv);
-  absl::StatusOr<ValueId> Recur(const std::string& name, ValueId input, Recurrent recurrent);
+  absl::StatusOr<ValueId> Recur(const std::string& name, const Sequence& input,
+                                Recurrent recurrent);
   /// BatchNormalization.
   absl::StatusOr<ValueId> Normalize(const std::string& name, ValueId input);
   absl::StatusOr<ValueId> NormalizeLayer(const std::string& name, ValueId input);

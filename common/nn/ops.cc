@@ -27,6 +27,16 @@ absl::Status CheckSteps(const Op& op, const TensorSpec& input) {
   return input.shape.rank() > 2 ? absl::OkStatus() : CheckRank(op, input, 3);
 }
 
+// A sequence [N, T, width], perhaps with the lengths of its rows.
+absl::Status CheckSequence(const Op& op, Inputs in) {
+  RETURN_IF_ERROR(CheckRank(op, in[0], 3));
+  if (in.size() == 1 || (in[1].shape.rank() == 1 && in[1].dtype == DataType::kInt64)) {
+    return absl::OkStatus();
+  }
+  return Misfit(fmt::format("lengths are INT64 [N], got {} {}", DataTypeName(in[1].dtype),
+                            in[1].shape.ToString()));
+}
+
 // How many windows fit side by side.
 std::optional<int64_t> Windows(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
   const int64_t room = size + 2 * padding - kernel;
@@ -123,6 +133,14 @@ struct Inference {
     RETURN_IF_ERROR(CheckRank(op, x, 2));
     return One(DataType::kFp32, {x.shape[0], x.shape[1], embedding.width});
   }
+  Outputs operator()(const Length&) const {
+    RETURN_IF_ERROR(CheckRank(op, x, 2));
+    return One(DataType::kInt64, {x.shape[0]});
+  }
+  Outputs operator()(const TakeLast&) const {
+    RETURN_IF_ERROR(CheckSequence(op, in));
+    return WithoutSteps();
+  }
   Outputs operator()(const Take& take) const {
     RETURN_IF_ERROR(CheckSteps(op, x));
     if (take.index < 0 || take.index >= x.shape[1]) {
@@ -131,17 +149,18 @@ struct Inference {
     return WithoutSteps();
   }
   Outputs operator()(const ReduceMean&) const {
-    RETURN_IF_ERROR(CheckSteps(op, x));
+    RETURN_IF_ERROR(CheckSequence(op, in));
     return WithoutSteps();
   }
   Outputs operator()(const Recurrent& recurrent) const {
-    RETURN_IF_ERROR(CheckRank(op, x, 3));
+    RETURN_IF_ERROR(CheckSequence(op, in));
     const int64_t width = recurrent.directions() * recurrent.hidden;
     if (recurrent.last) return One(x.dtype, {x.shape[0], width});
     return One(x.dtype, {x.shape[0], x.shape[1], width});
   }
   Outputs operator()(const Attention& attention) const {
-    RETURN_IF_ERROR(CheckRank(op, x, 3));
+    RETURN_IF_ERROR(CheckSequence(op, in));
+    if (attention.causal && in.size() > 1) return Misfit("a causal Attention takes no lengths");
     if (x.shape[2] % (3 * attention.heads) != 0) {
       return Misfit(fmt::format("{} has no query, key and value of {} heads", x.shape.ToString(),
                                 attention.heads));
@@ -185,7 +204,9 @@ struct FlopCount {
   double operator()(const LayerNormalization&) const { return 8 * Count(y); }
   double operator()(const Add&) const { return Count(y); }
   double operator()(const Embedding&) const { return 0; }
+  double operator()(const Length&) const { return Count(x); }
   double operator()(const Take&) const { return 0; }
+  double operator()(const TakeLast&) const { return 0; }
   double operator()(const ReduceMean&) const { return Count(x); }
   double operator()(const Recurrent& recurrent) const {
     const int64_t gates = x.shape[1] * recurrent.directions() * recurrent.gates();
@@ -214,7 +235,9 @@ struct Naming {
   std::string_view operator()(const LayerNormalization&) const { return "LayerNormalization"; }
   std::string_view operator()(const Add&) const { return "Add"; }
   std::string_view operator()(const Embedding&) const { return "Embedding"; }
+  std::string_view operator()(const Length&) const { return "Length"; }
   std::string_view operator()(const Take&) const { return "Take"; }
+  std::string_view operator()(const TakeLast&) const { return "TakeLast"; }
   std::string_view operator()(const ReduceMean&) const { return "ReduceMean"; }
   std::string_view operator()(const Recurrent& recurrent) const {
     switch (recurrent.cell) {
@@ -235,15 +258,31 @@ struct Naming {
   std::string_view operator()(const Softmax&) const { return "Softmax"; }
 };
 
+// How many inputs an operator may have.
+struct Arity {
+  size_t least = 1;
+  size_t most = 1;
+};
+
+Arity ArityOf(const Op& op) {
+  if (std::holds_alternative<TakeLast>(op)) return {2, 2};
+  const bool more = std::holds_alternative<Add>(op) || std::holds_alternative<ReduceMean>(op) ||
+                    std::holds_alternative<Recurrent>(op) || std::holds_alternative<Attention>(op);
+  return {1, more ? size_t{2} : size_t{1}};
+}
+
 }  // namespace
 
 std::string_view OpName(const Op& op) { return std::visit(Naming{}, op); }
 
 absl::StatusOr<std::vector<TensorSpec>> InferOutputs(const Op& op, Inputs inputs) {
-  const size_t most = std::holds_alternative<Add>(op) ? 2 : 1;
-  if (inputs.empty() || inputs.size() > most) {
+  const Arity arity = ArityOf(op);
+  if (inputs.size() < arity.least || inputs.size() > arity.most) {
     return Misfit(fmt::format("{} takes {}, got {}", OpName(op),
-                              most == 1 ? "one input" : "one or two inputs", inputs.size()));
+                              arity.most == 1    ? "one input"
+                              : arity.least == 2 ? "two inputs"
+                                                 : "one or two inputs",
+                              inputs.size()));
   }
   if (inputs[0].shape.rank() == 0) return Misfit("an input needs a batch dimension");
   ASSIGN_OR_RETURN(std::vector<TensorSpec> outputs, std::visit(Inference{op, inputs}, op));

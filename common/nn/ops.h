@@ -41,7 +41,7 @@ struct Reshape {
 struct Flatten {};
 
 /// [N, in] -> [N, out]: x W^T + b (transB = 1); and so for each step of [N, ..., in], which ONNX
-/// calls MatMul and Add. Parameters: weight [out, in], bias [out].
+/// calls MatMul and Add. Parameters: weight [out, in], bias [out], which may be left out.
 struct Gemm {
   int64_t out_features = 0;
 };
@@ -95,18 +95,29 @@ struct Embedding {
   int64_t width = 0;
 };
 
+/// Of ids [N, T] how many steps each row has: [N] INT64. A row ends behind its last id that is not
+/// `pad`, and has at least one step. In ONNX Equal, Where and ReduceMax. What reads a sequence may
+/// take these lengths as a second input: then no row sees what is behind its end.
+struct Length {
+  int64_t pad = 0;
+};
+
 /// [N, T, ...] -> [N, ...]: what is at `index` of dimension 1 (Gather).
 struct Take {
   int64_t index = 0;
 };
 
-/// [N, T, ...] -> [N, ...]: the mean over dimension 1.
+/// [N, T, width], lengths -> [N, width]: the last step of each row (GatherND).
+struct TakeLast {};
+
+/// [N, T, width], perhaps lengths -> [N, width]: the mean over the steps.
 struct ReduceMean {};
 
 /// RNN (tanh), LSTM, or GRU (linear_before_reset = 1): [N, T, in] -> the state after each step
 /// [N, T, D hidden], or after the last one [N, D hidden], where D is 2 with a second direction,
-/// which reads from the end. Starts at zeros. Parameters, with gates in ONNX's order: W [D, gates
-/// hidden, in], R [D, gates hidden, hidden], B [D, 2 gates hidden].
+/// which reads from the end. Starts at zeros. May take lengths; then the states behind a row's end
+/// mean nothing. Parameters, with gates in ONNX's order: W [D, gates hidden, in], R [D, gates
+/// hidden, hidden], B [D, 2 gates hidden].
 struct Recurrent {
   enum class Cell { kRnn, kLstm, kGru };
   Cell cell = Cell::kLstm;
@@ -119,10 +130,12 @@ struct Recurrent {
 };
 
 /// Scaled dot-product attention of several heads (https://arxiv.org/abs/1706.03762, 3.2): [N, T, 3
-/// width], which is query, key and value side by side -> [N, T, width]. In ONNX Transpose, MatMul
-/// and Softmax.
+/// width], which is query, key and value side by side -> [N, T, width]. May take lengths. In ONNX
+/// Transpose, MatMul and Softmax.
 struct Attention {
   int64_t heads = 1;
+  /// Each step sees itself and those before it only; there are no lengths then.
+  bool causal = false;
 };
 
 /// Element by element.
@@ -139,9 +152,10 @@ struct Dropout {
 /// Over the last dimension.
 struct Softmax {};
 
-using Op = std::variant<Cast, Affine, Reshape, Flatten, Gemm, Conv, MaxPool, AveragePool,
-                        GlobalAveragePool, BatchNormalization, LayerNormalization, Add, Embedding,
-                        Take, ReduceMean, Recurrent, Attention, Activate, Dropout, Softmax>;
+using Op =
+    std::variant<Cast, Affine, Reshape, Flatten, Gemm, Conv, MaxPool, AveragePool,
+                 GlobalAveragePool, BatchNormalization, LayerNormalization, Add, Embedding, Length,
+                 Take, TakeLast, ReduceMean, Recurrent, Attention, Activate, Dropout, Softmax>;
 
 /// The operator's name, in ONNX where there is one of the kind ("Activate" has its function's:
 /// "Relu"); for messages and export.

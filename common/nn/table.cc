@@ -35,6 +35,9 @@ absl::StatusOr<Table> Table::Parse(const nlohmann::json& list, const std::string
       return InvalidField(JoinPath(JoinPath(path, i), "name"),
                           fmt::format("repeats \"{}\"", columns.back()->name()));
     }
+    if (list.size() > 1 && columns.back()->tokenizer() != nullptr) {
+      return InvalidField(JoinPath(path, i), "is text, which must be the only column");
+    }
   }
   Table table(std::move(columns));
   if (table.width() > kMaxWidth) {

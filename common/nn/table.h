@@ -27,7 +27,7 @@ class Table {
   /// The network's own input, [-1, width] FP32.
   static constexpr char kEncoded[] = "encoded";
 
-  /// `columns` is not empty, and names are unique.
+  /// `columns` is not empty, and names are unique; a column of tokens is the only one.
   explicit Table(std::vector<std::shared_ptr<const Column>> columns);
 
   /// A list of columns. Errors: InvalidField below `path`.
@@ -41,6 +41,8 @@ class Table {
   int64_t numbers() const { return numbers_; }
   int64_t texts() const { return texts_; }
   int64_t width() const { return width_; }
+  /// Where the network takes ids of tokens: what numbers them; otherwise null.
+  const Tokenizer* tokenizer() const { return columns_[0]->tokenizer(); }
 
   /// One row that is masked already: its numbers, its texts, and width() numbers that come out.
   /// Total: see Column::Encode.

@@ -107,6 +107,105 @@ at::Tensor Gates(Recurrent::Cell cell, const at::Tensor& onnx) {
   return at::cat({gates[1], gates[0], gates[2]});
 }
 
+// Which steps are the rows' own: [N, T], bool.
+at::Tensor OwnSteps(const at::Tensor& lengths, int64_t steps) {
+  return at::arange(steps, lengths.options()).unsqueeze(0).lt(lengths.unsqueeze(1));
+}
+
+// Of each row the last of its own steps.
+at::Tensor LastSteps(const at::Tensor& x, const at::Tensor& lengths) {
+  return x.index({at::arange(x.size(0), lengths.options()), lengths - 1});
+}
+
+// Each row's own steps from the last to the first; those behind them stay.
+at::Tensor Reversed(const at::Tensor& x, const at::Tensor& lengths) {
+  const at::Tensor places = at::arange(x.size(1), lengths.options()).unsqueeze(0);
+  const at::Tensor ends = lengths.unsqueeze(1);
+  const at::Tensor from = at::where(places.lt(ends), ends - 1 - places, places);
+  return x.index({at::arange(x.size(0), lengths.options()).unsqueeze(1), from});
+}
+
+// A Recurrent with its parameters.
+struct Cells {
+  Recurrent recurrent;
+  bool training;
+  at::Tensor input;  // W, R and B
+  at::Tensor state;
+  at::Tensor bias;
+
+  struct States {
+    at::Tensor each;  // [N, T, D hidden]
+    at::Tensor last;  // [D, N, hidden]
+  };
+
+  at::Tensor operator()(const at::Tensor& x) const {
+    const States states = Run(x, 0, recurrent.directions());
+    return recurrent.last ? states.last.transpose(0, 1).flatten(1) : states.each;
+  }
+
+  // Padding changes nothing for a direction that has not come to it yet: the other one reads the
+  // row's own steps the other way round.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& lengths) const {
+    std::vector<at::Tensor> ways;
+    for (int64_t way = 0; way < recurrent.directions(); ++way) {
+      const at::Tensor each = Run(way == 0 ? x : Reversed(x, lengths), way, way + 1).each;
+      ways.push_back(recurrent.last ? LastSteps(each, lengths)
+                     : way == 0     ? each
+                                    : Reversed(each, lengths));
+    }
+    return at::cat(ways, -1);
+  }
+
+  // By the parameters of directions [first, end).
+  States Run(const at::Tensor& x, int64_t first, int64_t end) const {
+    std::vector<at::Tensor> weights;
+    for (int64_t d = first; d < end; ++d) {
+      const auto biases = bias.select(0, d).chunk(2);
+      for (const at::Tensor& onnx :
+           {input.select(0, d), state.select(0, d), biases[0], biases[1]}) {
+        weights.push_back(Gates(recurrent.cell, onnx));
+      }
+    }
+    const bool both = end - first == 2;
+    const at::Tensor start = at::zeros({end - first, x.size(0), recurrent.hidden}, x.options());
+    States states;
+    switch (recurrent.cell) {
+      case Recurrent::Cell::kRnn:
+        std::tie(states.each, states.last) =
+            at::rnn_tanh(x, start, weights, true, 1, 0, training, both, true);
+        break;
+      case Recurrent::Cell::kLstm:
+        std::tie(states.each, states.last, std::ignore) =
+            at::lstm(x, {start, start}, weights, true, 1, 0, training, both, true);
+        break;
+      case Recurrent::Cell::kGru:
+        std::tie(states.each, states.last) =
+            at::gru(x, start, weights, true, 1, 0, training, both, true);
+        break;
+    }
+    return states;
+  }
+};
+
+// [N, T, 3 width] -> [N, T, width]; `mask` [N, T] of the steps that may be seen, or undefined.
+at::Tensor Attend(const Attention& attention, const at::Tensor& x, const at::Tensor& mask) {
+  const int64_t width = x.size(2) / 3;
+  const at::Tensor parts =
+      x.view({x.size(0), x.size(1), 3, attention.heads, width / attention.heads})
+          .permute({2, 0, 3, 1, 4});
+  std::optional<at::Tensor> seen;
+  if (mask.defined()) seen = mask.view({mask.size(0), 1, 1, mask.size(1)});
+  return at::scaled_dot_product_attention(parts[0], parts[1], parts[2], seen, /*dropout_p=*/0,
+                                          attention.causal)
+      .transpose(1, 2)
+      .flatten(2);
+}
+
+Cells CellsOf(const LayerContext& context, const Recurrent& recurrent) {
+  return {recurrent, context.training, context.parameter(0), context.parameter(1),
+          context.parameter(2)};
+}
+
 // Makes the function of one input that an operator is.
 struct StepCompiler {
   using Function = std::function<at::Tensor(const at::Tensor&)>;
@@ -143,6 +242,9 @@ struct StepCompiler {
   }
   Function operator()(const Gemm&) const {
     if (context.layer.adapter.has_value()) return AdaptedGemm(*context.layer.adapter);
+    if (context.layer.parameters.size() == 1) {
+      return [weight = context.parameter(0)](const at::Tensor& x) { return at::linear(x, weight); };
+    }
     if (!context.training) {
       // What at::linear does, with the views made once. They share the parameters' memory.
       return [weight = context.parameter(0).detach().t(),
@@ -195,7 +297,6 @@ struct StepCompiler {
       return at::layer_norm(x, weight.sizes(), weight, bias, epsilon);
     };
   }
-  // Of one input: Compile() has the sum of two.
   Function operator()(const Add&) const {
     return [weight = context.parameter(0)](const at::Tensor& x) { return x.add(weight); };
   }
@@ -204,54 +305,22 @@ struct StepCompiler {
       return at::embedding(weight, x.to(at::kLong).clamp(0, last));
     };
   }
+  Function operator()(const Length& length) const {
+    return [pad = length.pad](const at::Tensor& ids) {
+      const at::Tensor places = at::arange(1, ids.size(1) + 1, ids.options().dtype(at::kLong));
+      return places.mul(ids.to(at::kLong).ne(pad)).amax(1).clamp_min(1);
+    };
+  }
+  Function operator()(const TakeLast&) const { return nullptr; }  // has two inputs
   Function operator()(const Take& take) const {
     return [index = take.index](const at::Tensor& x) { return x.select(1, index); };
   }
   Function operator()(const ReduceMean&) const {
     return [](const at::Tensor& x) { return x.mean(1); };
   }
-  Function operator()(const Recurrent& recurrent) const {
-    return [recurrent, training = context.training, input = context.parameter(0),
-            state = context.parameter(1), bias = context.parameter(2)](const at::Tensor& x) {
-      const auto [cell, hidden, bidirectional, last] = recurrent;
-      const int64_t directions = recurrent.directions();
-      std::vector<at::Tensor> weights;
-      for (int64_t d = 0; d < directions; ++d) {
-        const auto biases = bias.select(0, d).chunk(2);
-        for (const at::Tensor& onnx :
-             {input.select(0, d), state.select(0, d), biases[0], biases[1]}) {
-          weights.push_back(Gates(cell, onnx));
-        }
-      }
-      const at::Tensor start = at::zeros({directions, x.size(0), hidden}, x.options());
-      at::Tensor states;
-      at::Tensor final_state;
-      switch (cell) {
-        case Recurrent::Cell::kRnn:
-          std::tie(states, final_state) =
-              at::rnn_tanh(x, start, weights, true, 1, 0, training, bidirectional, true);
-          break;
-        case Recurrent::Cell::kLstm:
-          std::tie(states, final_state, std::ignore) =
-              at::lstm(x, {start, start}, weights, true, 1, 0, training, bidirectional, true);
-          break;
-        case Recurrent::Cell::kGru:
-          std::tie(states, final_state) =
-              at::gru(x, start, weights, true, 1, 0, training, bidirectional, true);
-          break;
-      }
-      return last ? final_state.transpose(0, 1).flatten(1) : states;
-    };
-  }
+  Function operator()(const Recurrent& recurrent) const { return CellsOf(context, recurrent); }
   Function operator()(const Attention& attention) const {
-    return [heads = attention.heads](const at::Tensor& x) {
-      const int64_t width = x.size(2) / 3;
-      const at::Tensor parts =
-          x.view({x.size(0), x.size(1), 3, heads, width / heads}).permute({2, 0, 3, 1, 4});
-      return at::scaled_dot_product_attention(parts[0], parts[1], parts[2])
-          .transpose(1, 2)
-          .flatten(2);
-    };
+    return [attention](const at::Tensor& x) { return Attend(attention, x, {}); };
   }
   Function operator()(const Activate& activate) const {
     const bool in_place = context.may_overwrite;
@@ -278,6 +347,33 @@ struct StepCompiler {
   }
   Function operator()(const Softmax&) const {
     return [](const at::Tensor& x) { return x.softmax(-1); };
+  }
+};
+
+// The same for those that have two: null for any other.
+struct PairCompiler {
+  using Function = std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>;
+  const LayerContext& context;
+
+  template <class Other>
+  Function operator()(const Other&) const {
+    return nullptr;
+  }
+  Function operator()(const Add&) const {
+    return [](const at::Tensor& x, const at::Tensor& y) { return x.add(y); };
+  }
+  Function operator()(const TakeLast&) const { return LastSteps; }
+  Function operator()(const ReduceMean&) const {
+    return [](const at::Tensor& x, const at::Tensor& lengths) {
+      const at::Tensor own = OwnSteps(lengths, x.size(1)).to(x.scalar_type());
+      return x.mul(own.unsqueeze(2)).sum(1).div(lengths.unsqueeze(1));
+    };
+  }
+  Function operator()(const Recurrent& recurrent) const { return CellsOf(context, recurrent); }
+  Function operator()(const Attention& attention) const {
+    return [attention](const at::Tensor& x, const at::Tensor& lengths) {
+      return Attend(attention, x, OwnSteps(lengths, x.size(1)));
+    };
   }
 };
 
@@ -423,9 +519,10 @@ TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& 
     const bool last_use = last_reader[in] == i;
     if (layer.inputs.size() == 2) {
       const auto other = static_cast<size_t>(layer.inputs[1]);
-      plan.push_back([in, other, out, last_use,
+      plan.push_back([function = std::visit(PairCompiler{context}, layer.op), in, other, out,
+                      last_use,
                       other_last_use = last_reader[other] == i](std::span<at::Tensor> values) {
-        values[out] = values[in].add(values[other]);
+        values[out] = function(values[in], values[other]);
         if (last_use) values[in].reset();
         if (other_last_use) values[other].reset();
       });

@@ -17,13 +17,28 @@ absl::StatusOr<ValueId> ToPicture(NetworkBuilder& builder, ValueId input, std::s
       fmt::format("{} takes pictures, and the inputs are {}; use mlp", type, shape.ToString()));
 }
 
-absl::StatusOr<ValueId> ToSequence(NetworkBuilder& builder, ValueId input, const Tokens& tokens,
-                                   std::string_view type, const std::string& path) {
+absl::Status Tokens::Check(const std::string& path) const {
+  if (pad_token_id < 0 || pad_token_id < vocabulary) return absl::OkStatus();
+  return InvalidField(
+      JoinPath(path, "pad_token_id"),
+      fmt::format("must be less than vocabulary, which is {}, got {}", vocabulary, pad_token_id));
+}
+
+absl::StatusOr<Sequence> ToSequence(NetworkBuilder& builder, ValueId input, const Tokens& tokens,
+                                    int64_t width, double deviation, std::string_view type,
+                                    const std::string& path) {
   const Shape shape = builder.value(input).shape;
   if (shape.rank() == 2 && tokens.vocabulary > 0) {
-    return builder.Embed("embedding", input, {tokens.vocabulary, tokens.width}, tokens.deviation);
+    Sequence sequence;
+    if (tokens.pad_token_id >= 0) {
+      ASSIGN_OR_RETURN(sequence.lengths,
+                       builder.Apply("length", Length{tokens.pad_token_id}, input));
+    }
+    ASSIGN_OR_RETURN(sequence.values,
+                     builder.Embed("embedding", input, {tokens.vocabulary, width}, deviation));
+    return sequence;
   }
-  if (shape.rank() == 3 && tokens.vocabulary == 0) return input;
+  if (shape.rank() == 3 && tokens.vocabulary == 0) return Sequence{input, {}};
   if (shape.rank() == 2 || shape.rank() == 3) {
     return InvalidField(
         JoinPath(path, "vocabulary"),

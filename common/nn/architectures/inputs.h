@@ -7,6 +7,7 @@
 
 #include "common/nn/network_builder.h"
 #include "common/status/status.h"
+#include "common/tokenizer/tokenizer.h"
 
 // What several architectures take. `type` is that of the architecture, `path` its spec's.
 namespace slipway::nn {
@@ -16,17 +17,33 @@ namespace slipway::nn {
 absl::StatusOr<ValueId> ToPicture(NetworkBuilder& builder, ValueId input, std::string_view type,
                                   const std::string& path);
 
-/// How ids become vectors.
+/// The ids of tokens that an architecture takes; fields of its spec.
 struct Tokens {
-  int64_t vocabulary = 0;  // of the table; 0: the inputs are vectors already
-  int64_t width = 0;
-  double deviation = 1;  // at the start
+  /// How many there are; 0: the inputs are vectors.
+  int64_t vocabulary = 0;
+  /// The one that fills rows up behind their ends; -1: none.
+  int64_t pad_token_id = -1;
+
+  /// Those that a Tokenizer gives.
+  static Tokens Of(int64_t vocabulary) { return {vocabulary, Tokenizer::kPad}; }
+
+  template <class V>
+  void Describe(V& v) {
+    v.Int("vocabulary", vocabulary, {.min = 0, .max = 1 << 24});
+    v.Int("pad_token_id", pad_token_id, {.min = -1, .max = 1 << 24});
+  }
+  absl::Status Check(const std::string& path) const;
 };
 
-/// Sequences [N, T, features]; or of [N, T] ids, [N, T, tokens.width]. Errors: InvalidField that
-/// says what the inputs are.
-absl::StatusOr<ValueId> ToSequence(NetworkBuilder& builder, ValueId input, const Tokens& tokens,
-                                   std::string_view type, const std::string& path);
+/// Sequences [N, T, features]; or of [N, T] ids, [N, T, width] and where there is padding the
+/// lengths. Vectors of ids start normal with that deviation. Errors: InvalidField that says what
+/// the inputs are.
+absl::StatusOr<Sequence> ToSequence(NetworkBuilder& builder, ValueId input, const Tokens& tokens,
+                                    int64_t width, double deviation, std::string_view type,
+                                    const std::string& path);
+
+/// What ToSequence calls the table of the ids' vectors.
+inline constexpr std::string_view kEmbeddingWeight = "embedding.weight";
 
 }  // namespace slipway::nn
 

@@ -1,7 +1,9 @@
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "common/fields/json.h"
 #include "common/nn/architecture.h"
 #include "common/nn/architectures/inputs.h"
 #include "fmt/format.h"
@@ -29,7 +31,7 @@ constexpr std::string_view TypeOf(Recurrent::Cell cell) {
 /// vectors [N, T, features].
 template <Recurrent::Cell kCell>
 struct RecurrentNetwork final : Architecture {
-  int64_t vocabulary = 0;
+  Tokens tokens;
   int64_t embedding = 64;  // of a token
   int64_t hidden = 128;
   int64_t layers = 1;
@@ -39,7 +41,7 @@ struct RecurrentNetwork final : Architecture {
 
   template <class V>
   void Describe(V& v) {
-    v.Int("vocabulary", vocabulary, {.min = 0, .max = 1 << 24});
+    tokens.Describe(v);
     v.Int("embedding", embedding, {.min = 1, .max = 65536});
     v.Int("hidden", hidden, {.min = 1, .max = 65536});
     v.Int("layers", layers, {.min = 1, .max = 64});
@@ -48,29 +50,54 @@ struct RecurrentNetwork final : Architecture {
     v.Real("dropout", dropout, {.min = 0, .below = 1});
     v.Enum("initialization", initialization, kInitializations);
   }
+  absl::Status Check(const std::string& path) const { return tokens.Check(path); }
 
   nlohmann::ordered_json ToJson() const override { return PrintKind(TypeOf(kCell), *this); }
 
-  bool takes_ids() const override { return vocabulary > 0; }
+  bool takes_ids() const override { return tokens.vocabulary > 0; }
+  std::unique_ptr<const Architecture> ForTokens(int64_t vocabulary) const override {
+    if (takes_ids()) return nullptr;
+    auto copy = std::make_unique<RecurrentNetwork>(*this);
+    copy->tokens = Tokens::Of(vocabulary);
+    return copy;
+  }
 
   absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input, int64_t outputs,
                                       const std::string& path) const override {
-    ASSIGN_OR_RETURN(ValueId x,
-                     ToSequence(builder, input, {.vocabulary = vocabulary, .width = embedding},
-                                TypeOf(kCell), path));
+    ASSIGN_OR_RETURN(Sequence x, BuildCells(builder, input, pooling == Pooling::kLast, path));
+    if (pooling == Pooling::kMean) {
+      ASSIGN_OR_RETURN(x.values, builder.Apply("pool", ReduceMean{}, x));
+    }
+    return builder.Linear("head", x.values, outputs);
+  }
+
+  absl::StatusOr<Sequence> BuildSteps(NetworkBuilder& builder, ValueId input, int64_t outputs,
+                                      const std::string& path) const override {
+    if (bidirectional) {
+      return InvalidField(JoinPath(path, "bidirectional"),
+                          "must be false: what comes next must not be seen");
+    }
+    ASSIGN_OR_RETURN(Sequence x, BuildCells(builder, input, /*last=*/false, path));
+    ASSIGN_OR_RETURN(x.values, builder.Linear("head", x.values, outputs));
+    return x;
+  }
+
+ private:
+  // All states of the last layer, or the last one of each row.
+  absl::StatusOr<Sequence> BuildCells(NetworkBuilder& builder, ValueId input, bool last,
+                                      const std::string& path) const {
+    ASSIGN_OR_RETURN(Sequence x,
+                     ToSequence(builder, input, tokens, embedding, 1, TypeOf(kCell), path));
     for (int64_t i = 0; i < layers; ++i) {
       const std::string name = fmt::format("recurrent.{}", i);
-      ASSIGN_OR_RETURN(x, builder.Recur(name, x,
-                                        {.cell = kCell,
-                                         .hidden = hidden,
-                                         .bidirectional = bidirectional,
-                                         .last = pooling == Pooling::kLast && i + 1 == layers}));
-      ASSIGN_OR_RETURN(x, builder.Drop(name + ".dropout", x, dropout));
+      ASSIGN_OR_RETURN(x.values, builder.Recur(name, x,
+                                               {.cell = kCell,
+                                                .hidden = hidden,
+                                                .bidirectional = bidirectional,
+                                                .last = last && i + 1 == layers}));
+      ASSIGN_OR_RETURN(x.values, builder.Drop(name + ".dropout", x.values, dropout));
     }
-    if (pooling == Pooling::kMean) {
-      ASSIGN_OR_RETURN(x, builder.Apply("pool", ReduceMean{}, x));
-    }
-    return builder.Linear("head", x, outputs);
+    return x;
   }
 };
 

@@ -91,6 +91,12 @@ absl::Status NameClasses(Sample& sample, v1::DataSpec& data) {
 absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
                                  const std::string& folder, Sample& sample) {
   v1::DataSpec data = spec.data();
+  if (data.format() == "images" || data.format() == "parquet") {
+    return InvalidField("spec.data.format",
+                        fmt::format("must be idx, csv, jsonl or text for a plan, got {}, of which "
+                                    "the beginning of a file says little",
+                                    data.format()));
+  }
   Prepared prepared;
   RETURN_IF_ERROR(sample.Take(data, data.train(), "spec.data.train"));
   prepared.train_scale = prepared.test_scale = sample.scale(data.train());
@@ -104,7 +110,7 @@ absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
   }
   auto opened = trainer::OpenData(data, targets, static_cast<uint64_t>(spec.training().seed()),
                                   [&](const std::string& path) { return sample.LocalPath(path); },
-                                  {.folder = folder});
+                                  {.files = {}, .folder = folder});
   if (!opened.ok()) {
     const std::string field = FieldOf(opened.status());
     if (field.empty() || !prepared.sampled()) return opened.status();
@@ -127,14 +133,20 @@ DataFacts FactsOf(const Prepared& prepared) {
 
 absl::StatusOr<nn::Network> BuildNetwork(const Spec& spec, const Prepared& prepared) {
   nn::ModelDescription description;
-  description.task = TargetsOf(spec.loss) == TargetKind::kClass ? nn::Task::kClassification
-                                                                : nn::Task::kRegression;
+  if (spec.architecture == nullptr) {
+    return InvalidField("spec.architecture", "is required for a plan, which does not open the base");
+  }
+  description.task = TaskOf(spec.targets);
   description.input = prepared.data.train->input;
   description.table = prepared.data.table;
   description.output = nn::OutputOf(description.task, prepared.data.outputs);
   ASSIGN_OR_RETURN(description.preprocessing,
                    trainer::FitPreprocessing(spec.job.data(), prepared.data));
   description.architecture = spec.architecture;
+  if (description.table.has_value() && description.table->tokenizer() != nullptr) {
+    description.architecture =
+        description.architecture->ForTokens(description.table->tokenizer()->size());
+  }
   return description.BuildNetwork("spec");
 }
 
@@ -197,7 +209,7 @@ absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const SpeedFig
 absl::StatusOr<v1::TrainingPlan> PlanGiven(const v1::JobSpec& job, const std::vector<Job>& finished,
                                            const std::string& folder, Sample& sample) {
   ASSIGN_OR_RETURN(const Spec spec, ParseSpec(job));
-  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(job, TargetsOf(spec.loss), folder, sample));
+  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(job, spec.targets, folder, sample));
   return MakePlan(job, CompareSpeeds(finished, job), prepared);
 }
 

@@ -288,7 +288,7 @@ absl::StatusOr<Search> Search::Parse(const v1::JobSpec& spec) {
       parsed = *std::move(one);
     }
   }
-  RETURN_IF_ERROR(CheckMetric(asked, TargetsOf(parsed->loss)));
+  RETURN_IF_ERROR(CheckMetric(asked, parsed->targets));
   search.time_limit_ = parsed->time_limit;
   *search.job_.mutable_resources() = parsed->job.resources();
 

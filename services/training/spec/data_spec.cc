@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/ascii.h"
 #include "common/nn/column.h"
+#include "common/tokenizer/tokenizer.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 
@@ -71,9 +73,9 @@ void CheckLabels(const v1::DataSpec& data, Problems& problems) {
   }
 }
 
-constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl", "parquet", "images"};
+constexpr std::string_view kFormats[] = {"idx", "csv", "jsonl", "parquet", "images", "text"};
 constexpr std::string_view kFits[] = {"stretch", "crop"};
-constexpr std::string_view kKinds[] = {"number", "category", "date", "ignore"};
+constexpr std::string_view kKinds[] = {"number", "category", "date", "text", "ignore"};
 constexpr std::string_view kMissing[] = {"drop", "mean", "median", "mode", "constant"};
 constexpr std::string_view kMissingTexts[] = {"drop", "mode", "constant"};
 constexpr std::string_view kMethods[] = {"z_score", "iqr"};
@@ -82,6 +84,7 @@ constexpr std::string_view kScales[] = {"none", "standardize", "min_max", "robus
 constexpr std::string_view kEncodings[] = {"one_hot", "ordinal", "hash"};
 constexpr std::string_view kParts[] = {"year", "month", "day", "weekday", "hour", "minute"};
 constexpr std::string_view kMasks[] = {"hash", "redact", "generalize"};
+constexpr std::string_view kTokenizers[] = {"byte", "character", "word"};
 constexpr std::string_view kSplits[] = {"random", "stratified", "group", "time"};
 
 // One of `choices`, or left out.
@@ -99,6 +102,9 @@ void CheckSplit(const v1::DataSpec& data, Problems& problems) {
     problems.Add("spec.data.split.method", "goes by a column, and only tables have columns");
   } else if (by_column && split.column().empty()) {
     problems.Add("spec.data.split.column", "is required: what the split goes by");
+  }
+  if (data.has_split() && data.format() == "text") {
+    problems.Add("spec.data.split", "must be absent: of a text the end is held out");
   }
   if (!by_column && !split.column().empty()) {
     problems.Add("spec.data.split.column", "is for the methods group and time");
@@ -143,9 +149,9 @@ void CheckOutliers(const std::string& path, const v1::OutlierSpec& outliers, Pro
 }
 
 void CheckConstant(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
-  const bool is_text = column.kind() == "category" || column.kind() == "date";
+  const bool is_text = IsText(column);
   const auto given = column.constant().kind_case();
-  const bool fits = is_text ? !column.constant().string_value().empty()
+  const bool fits = is_text ? !absl::StripAsciiWhitespace(column.constant().string_value()).empty()
                             : given == google::protobuf::Value::kNumberValue &&
                                   std::isfinite(column.constant().number_value());
   if (column.missing() != "constant") {
@@ -222,10 +228,35 @@ void CheckMask(const std::string& path, const v1::ColumnSpec& column, Problems& 
   }
 }
 
+void CheckTokenizer(const std::string& path, const v1::TokenizerSpec& tokenizer,
+                    Problems& problems) {
+  CheckChoice(path + ".type", tokenizer.type(), kTokenizers, problems);
+  if (tokenizer.type().empty()) {
+    problems.Add(path + ".type",
+                 fmt::format("is required; must be one of {}", fmt::join(kTokenizers, ", ")));
+  }
+  problems.CheckRange<int64_t>(path + ".max_length", tokenizer.max_length(), 1,
+                               nn::TextColumn::kMaxLength);
+  const bool fitted = tokenizer.type() != "byte";
+  CheckOnlyFor(path, "vocab_size", !fitted && tokenizer.vocab_size() != 0, "characters and words",
+               problems);
+  CheckOnlyFor(path, "min_frequency", !fitted && tokenizer.min_frequency() != 0,
+               "characters and words", problems);
+  if (fitted && tokenizer.vocab_size() != 0) {
+    problems.CheckRange<int64_t>(path + ".vocab_size", tokenizer.vocab_size(),
+                                 Tokenizer::kFirstToken + 1, Tokenizer::kMaxSize);
+  }
+  if (tokenizer.min_frequency() < 0) {
+    problems.Add(path + ".min_frequency",
+                 fmt::format("must be at least 0, got {}", tokenizer.min_frequency()));
+  }
+}
+
 void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems& problems) {
   CheckChoice(path + ".kind", column.kind(), kKinds, problems);
   const bool category = column.kind() == "category";
   const bool date = column.kind() == "date";
+  const bool text = column.kind() == "text";
   const bool number = column.kind().empty() || column.kind() == "number";
   if (number) {
     CheckChoice(path + ".missing", column.missing(), kMissing, problems);
@@ -235,10 +266,12 @@ void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems
   CheckChoice(path + ".scale", column.scale(), kScales, problems);
   CheckConstant(path, column, problems);
   if (category) CheckCategory(path, column, problems);
+  if (text) CheckTokenizer(path + ".tokenizer", column.tokenizer(), problems);
   if (column.has_outliers() && number) {
     CheckOutliers(path + ".outliers", column.outliers(), problems);
   }
-  if (column.has_mask()) CheckMask(path, column, problems);
+  CheckOnlyFor(path, "mask", text && column.has_mask(), "numbers, categories and dates", problems);
+  if (column.has_mask() && !text) CheckMask(path, column, problems);
   if (date && column.parts().empty()) {
     problems.Add(path + ".parts", fmt::format("is required: some of {}", fmt::join(kParts, ", ")));
   }
@@ -255,6 +288,7 @@ void CheckColumn(const std::string& path, const v1::ColumnSpec& column, Problems
   CheckOnlyFor(path, "buckets", !category && column.buckets() != 0, "categories", problems);
   CheckOnlyFor(path, "values", !category && column.values_size() > 0, "categories", problems);
   CheckOnlyFor(path, "parts", !date && column.parts_size() > 0, "dates", problems);
+  CheckOnlyFor(path, "tokenizer", !text && column.has_tokenizer(), "text", problems);
 }
 
 void CheckColumns(const v1::DataSpec& data, Problems& problems) {
@@ -266,10 +300,17 @@ void CheckColumns(const v1::DataSpec& data, Problems& problems) {
   if (data.columns_size() > 0 && data.scale() > 0) {
     problems.Add("spec.data.scale", "must be absent where spec.data.columns says what to scale");
   }
+  const auto inputs = std::count_if(
+      data.columns().begin(), data.columns().end(), [&](const v1::ColumnSpec& column) {
+        return column.kind() != "ignore" && column.name() != data.target_column();
+      });
   std::set<std::string_view> names;
   for (int i = 0; i < data.columns_size(); ++i) {
     const v1::ColumnSpec& column = data.columns(i);
     const std::string path = fmt::format("spec.data.columns[{}]", i);
+    if (column.kind() == "text" && inputs > 1) {
+      problems.Add(path + ".kind", "must be the only input where it is text");
+    }
     if (column.name().empty() || column.name().size() > kMaxColumnBytes) {
       problems.Add(path + ".name", fmt::format("must be 1 to {} bytes", kMaxColumnBytes));
     } else if (!names.insert(column.name()).second) {
@@ -294,11 +335,22 @@ bool IsTable(const v1::DataSpec& data) {
   return data.format() == "csv" || data.format() == "jsonl" || data.format() == "parquet";
 }
 
+bool IsText(const v1::ColumnSpec& column) {
+  return column.kind() == "category" || column.kind() == "date" || column.kind() == "text";
+}
+
+bool HasTokens(const v1::DataSpec& data) {
+  return data.format() == "text" ||
+         std::any_of(data.columns().begin(), data.columns().end(),
+                     [](const v1::ColumnSpec& column) { return column.kind() == "text"; });
+}
+
 void CheckData(const v1::JobSpec& job, Problems& problems) {
   if (!job.has_data()) return problems.Add("spec.data", "is required");
   const v1::DataSpec& data = job.data();
   const bool idx = data.format() == "idx";
   const bool table = IsTable(data);
+  const bool text = data.format() == "text";
   CheckChoice("spec.data.format", data.format(), kFormats, problems);
   if (data.format().empty()) {
     problems.Add("spec.data.format",
@@ -321,6 +373,13 @@ void CheckData(const v1::JobSpec& job, Problems& problems) {
     if (!table && !data.target_column().empty()) {
       problems.Add("spec.data.target_column",
                    "is for tables; in idx the targets are a file, of images the folders");
+    }
+    if (text) CheckTokenizer("spec.data.tokenizer", data.tokenizer(), problems);
+    if (text && data.labels_size() > 0) {
+      problems.Add("spec.data.labels", "names classes, and a text has tokens");
+    }
+    if (!text && data.has_tokenizer()) {
+      problems.Add("spec.data.tokenizer", "is for text; a column of text has one of its own");
     }
   }
   problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);

@@ -13,6 +13,12 @@ bool IsTable(const v1::DataSpec& data);
 /// Adds what is wrong with `job.data()`, as far as it can be told without the data.
 void CheckData(const v1::JobSpec& job, Problems& problems);
 
+/// Whether a column's cells are texts and not numbers.
+bool IsText(const v1::ColumnSpec& column);
+
+/// Whether a tokenizer makes the ids of tokens that the network takes.
+bool HasTokens(const v1::DataSpec& data);
+
 /// Adds what does not go with the targets of the spec's loss.
 void CheckDataFits(const v1::DataSpec& data, TargetKind targets, Problems& problems);
 

@@ -27,6 +27,10 @@ constexpr GateMetric kGateMetrics[] = {
     {"mse", TargetKind::kReal, false},
     {"mae", TargetKind::kReal, false},
     {"loss", TargetKind::kReal, false},
+    {"accuracy", TargetKind::kToken, true},
+    {"log_loss", TargetKind::kToken, false},
+    {"perplexity", TargetKind::kToken, false},
+    {"loss", TargetKind::kToken, false},
 };
 
 bool HigherIsBetter(std::string_view name) {

@@ -201,6 +201,44 @@ void CheckEvaluation(const v1::EvaluationSpec& evaluation, std::optional<TargetK
   CheckBounds("no_worse_than.margin", Bound::kMargin, other.margin(), targets, problems);
 }
 
+// The architectures that take tokens, by name.
+std::vector<std::string_view> TakersOfTokens() {
+  std::vector<std::string_view> types;
+  for (const auto* kind : nn::Architectures()) {
+    const auto architecture = kind->parse(json::object(), "");
+    if (architecture.ok() && (*architecture)->ForTokens(1) != nullptr) types.push_back(kind->type);
+  }
+  return types;
+}
+
+// Builds it for some tokens.
+absl::Status CheckSaysWhatComesNext(const nn::Architecture& architecture) {
+  constexpr int64_t kTokens = 3;
+  const auto tokens = architecture.ForTokens(kTokens);
+  if (tokens == nullptr) return absl::OkStatus();  // which is a fault of its own
+  nn::NetworkBuilder builder;
+  const nn::ValueId ids = builder.Input({"ids", DataType::kInt64, {Shape::kAny, kTokens}});
+  return tokens->BuildLanguageModel(builder, ids, kTokens, "spec.architecture").status();
+}
+
+void CheckTakesData(const v1::DataSpec& data, const nn::Architecture& architecture,
+                    Problems& problems) {
+  const bool tokens = HasTokens(data);
+  if (tokens && architecture.takes_ids()) {
+    problems.Add("spec.architecture.vocabulary",
+                 "must be absent: the tokenizer says how many tokens there are");
+  } else if (tokens && architecture.ForTokens(1) == nullptr) {
+    problems.Add("spec.architecture.type", fmt::format("takes no text; must be one of {}",
+                                                       fmt::join(TakersOfTokens(), ", ")));
+  }
+  if (data.format() == "text") problems.Add(CheckSaysWhatComesNext(architecture));
+  const bool scaled = data.scale() > 0;
+  if ((tokens || architecture.takes_ids()) && (scaled || data.standardize())) {
+    problems.Add(scaled ? "spec.data.scale" : "spec.data.standardize",
+                 "must be absent: the inputs are ids of tokens");
+  }
+}
+
 template <class Variant>
 std::optional<Variant> ParseKindOf(const std::string& path, bool present,
                                    const google::protobuf::Struct& object, Problems& problems) {
@@ -245,11 +283,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
     auto parsed = nn::ParseArchitecture(ToJson(job.architecture()), "spec.architecture");
     problems.Add(parsed.status());
     if (parsed.ok()) spec.architecture = *std::move(parsed);
-    const bool scaled = job.data().scale() > 0;
-    if (parsed.ok() && spec.architecture->takes_ids() && (scaled || job.data().standardize())) {
-      problems.Add(scaled ? "spec.data.scale" : "spec.data.standardize",
-                   "must be absent: spec.architecture.vocabulary says that the inputs are ids");
-    }
+    if (parsed.ok()) CheckTakesData(job.data(), *spec.architecture, problems);
   }
   const auto loss = ParseKindOf<Loss>("spec.loss", job.has_loss(), job.loss(), problems);
   const auto optimizer =
@@ -265,16 +299,35 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   problems.CheckRange("spec.checkpoint.keep", job.checkpoint().keep(), 0, kMaxKeptCheckpoints);
   CheckResources(spec.job, problems);
   spec.time_limit = CheckTimeLimit(job.resources(), problems);
-  const std::optional<TargetKind> targets =
-      loss.has_value() ? std::optional(TargetsOf(*loss)) : std::nullopt;
+  std::optional<TargetKind> targets;
+  if (loss.has_value()) targets = TargetsOf(*loss);
+  if (loss.has_value() && job.data().format() == "text") {
+    targets = TargetKind::kToken;
+    if (!std::holds_alternative<CrossEntropy>(*loss) && !std::holds_alternative<Focal>(*loss)) {
+      problems.Add("spec.loss.type", "must be cross_entropy or focal for a text: it has tokens");
+    }
+  }
   if (targets.has_value()) CheckDataFits(job.data(), *targets, problems);
   CheckEvaluation(job.evaluation(), targets, problems);
   if (!job.alias().empty()) problems.Add(CheckSlug("spec.alias", job.alias()));
   RETURN_IF_ERROR(problems.Done());
 
   spec.loss = *loss;
+  spec.targets = *targets;
   spec.optimizer = *optimizer;
   return spec;
+}
+
+nn::Task TaskOf(TargetKind targets) {
+  switch (targets) {
+    case TargetKind::kClass:
+      return nn::Task::kClassification;
+    case TargetKind::kReal:
+      return nn::Task::kRegression;
+    case TargetKind::kToken:
+      return nn::Task::kLanguageModel;
+  }
+  return {};
 }
 
 }  // namespace slipway::training

@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "common/nn/architecture.h"
+#include "common/nn/model_description.h"
 #include "common/status/status.h"
 #include "nlohmann/json_fwd.hpp"
 #include "services/training/spec/loss.h"
@@ -26,6 +27,8 @@ struct Spec {
   /// Null where it is the base's.
   std::shared_ptr<const nn::Architecture> architecture;
   Loss loss;
+  /// What the loss compares with: the data say it, too.
+  TargetKind targets = TargetKind::kClass;
   Optimizer optimizer;
   Schedule schedule;
   /// Zero: none given.
@@ -36,6 +39,9 @@ struct Spec {
 /// ("spec.optimizer.learning_rate: must be > 0, got -1; spec.training.epochs: ...").
 /// What only the data can tell (does the architecture fit its shape?) is the trainer's to check.
 absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job);
+
+/// What a model does that is trained on such targets.
+nn::Task TaskOf(TargetKind targets);
 
 /// `object` as JSON. Numbers without a fraction stay integers up to 2^53.
 nlohmann::json ToJson(const google::protobuf::Struct& object);

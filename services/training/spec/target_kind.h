@@ -7,6 +7,7 @@ namespace slipway::training {
 enum class TargetKind {
   kClass,  ///< One of several classes, by index.
   kReal,   ///< Real numbers.
+  kToken,  ///< After each step of a text the token that comes next, by its id.
 };
 
 }  // namespace slipway::training

@@ -10,11 +10,21 @@ namespace slipway::trainer {
 namespace {
 
 constexpr int64_t kBatch = 512;
+// That are held at once; each step of a text has some for all tokens.
+constexpr int64_t kMaxScores = int64_t{1} << 25;
 
 }  // namespace
 
+std::optional<double> Score::accuracy() const {
+  if (classes.has_value()) return classes->accuracy();
+  if (tokens.has_value()) return tokens->accuracy();
+  return std::nullopt;
+}
+
 std::map<std::string, double> Score::Report(const std::vector<std::string>& labels) const {
-  std::map<std::string, double> metrics = classes ? classes->Report(labels) : numbers.Report();
+  std::map<std::string, double> metrics = classes  ? classes->Report(labels)
+                                          : tokens ? tokens->Report()
+                                                   : numbers.Report();
   metrics["loss"] = loss;
   return metrics;
 }
@@ -24,14 +34,19 @@ absl::StatusOr<Score> Evaluate(Learner& learner, nn::Task task, int64_t outputs,
   Score score;
   score.rows = std::ssize(rows);
   if (task == nn::Task::kClassification) score.classes.emplace(outputs);
+  if (task == nn::Task::kLanguageModel) score.tokens.emplace();
+  const int64_t batch_size =
+      std::clamp(kMaxScores / (outputs * examples.targets_per_row), int64_t{1}, kBatch);
   Batch batch;
-  for (int64_t first = 0; first < score.rows; first += kBatch) {
-    const int64_t size = std::min(kBatch, score.rows - first);
+  for (int64_t first = 0; first < score.rows; first += batch_size) {
+    const int64_t size = std::min(batch_size, score.rows - first);
     Gather(examples, rows, first, size, batch);
     ASSIGN_OR_RETURN(const Judgement judgement, learner.Judge(batch));
     score.loss += judgement.loss * static_cast<double>(size) / static_cast<double>(score.rows);
     if (score.classes.has_value()) {
       score.classes->Add(judgement.scores, batch.classes);
+    } else if (score.tokens.has_value()) {
+      score.tokens->Add(judgement.log_loss, judgement.right, std::ssize(batch.classes));
     } else {
       score.numbers.Add(judgement.scores, batch.values);
     }

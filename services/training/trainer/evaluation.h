@@ -12,6 +12,7 @@
 #include "services/training/trainer/data/examples.h"
 #include "services/training/trainer/learner.h"
 #include "services/training/trainer/metrics/classification.h"
+#include "services/training/trainer/metrics/language.h"
 #include "services/training/trainer/metrics/regression.h"
 
 namespace slipway::trainer {
@@ -20,15 +21,20 @@ namespace slipway::trainer {
 struct Score {
   int64_t rows = 0;
   double loss = 0;  // mean over the rows
-  /// One of the two, by the task.
+  /// One of the three, by the task.
   std::optional<ClassificationMetrics> classes;
+  std::optional<LanguageMetrics> tokens;
   RegressionMetrics numbers;
+
+  /// Of classes or tokens; absent for numbers.
+  std::optional<double> accuracy() const;
 
   /// By name, the loss as "loss". `labels` are the classes', by index.
   std::map<std::string, double> Report(const std::vector<std::string>& labels) const;
 };
 
-/// Lets `learner` judge `rows` of `examples`; `outputs` is the number of classes, or 1. Errors: the
+/// Lets `learner` judge `rows` of `examples`; `outputs` is the number of classes or
+/// tokens, or 1. Errors: the
 /// learner's.
 absl::StatusOr<Score> Evaluate(Learner& learner, nn::Task task, int64_t outputs,
                                const Examples& examples, const std::vector<int64_t>& rows);

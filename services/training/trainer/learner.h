@@ -17,14 +17,16 @@ namespace slipway::trainer {
 struct StepResult {
   /// Mean over the rows. Where it is not finite, nothing was changed.
   double loss = 0;
-  /// Rows whose likeliest class is the target; 0 for real targets.
+  /// Rows, or tokens, whose likeliest class is the target; 0 for real targets.
   int64_t right = 0;
 };
 
 /// What a model says about rows.
 struct Judgement {
   double loss = 0;            // mean over the batch
-  std::vector<float> scores;  // [size, outputs], what the loss judges
+  std::vector<float> scores;  // [size, outputs], what the loss judges; of tokens, which are many:
+  double log_loss = 0;        // the mean over them
+  int64_t right = 0;          // how many were held the likeliest
 };
 
 /// The part of a training that computes: network, loss and optimiser. The loop around it (order,

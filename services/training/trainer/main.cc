@@ -72,6 +72,7 @@ class SilentHost final : public AttemptHost {
  public:
   explicit SilentHost(std::unique_ptr<AttemptHost> host) : host_(std::move(host)) {}
 
+  absl::StatusOr<std::vector<std::string>> ListFiles() override { return host_->ListFiles(); }
   absl::StatusOr<std::string> FetchFile(const std::string& path) override {
     return host_->FetchFile(path);
   }

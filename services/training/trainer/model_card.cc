@@ -43,8 +43,17 @@ class Card {
 
 void AddUse(const nn::ModelDescription& description, Card& card) {
   card.Line("\n## Intended use\n");
-  const bool classes = description.task == nn::Task::kClassification;
-  card.Line("{}", classes ? "Tells which class a row belongs to." : "Predicts a number for a row.");
+  switch (description.task) {
+    case nn::Task::kClassification:
+      card.Line("Tells which class a row belongs to.");
+      break;
+    case nn::Task::kRegression:
+      card.Line("Predicts a number for a row.");
+      break;
+    case nn::Task::kLanguageModel:
+      card.Line("Tells which token comes behind a text.");
+      break;
+  }
   for (const TensorSpec& input : description.inputs()) {
     card.Line("- takes `{}` {} {}", input.name, DataTypeName(input.dtype), input.shape.ToString());
   }
@@ -56,7 +65,8 @@ void AddUse(const nn::ModelDescription& description, Card& card) {
   for (size_t i = 0; i < std::min(kShownLabels, labels.size()); ++i) {
     shown.push_back(Escaped(labels[i]));
   }
-  card.Line("- classes: {}{}", fmt::join(shown, ", "),
+  card.Line("- {}: {}{}", description.task == nn::Task::kLanguageModel ? "tokens" : "classes",
+            fmt::join(shown, ", "),
             labels.size() > kShownLabels ? fmt::format(" and {} more", labels.size() - kShownLabels)
                                          : "");
 }

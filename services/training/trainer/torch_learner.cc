@@ -205,9 +205,16 @@ class TorchLearner final : public Learner {
     try {
       if (average_.has_value()) average_->PutIn();
       const c10::InferenceMode inference;
-      const at::Tensor scores = network_->Evaluate(Inputs(batch));
+      const at::Tensor each = network_->Evaluate(Inputs(batch));
+      const at::Tensor scores = Flat(each);
+      const at::Tensor targets = Targets(batch);
       Judgement judgement;
-      judgement.loss = Loss(scores, Targets(batch)).item<double>();
+      judgement.loss = Loss(scores, targets).item<double>();
+      if (each.dim() > 2) {
+        judgement.log_loss = at::cross_entropy_loss(scores, targets).item<double>();
+        judgement.right = scores.argmax(1).eq(targets).sum().item<int64_t>();
+        return judgement;
+      }
       const at::Tensor flat = scores.to(at::kCPU).contiguous();
       const float* const first = flat.const_data_ptr<float>();
       judgement.scores.assign(first, first + flat.numel());
@@ -326,7 +333,7 @@ class TorchLearner final : public Learner {
     double share = 0;
     for (const Batch& batch : batches) {
       const at::Tensor targets = Targets(batch);
-      const at::Tensor scores = network_->Train(Inputs(batch));
+      const at::Tensor scores = Flat(network_->Train(Inputs(batch)));
       at::Tensor loss = Loss(scores, targets);
       if (batch.share != 1) loss = loss * batch.share;
       share += batch.share;
@@ -386,9 +393,11 @@ class TorchLearner final : public Learner {
                            .value())
         .to(device_);
   }
+  // [rows, outputs], or of tokens [rows * steps, outputs].
+  static at::Tensor Flat(const at::Tensor& head) { return head.flatten(0, -2); }
   at::Tensor Targets(const Batch& batch) const {
     if (!batch.classes.empty()) {
-      return at::from_blob(const_cast<int64_t*>(batch.classes.data()), {batch.size},
+      return at::from_blob(const_cast<int64_t*>(batch.classes.data()), {std::ssize(batch.classes)},
                            at::TensorOptions().dtype(at::kLong))
           .to(device_);
     }
@@ -422,6 +431,9 @@ class TorchLearner final : public Learner {
                optimizer_);
   }
 
+  // Its steps are TorchLbfgs's.
+  static void StepBy(const training::Lbfgs&, at::Tensor&, const at::Tensor&, std::span<at::Tensor>,
+                     const training::Update&) {}
   template <class Kind>
   static void StepBy(const Kind& kind, at::Tensor& parameters, const at::Tensor& gradients,
                      std::span<at::Tensor> state, const training::Update& update) {

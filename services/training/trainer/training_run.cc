@@ -34,8 +34,6 @@
 namespace slipway::trainer {
 namespace {
 
-using training::TargetKind;
-
 constexpr absl::Duration kReportEvery = absl::Milliseconds(500);
 constexpr char kChartFolder[] = "tensorboard";
 constexpr char kJobKey[] = "job";
@@ -45,7 +43,7 @@ constexpr char kStepFormat[] = "3";
 
 // Sums over the steps of an epoch.
 struct EpochSums {
-  double loss = 0;  // of rows
+  double loss = 0;  // of rows, or tokens
   int64_t right = 0;
   int64_t rows = 0;
 
@@ -251,6 +249,10 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   RETURN_IF_ERROR(ReadData());
   description_.architecture =
       spec_.architecture != nullptr ? spec_.architecture : base_->description.architecture;
+  if (data_.table.has_value() && data_.table->tokenizer() != nullptr) {
+    description_.architecture =
+        description_.architecture->ForTokens(data_.table->tokenizer()->size());
+  }
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
   *progress_.mutable_network() = training::SizeOf(network_);
   Tell("info",
@@ -274,7 +276,6 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
 
 // All of the description but its architecture.
 absl::Status Run::ReadData() {
-  const TargetKind targets = training::TargetsOf(spec_.loss);
   const bool as_base = base_.has_value() && !spec_.job.base().refit_preprocessing();
   std::vector<std::string> files;
   if (spec_.job.data().format() == "images") {
@@ -287,11 +288,10 @@ absl::Status Run::ReadData() {
       .base = as_base ? &base_->description : nullptr};
   ASSIGN_OR_RETURN(
       data_, OpenData(
-                 spec_.job.data(), targets, static_cast<uint64_t>(seed()),
+                 spec_.job.data(), spec_.targets, static_cast<uint64_t>(seed()),
                  [&](const std::string& path) { return host_.FetchFile(path); }, data_options));
   RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
-  description_.task =
-      targets == TargetKind::kClass ? nn::Task::kClassification : nn::Task::kRegression;
+  description_.task = training::TaskOf(spec_.targets);
   keep_head_ = base_.has_value() && KeepsHead(*base_, description_.task, data_);
   if (keep_head_ && data_.labels.empty()) data_.labels = base_->description.labels;
   data_report_ = ReportData(data_);
@@ -409,9 +409,10 @@ absl::Status Run::TakeStep() {
   RETURN_IF_ERROR(state_.divergence.Add(result.loss, {}));
   if (state_.step % per_epoch == 0) state_.sums = {};
   ++state_.step;
-  state_.sums.loss += result.loss * static_cast<double>(rows);
+  const int64_t judged = rows * data_.train->targets_per_row;
+  state_.sums.loss += result.loss * static_cast<double>(judged);
   state_.sums.right += result.right;
-  state_.sums.rows += rows;
+  state_.sums.rows += judged;
   window_rows_ += rows;
   progress_.set_step(state_.step);
   progress_.set_epoch(static_cast<int>((state_.step - 1) / per_epoch + 1));
@@ -423,7 +424,7 @@ absl::Status Run::TakeStep() {
 absl::Status Run::EndEpoch() {
   std::string text = fmt::format("epoch {}/{}: loss {:.4f}", progress_.epoch(), progress_.epochs(),
                                  state_.sums.mean_loss());
-  const bool classes = description_.task == nn::Task::kClassification;
+  const bool classes = description_.task != nn::Task::kRegression;
   std::map<std::string, double> charted = {{"train/loss", state_.sums.mean_loss()},
                                            {"learning_rate", rate_}};
   if (classes) {
@@ -437,9 +438,9 @@ absl::Status Run::EndEpoch() {
       charted["validation/" + metric] = value;
     }
     text += fmt::format("; validation loss {:.4f}", score.loss);
-    if (classes) {
-      progress_.set_validation_accuracy(score.classes->accuracy());
-      text += fmt::format(", accuracy {:.4f}", score.classes->accuracy());
+    if (const auto accuracy = score.accuracy()) {
+      progress_.set_validation_accuracy(*accuracy);
+      text += fmt::format(", accuracy {:.4f}", *accuracy);
     }
     RETURN_IF_ERROR(CompareWithBest(score.loss));
   }

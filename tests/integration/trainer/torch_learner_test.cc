@@ -298,6 +298,46 @@ Batch LineRows(int64_t first, int64_t size) {
   return batch;
 }
 
+TEST(TorchLearnerTest, LearnsWhatComesNext) {
+  nn::ModelDescription description;
+  description.task = nn::Task::kLanguageModel;
+  description.table = nn::Table::Parse(json::parse(R"([{"type":"text","name":"t","max_length":6,
+      "tokenizer":{"type":"word","vocabulary":["a","b","c"]}}])"),
+                                       "t")
+                          .value();
+  description.input = description.table->encoded();
+  description.output = nn::OutputOf(description.task, 5);
+  description.architecture =
+      nn::ParseArchitecture(json::parse(R"({"type":"transformer_decoder","width":16,"heads":2,
+                                            "layers":1,"feed_forward":32,"dropout":0})"),
+                            "a")
+          .value()
+          ->ForTokens(5);
+  // a b c a b c ...
+  Batch batch;
+  batch.size = 3;
+  for (int64_t row = 0; row < batch.size; ++row) {
+    for (int64_t t = 0; t < 6; ++t) {
+      const auto id = static_cast<float>(2 + (row + t) % 3);
+      batch.inputs.insert(batch.inputs.end(), reinterpret_cast<const char*>(&id),
+                          reinterpret_cast<const char*>(&id + 1));
+      batch.classes.push_back(2 + (row + t + 1) % 3);
+    }
+  }
+  const auto learner =
+      MakeLearner(description, training::CrossEntropy{.label_smoothing = 0.1}, training::Adam{});
+  const Judgement before = learner->Judge(batch).value();
+  EXPECT_NEAR(before.log_loss, std::log(5), 0.2);
+  EXPECT_TRUE(before.scores.empty());
+  StepResult last;
+  for (int64_t step = 1; step <= 300; ++step) last = learner->Train(One(batch), step, 0.01).value();
+  EXPECT_EQ(last.right, 18);
+  const Judgement after = learner->Judge(batch).value();
+  EXPECT_EQ(after.right, 18);
+  EXPECT_LT(after.log_loss, 0.2);
+  EXPECT_GT(after.loss, after.log_loss) << "the loss is the spec's, the log loss plain";
+}
+
 TEST(TorchLearnerTest, LearnsALine) {
   const auto learner = MakeLearner(LineModel(), training::Mse{}, training::Sgd{});
   double loss = 0;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/tokenizer/tokenizer.h"
 #include "fmt/format.h"
 #include "services/training/trainer/data/raw_table.h"
 
@@ -66,7 +67,9 @@ class Reporter {
     for (const Part& part : parts_) {
       report_.facts["rows"][std::string(part.name)] = part.rows.size();
     }
-    if (data_.train->classes.empty()) {
+    if (data_.train->targets_per_row > 1) {
+      ReportTokens();
+    } else if (data_.train->classes.empty()) {
       ReportValues();
     } else {
       ReportClasses();
@@ -90,6 +93,21 @@ class Reporter {
       Summary summary;
       for (const int64_t row : part.rows) summary.Add(part.examples.values[At(row)]);
       summary.Put(report_.facts["target"][std::string(part.name)]);
+    }
+  }
+
+  void ReportTokens() {
+    report_.facts["vocabulary"] = data_.outputs;
+    for (const Part& part : parts_) {
+      const int64_t per_row = part.examples.targets_per_row;
+      int64_t unknown = 0;
+      for (const int64_t row : part.rows) {
+        const auto first = part.examples.classes.begin() + row * per_row;
+        unknown += std::count(first, first + per_row, Tokenizer::kUnknown);
+      }
+      const std::string name(part.name);
+      report_.facts["tokens"][name] = std::ssize(part.rows) * per_row;
+      report_.facts["unknown_tokens"][name] = unknown;
     }
   }
 

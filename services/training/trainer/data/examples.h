@@ -22,7 +22,9 @@ struct Examples {
   Buffer inputs;
   size_t row_bytes = 0;
   int64_t count = 0;
-  /// One of the two has `count` elements.
+  /// More than 1 where each step of a row has a class of its own: the token behind it.
+  int64_t targets_per_row = 1;
+  /// One of the two has `count` times as many elements.
   std::vector<int64_t> classes;
   std::vector<float> values;
 };
@@ -37,12 +39,12 @@ struct TrainingData {
   std::vector<int64_t> train_rows;
   std::vector<int64_t> validation_rows;  // may be empty
   std::vector<int64_t> test_rows;
-  /// Classes, or 1 for real targets.
+  /// Classes (or tokens), or 1 for real targets.
   int64_t outputs = 0;
   /// Names of the classes by index; may be empty.
   std::vector<std::string> labels;
-  /// Of a table with rules for its columns: what was fitted, which made the examples of the raw
-  /// rows; the same rows have the same places in both.
+  /// Of a text its tokens; of a table with rules for its columns what was fitted, which made the
+  /// examples of the raw rows; the same rows have the same places in both.
   std::optional<nn::Table> table;
   std::shared_ptr<const RawTable> raw_train;
   std::shared_ptr<const RawTable> raw_test;  // may be the same as raw_train
@@ -50,7 +52,7 @@ struct TrainingData {
 
 /// Some rows, one after another, as a learner takes them.
 struct Batch {
-  int64_t size = 0;
+  int64_t size = 0;  // rows
   /// Of the rows of its step: how much its mean loss counts.
   double share = 1;
   std::vector<char> inputs;

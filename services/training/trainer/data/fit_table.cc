@@ -17,6 +17,7 @@ namespace {
 using training::v1::ColumnSpec;
 
 constexpr size_t kMaxOneHotValues = 1000;
+constexpr int64_t kDefaultVocabulary = 30'000;
 constexpr double kDefaultDeviations = 3;
 constexpr double kDefaultRanges = 1.5;
 
@@ -129,6 +130,7 @@ class Fitter {
   Fitted FitNumber(const InputColumn& column, size_t place) const;
   Fitted FitCategory(const InputColumn& column, size_t place) const;
   Fitted FitDate(const InputColumn& column, size_t place) const;
+  Fitted FitTokens(const InputColumn& column, size_t place) const;
   static absl::Status FillText(const InputColumn& column,
                                const std::vector<std::string_view>& texts,
                                std::vector<std::string>& fill);
@@ -250,6 +252,19 @@ Fitter::Fitted Fitter::FitDate(const InputColumn& column, size_t place) const {
   return nn::MakeColumn(std::move(fitted));
 }
 
+Fitter::Fitted Fitter::FitTokens(const InputColumn& column, size_t place) const {
+  const std::vector<std::string_view> texts = Texts(place);
+  std::vector<std::string> fill;
+  RETURN_IF_ERROR(FillText(column, texts, fill));
+  nn::TextColumn fitted = FitTextColumn(column.rule.tokenizer(), texts);
+  if (fitted.tokenizer.unit != Tokenizer::Unit::kByte && fitted.tokenizer.vocabulary.empty()) {
+    return Refuse(column, "tokenizer.min_frequency", "has no token that is so frequent");
+  }
+  fitted.name = column.name;
+  fitted.fill = std::move(fill);
+  return nn::MakeColumn(std::move(fitted));
+}
+
 absl::StatusOr<nn::Table> Fitter::Fit() {
   RETURN_IF_ERROR(DropOutliers());
   std::vector<std::shared_ptr<const nn::Column>> columns;
@@ -258,14 +273,38 @@ absl::StatusOr<nn::Table> Fitter::Fit() {
   for (const InputColumn& column : layout_.columns) {
     Fitted fitted = column.rule.kind() == "category" ? FitCategory(column, texts++)
                     : column.rule.kind() == "date"   ? FitDate(column, texts++)
+                    : column.rule.kind() == "text"   ? FitTokens(column, texts++)
                                                      : FitNumber(column, numbers++);
     RETURN_IF_ERROR(fitted.status());
     columns.push_back(*std::move(fitted));
+    if (columns.back()->tokenizer() != nullptr && layout_.columns.size() > 1) {
+      return InvalidField(column.field + ".kind",
+                          fmt::format("column \"{}\" is text, which must be the only input, and "
+                                      "there are {}: {{name: \"*\", kind: ignore}} leaves the "
+                                      "others out",
+                                      column.name, layout_.columns.size()));
+    }
   }
   return nn::Table(std::move(columns));
 }
 
 }  // namespace
+
+nn::TextColumn FitTextColumn(const training::v1::TokenizerSpec& rule,
+                             std::span<const std::string_view> texts) {
+  Tokenizer::Fields fields;
+  fields.lowercase = rule.lowercase();
+  for (const auto& unit : Tokenizer::kUnits) {
+    if (unit.name == rule.type()) fields.unit = unit.value;
+  }
+  const VocabularyLimits limits = {
+      .size = rule.vocab_size() > 0 ? rule.vocab_size() : kDefaultVocabulary,
+      .min_frequency = rule.min_frequency()};
+  nn::TextColumn column;
+  column.tokenizer = FitTokenizer(std::move(fields), limits, texts).fields();
+  column.max_length = rule.max_length();
+  return column;
+}
 
 absl::StatusOr<nn::Table> FitTable(const TableLayout& layout, const RawTable& table,
                                    bool standardize, std::vector<int64_t>& rows) {

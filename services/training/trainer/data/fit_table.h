@@ -2,6 +2,8 @@
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_FIT_TABLE_H_
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "common/nn/table.h"
@@ -16,6 +18,10 @@ namespace slipway::trainer {
 /// that leave no row).
 absl::StatusOr<nn::Table> FitTable(const TableLayout& layout, const RawTable& table,
                                    bool standardize, std::vector<int64_t>& rows);
+
+/// Fits a tokenizer on `texts`, those of the training rows. The column's name is left empty.
+nn::TextColumn FitTextColumn(const training::v1::TokenizerSpec& rule,
+                             std::span<const std::string_view> texts);
 
 }  // namespace slipway::trainer
 

@@ -16,6 +16,7 @@
 #include "services/training/trainer/data/raw_table.h"
 #include "services/training/trainer/data/spill_file.h"
 #include "services/training/trainer/data/split.h"
+#include "services/training/trainer/data/text_windows.h"
 
 namespace slipway::trainer {
 namespace {
@@ -233,6 +234,10 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
                                       uint64_t seed, FileFetcher fetch,
                                       const OpenDataOptions& options) {
   TrainingData data;
+  if (spec.format() == "text") {
+    RETURN_IF_ERROR(OpenText(spec, fetch, data));
+    return data;
+  }
   if (training::IsTable(spec)) {
     RETURN_IF_ERROR(OpenTable(spec, targets, seed, fetch, options, data));
   } else {

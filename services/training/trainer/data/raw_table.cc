@@ -212,8 +212,11 @@ class Reader {
   // Of the row that was read last.
   absl::StatusOr<bool> NextRow(const TableLayout& layout);
   absl::Status MaskCell(const InputColumn& column, size_t place);
-  bool IsMissing(size_t place, bool is_text) const {
-    return is_text ? cells_[place].empty() : IsMissingNumber(cells_[place]);
+  bool IsMissing(size_t place, const ColumnSpec& rule) const {
+    const std::string_view cell = cells_[place];
+    // White space is no token.
+    if (rule.kind() == "text") return cell.find_first_not_of(" \t\r\n\f\v") == cell.npos;
+    return training::IsText(rule) ? cell.empty() : IsMissingNumber(cell);
   }
   bool IsDropped(const TableLayout& layout) const;
   RowKey KeyOf();
@@ -295,7 +298,7 @@ absl::StatusOr<bool> Reader::NextRow(const TableLayout& layout) {
 
 absl::Status Reader::MaskCell(const InputColumn& column, size_t place) {
   std::string_view& cell = cells_[place];
-  if (IsMissing(place, column.is_text())) return absl::OkStatus();
+  if (IsMissing(place, column.rule)) return absl::OkStatus();
   if (column.is_text()) {
     if (column.rule.kind() == "date" && !nn::ParseDate(cell)) {
       return RefuseCell(place, "must be a date such as 2026-11-22 (what it holds is masked)");
@@ -314,7 +317,7 @@ bool Reader::IsDropped(const TableLayout& layout) const {
   if (target_may_be_missing_ && IsMissingNumber(cells_[target_])) return true;
   for (size_t i = 0; i < places_.size(); ++i) {
     const InputColumn& column = layout.columns[i];
-    if (column.rule.missing() == kDrop && IsMissing(places_[i], column.is_text())) return true;
+    if (column.rule.missing() == kDrop && IsMissing(places_[i], column.rule)) return true;
   }
   return false;
 }
@@ -344,7 +347,7 @@ absl::StatusOr<float> Reader::Number(size_t place, bool may_be_missing) const {
 
 absl::Status Reader::CheckText(size_t place, const ColumnSpec& rule) const {
   const std::string_view cell = cells_[place];
-  if (cell.empty()) {
+  if (IsMissing(place, rule)) {
     if (!rule.missing().empty()) return absl::OkStatus();
     return RefuseCell(place, "is empty; its rule does not say what becomes of that");
   }
@@ -354,9 +357,10 @@ absl::Status Reader::CheckText(size_t place, const ColumnSpec& rule) const {
                                          "2026-11-22T21:45:00Z, got \"{}\"",
                                          cell.substr(0, kMaxShown)));
   }
-  if (cell.size() > nn::CategoryColumn::kMaxValueBytes) {
-    return RefuseCell(place, fmt::format("has {} bytes, more than {}", cell.size(),
-                                         nn::CategoryColumn::kMaxValueBytes));
+  const size_t limit =
+      rule.kind() == "text" ? nn::TextColumn::kMaxTextBytes : nn::CategoryColumn::kMaxValueBytes;
+  if (cell.size() > limit) {
+    return RefuseCell(place, fmt::format("has {} bytes, more than {}", cell.size(), limit));
   }
   if (rule.values_size() > 0 &&
       std::find(rule.values().begin(), rule.values().end(), cell) == rule.values().end()) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/nn/mask.h"
+#include "services/training/spec/data_spec.h"
 #include "services/training/trainer/data/open_data.h"
 
 namespace slipway::trainer {
@@ -23,8 +24,7 @@ struct InputColumn {
   std::string field;
   std::optional<nn::Mask> mask;
 
-  /// Its cells are texts: categories and dates.
-  bool is_text() const { return rule.kind() == "category" || rule.kind() == "date"; }
+  bool is_text() const { return training::IsText(rule); }
 };
 
 /// How the columns of a table become inputs and targets; the same for each part.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/text/utf8.h"
 #include "fmt/format.h"
 
 namespace slipway::trainer {
@@ -12,31 +13,6 @@ namespace {
 constexpr size_t kPiece = size_t{1} << 18;
 constexpr size_t kMaxRecordBytes = size_t{64} << 20;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
-// Where the text first breaks UTF-8 (RFC 3629), or its size.
-size_t FindBrokenUtf8(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[at]);
-    if (lead < 0x80) {
-      ++at;
-      continue;
-    }
-    const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-    if (length == 0 || text.size() - at < length) return at;
-    for (size_t i = 1; i < length; ++i) {
-      const auto next = static_cast<unsigned char>(text[at + i]);
-      if (next < 0x80 || next > 0xbf) return at;
-      // Overlong forms, surrogates, beyond U+10FFFF.
-      if (i == 1 && ((lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) ||
-                     (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f))) {
-        return at;
-      }
-    }
-    at += length;
-  }
-  return at;
-}
 
 }  // namespace
 

@@ -39,8 +39,8 @@ absl::StatusOr<Charts> Charts::Open(const std::string& folder, const training::S
   ASSIGN_OR_RETURN(EventFile file, EventFile::Create(folder, step, now));
   Charts charts(std::move(file));
   charts.file_.AddGraph(network, now);
-  const bool classes = training::TargetsOf(spec.loss) == training::TargetKind::kClass;
-  const std::string tags[] = {"test/loss", classes ? "test/accuracy" : "test/r2"};
+  const bool numbers = spec.targets == training::TargetKind::kReal;
+  const std::string tags[] = {"test/loss", numbers ? "test/r2" : "test/accuracy"};
   charts.file_.AddHyperparameters(HyperparametersOf(spec.job), tags, now);
   charts.AddPictures(data, step, now);
   return charts;

@@ -306,6 +306,39 @@ std::vector<Own> AllOwn() {
                                type),
                    sequence, nn::Task::kRegression});
   }
+  // Rows end where nothing but padding follows.
+  const TensorSpec padded = {"padded", DataType::kUint8, {-1, 12}};
+  for (const char* type : {"rnn", "lstm", "gru"}) {
+    for (const char* pooling : {"last", "mean"}) {
+      for (const char* both : {"false", "true"}) {
+        all.push_back({fmt::format("{}_padded_{}_{}", type, pooling, both),
+                       fmt::format(R"({{"type":"{}","vocabulary":150,"pad_token_id":0,"hidden":24,
+                                        "layers":2,"pooling":"{}","bidirectional":{}}})",
+                                   type, pooling, both),
+                       padded});
+      }
+    }
+  }
+  all.push_back({"transformer_padded",
+                 R"({"type":"transformer_encoder","vocabulary":150,"pad_token_id":0,"width":32,
+                     "initialization":"uniform"})",
+                 padded});
+  all.push_back({"decoder", R"({"type":"transformer_decoder","width":32,"feed_forward":48,
+                                "initialization":"uniform"})",
+                 sequence, nn::Task::kRegression});
+  all.push_back({"decoder_padded",
+                 R"({"type":"transformer_decoder","vocabulary":150,"pad_token_id":0,"width":32,
+                     "initialization":"uniform"})",
+                 padded});
+  const TensorSpec encoded = {"encoded", DataType::kFp32, {-1, 12}};
+  for (const char* type : {"rnn", "lstm", "gru"}) {
+    all.push_back({fmt::format("{}_language_model", type),
+                   fmt::format(R"({{"type":"{}","hidden":24,"layers":2}})", type), encoded,
+                   nn::Task::kLanguageModel});
+  }
+  all.push_back({"decoder_language_model",
+                 R"({"type":"transformer_decoder","width":32,"initialization":"uniform"})", encoded,
+                 nn::Task::kLanguageModel});
   for (const char* activation : {"relu", "gelu", "tanh", "sigmoid", "identity"}) {
     all.push_back(
         {std::string("mlp_") + activation,
@@ -329,6 +362,16 @@ class OwnModelTest : public OpenVinoRuntimeTest, public ::testing::WithParamInte
     description.architecture =
         nn::ParseArchitecture(nlohmann::json::parse(GetParam().architecture), "architecture")
             .value();
+    if (GetParam().task == nn::Task::kLanguageModel) {
+      description.table =
+          nn::Table::Parse(nlohmann::json::parse(R"([{"type":"text","name":"text","max_length":12,
+                                                      "tokenizer":{"type":"byte"}}])"),
+                           "table")
+              .value();
+      const int64_t tokens = description.table->tokenizer()->size();
+      description.output = nn::OutputOf(GetParam().task, tokens);
+      description.architecture = description.architecture->ForTokens(tokens);
+    }
     if (GetParam().preprocessed && GetParam().input.dtype == DataType::kUint8) {
       description.preprocessing = {nn::MakeRescale(255), nn::MakeStandardize({0.3}, {0.4})};
     } else if (GetParam().preprocessed) {
@@ -351,7 +394,8 @@ class OwnModelTest : public OpenVinoRuntimeTest, public ::testing::WithParamInte
       };
       switch (spec.dtype) {
         case DataType::kFp32:
-          append(static_cast<float>(number) / 50);
+          append(spec.name == "encoded" ? static_cast<float>(2 + random() % 256)
+                                        : static_cast<float>(number) / 50);
           break;
         case DataType::kFp64:
           append(static_cast<double>(number) / 50);
@@ -368,6 +412,13 @@ class OwnModelTest : public OpenVinoRuntimeTest, public ::testing::WithParamInte
         default:
           append(static_cast<uint8_t>(random()));
       }
+    }
+    const bool ends = spec.name == "padded" || spec.name == "encoded";
+    const size_t element = ElementSize(spec.dtype);
+    const auto width = static_cast<size_t>(shape.Product(1)) * element;
+    for (size_t row = 0; ends && row < static_cast<size_t>(rows); ++row) {
+      const size_t length = random() % (width / element + 1) * element;
+      bytes.replace(row * width + length, width - length, width - length, '\0');
     }
     return Tensor::Make(spec.name, spec.dtype, shape, Buffer::Own(std::move(bytes)), "x").value();
   }

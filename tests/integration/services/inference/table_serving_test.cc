@@ -9,13 +9,12 @@
 #include <vector>
 
 #include "common/files/files.h"
-#include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/table_runtime.h"
-#include "tests/support/places.h"
+#include "tests/integration/services/inference/train_here.h"
 #include "tests/support/temp_dir.h"
 
 namespace slipway::worker {
@@ -80,24 +79,8 @@ TEST(TableServingTest, AServedVersionScoresOnRawRowsWhatTheTrainerSaid) {
   const std::vector<Row> test = Rows(150, 5);
   ASSERT_TRUE(WriteFileAtomically(folder / "data/train.csv", Csv(Rows(600, 0))).ok());
   ASSERT_TRUE(WriteFileAtomically(folder / "data/test.csv", Csv(test)).ok());
-  ASSERT_TRUE(WriteFileAtomically(folder / "attempt.json",
-                                  fmt::format(R"({{"job":"tenants/t/jobs/j","attempt":1,)"
-                                              R"("checkpoint_dir":"{}","spec":{}}})",
-                                              folder / "checkpoints", kSpec))
-                  .ok());
-  ProcessSpec trainer;
-  trainer.program = Program("slipway-trainer");
-  trainer.args = {"--attempt", folder / "attempt.json", "--data", folder / "data",
-                  "--output",  folder / "output"};
-  trainer.log_file = folder / "log";
-  LocalProcessLauncher launcher;
-  const ProcessExit exit = launcher.Launch(trainer).value()->Wait(absl::Seconds(200)).value();
-  ASSERT_TRUE(exit.ok()) << ReadFile(folder / "log").value_or("");
-
-  ModelSource source{.format = "slipway", .files = {}};
-  for (const char* file : {"architecture.json", "model.safetensors", "model.onnx"}) {
-    source.files[file] = folder / (std::string("output/") + file);
-  }
+  ModelSource source;
+  ASSERT_NO_FATAL_FAILURE(TrainHere(folder, kSpec, source));
   const auto openvino = MakeOpenVinoRuntime({.staging_dir = folder / "staging"}).value();
   TableRuntime runtime(*openvino);
   const auto model = runtime.Load(source);

@@ -49,10 +49,10 @@ TEST(ArchitectureTest, EveryKindPrintsASpecThatMakesItAgain) {
 TEST(ArchitectureTest, RefusesUnknownTypesAndKeys) {
   EXPECT_EQ(ErrorOf(R"({"type":"gpt"})"),
             "spec.architecture.type: must be one of cnn, gru, lstm, mlp, resnet, rnn, "
-            "transformer_encoder, got \"gpt\"");
+            "transformer_decoder, transformer_encoder, got \"gpt\"");
   EXPECT_EQ(ErrorOf("{}"),
             "spec.architecture.type: is required; must be one of cnn, gru, lstm, mlp, resnet, rnn, "
-            "transformer_encoder");
+            "transformer_decoder, transformer_encoder");
   EXPECT_EQ(ErrorOf(R"({"type":"cnn","chanels":[1]})"),
             "spec.architecture.chanels: is not a known field; did you mean channels?");
 }
@@ -192,6 +192,58 @@ TEST(RecurrentTest, SaysWhatItTakes) {
   EXPECT_EQ(ErrorOf(R"({"type":"gru"})", {-1, 3, 28, 28}),
             "spec.architecture.type: gru takes sequences of ids or vectors, and the inputs are "
             "[-1, 3, 28, 28]");
+}
+
+// What each layer of `op` reads, by name.
+std::vector<std::string> InputsOf(const Network& network, std::string_view op) {
+  std::vector<std::string> names;
+  for (const Layer& layer : network.layers()) {
+    if (OpName(layer.op) != op) continue;
+    for (const ValueId id : layer.inputs) names.push_back(network.value(id).name);
+  }
+  return names;
+}
+
+TEST(PaddingTest, WhatReadsASequenceGetsItsLengths) {
+  const auto lstm =
+      Build(R"({"type":"lstm","vocabulary":50,"pad_token_id":0,"layers":2})", {-1, 7});
+  ASSERT_TRUE(lstm.ok()) << lstm.status();
+  EXPECT_THAT(InputsOf(*lstm, "LSTM"), ElementsAre("embedding", "length", "recurrent.0", "length"));
+  const auto mean =
+      Build(R"({"type":"gru","vocabulary":50,"pad_token_id":0,"pooling":"mean"})", {-1, 7});
+  ASSERT_TRUE(mean.ok()) << mean.status();
+  EXPECT_THAT(InputsOf(*mean, "ReduceMean"), ElementsAre("recurrent.0", "length"));
+  const auto encoder = Build(
+      R"({"type":"transformer_encoder","vocabulary":50,"pad_token_id":3,"layers":1})", {-1, 7});
+  ASSERT_TRUE(encoder.ok()) << encoder.status();
+  EXPECT_THAT(InputsOf(*encoder, "Attention"), ElementsAre("layer.0.attention.qkv", "length"));
+  EXPECT_THAT(InputsOf(*encoder, "ReduceMean"), ElementsAre("norm", "length"));
+}
+
+TEST(PaddingTest, IsOneOfTheIds) {
+  EXPECT_EQ(ErrorOf(R"({"type":"lstm","vocabulary":9,"pad_token_id":9})"),
+            "spec.architecture.pad_token_id: must be less than vocabulary, which is 9, got 9");
+  EXPECT_EQ(ErrorOf(R"({"type":"transformer_encoder","pad_token_id":0})"),
+            "spec.architecture.pad_token_id: must be less than vocabulary, which is 0, got 0");
+}
+
+TEST(ArchitectureTest, ThoseOfSequencesTakeTheTokensOfATokenizer) {
+  for (const std::string type :
+       {"rnn", "lstm", "gru", "transformer_encoder", "transformer_decoder"}) {
+    const auto architecture = ParseArchitecture({{"type", type}, {"layers", 3}}, "a");
+    ASSERT_TRUE(architecture.ok()) << architecture.status();
+    const auto tokens = (*architecture)->ForTokens(77);
+    ASSERT_NE(tokens, nullptr) << type;
+    EXPECT_TRUE(tokens->takes_ids());
+    json expected = (*architecture)->ToJson();
+    expected["vocabulary"] = 77;
+    expected["pad_token_id"] = 0;
+    EXPECT_EQ(json(tokens->ToJson()), expected);
+    EXPECT_EQ(tokens->ForTokens(78), nullptr);
+  }
+  for (const std::string type : {"mlp", "cnn", "resnet"}) {
+    EXPECT_EQ((*ParseArchitecture({{"type", type}}, "a"))->ForTokens(77), nullptr);
+  }
 }
 
 TEST(TransformerEncoderTest, BuildsBlocksOfAttentionAndFeedForward) {

@@ -83,7 +83,7 @@ TEST(ModelDescriptionTest, ARegressionGivesTheHeadItself) {
 TEST(ModelDescriptionTest, NamesWhatIsWrong) {
   EXPECT_EQ(ErrorWith("/format", 2), "format: must be between 1 and 1, got 2");
   EXPECT_EQ(ErrorWith("/task", "dreaming"),
-            "task: must be one of classification, regression, got \"dreaming\"");
+            "task: must be one of classification, regression, language_model, got \"dreaming\"");
   EXPECT_EQ(ErrorWith("/inputs/0/datatype", "FLOAT"), "inputs[0].datatype: is not a known type");
   EXPECT_EQ(ErrorWith("/inputs/0/datatype", "BYTES"),
             "inputs[0].datatype: must be a type of numbers, got BYTES");
@@ -123,6 +123,38 @@ TEST(ModelDescriptionTest, IdsOfTokensStayAsTheyAre) {
   const auto description = ModelDescription::Parse(object.dump(), "");
   ASSERT_TRUE(description.ok()) << description.status();
   EXPECT_EQ(OpName(description->BuildNetwork("")->layers().front().op), "Embedding");
+}
+
+TEST(ModelDescriptionTest, ALanguageModelTakesTextAndSaysWhatComesNext) {
+  const json object = json::parse(R"({
+    "format": 1, "task": "language_model",
+    "inputs": [{"name": "texts", "datatype": "BYTES", "shape": [-1, 1]}],
+    "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 4]}],
+    "table": [{"type": "text", "name": "text", "max_length": 5,
+               "tokenizer": {"type": "word", "vocabulary": ["the", "sea"]}}],
+    "architecture": {"type": "gru", "vocabulary": 4, "pad_token_id": 0}
+  })");
+  const auto description = ModelDescription::Parse(object.dump(), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(ModelDescription::Parse(description->Print(), "")->Print(), description->Print());
+  const Network network = description->BuildNetwork("").value();
+  EXPECT_EQ(network.value(network.head()).shape, (Shape{-1, 5, 4}));
+  EXPECT_EQ(network.value(network.outputs()[0]), description->output);
+
+  const auto error = [&](const std::string& pointer, const json& value) {
+    json other = object;
+    other[json::json_pointer(pointer)] = value;
+    return ErrorOf(other);
+  };
+  EXPECT_EQ(error("/outputs/0/shape", {-1, 5}), "table: must be a column of text with 5 tokens");
+  EXPECT_EQ(error("/architecture/pad_token_id", -1),
+            "architecture.pad_token_id: is required: texts end somewhere");
+  EXPECT_EQ(error("/architecture",
+                  {{"type", "transformer_decoder"}, {"vocabulary", 9}, {"pad_token_id", 0}}),
+            "architecture.vocabulary: must be 4");
+  EXPECT_EQ(error("/architecture/type", "transformer_encoder"),
+            "architecture.type: cannot say what comes next; use rnn, lstm, gru or "
+            "transformer_decoder");
 }
 
 TEST(ModelDescriptionTest, ConstantsMustFitTheColumns) {

@@ -44,6 +44,23 @@ TEST(OpsTest, InferShapes) {
   EXPECT_EQ(Infer(Recurrent{.hidden = 7, .bidirectional = true, .last = true}, {-1, 5, 8}),
             "[-1, 14]");
   EXPECT_EQ(Infer(Attention{2}, {-1, 5, 12}), "[-1, 5, 4]");
+  EXPECT_EQ(Infer(Length{}, {-1, 5}), "[-1]");
+}
+
+TEST(OpsTest, WhatReadsASequenceTakesLengths) {
+  const TensorSpec x = {"x", DataType::kFp32, {-1, 5, 12}};
+  const TensorSpec lengths = {"lengths", DataType::kInt64, {-1}};
+  const auto infer = [](const Op& op, const std::vector<TensorSpec>& inputs) {
+    const auto outputs = InferOutputs(op, inputs);
+    return outputs.ok() ? (*outputs)[0].shape.ToString() : std::string(outputs.status().message());
+  };
+  EXPECT_EQ(infer(TakeLast{}, {x, lengths}), "[-1, 12]");
+  EXPECT_EQ(infer(ReduceMean{}, {x, lengths}), "[-1, 12]");
+  EXPECT_EQ(infer(Recurrent{.hidden = 7}, {x, lengths}), "[-1, 5, 7]");
+  EXPECT_EQ(infer(Attention{2}, {x, lengths}), "[-1, 5, 4]");
+  EXPECT_EQ(infer(TakeLast{}, {x}), "TakeLast takes two inputs, got 1");
+  EXPECT_EQ(infer(ReduceMean{}, {x, x}), "lengths are INT64 [N], got FP32 [-1, 5, 12]");
+  EXPECT_EQ(infer(Attention{2, true}, {x, lengths}), "a causal Attention takes no lengths");
 }
 
 TEST(OpsTest, AddTakesTwoInputsOfOneShape) {
@@ -110,6 +127,20 @@ TEST(NetworkBuilderTest, NamesParametersAfterTheirLayer) {
   EXPECT_EQ(network.trainable_count(), 3 * 4 + 3 + 3 + 3);
   EXPECT_EQ(network.parameter_bytes(), 4 * (3 * 4 + 3 + 4 * 3));
   EXPECT_EQ(network.value(network.outputs()[0]).name, "y");
+}
+
+TEST(NetworkBuilderTest, LayersMayShareAWeight) {
+  NetworkBuilder builder;
+  const ValueId ids = builder.Input({"ids", DataType::kInt64, {-1, 5}});
+  const ValueId x = builder.Embed("embedding", ids, {9, 4}, 1).value();
+  const auto y = builder.LinearTiedTo("head", x, "embedding.weight");
+  ASSERT_TRUE(y.ok()) << y.status();
+  EXPECT_EQ(builder.value(*y).shape, (Shape{-1, 5, 9}));
+  EXPECT_EQ(builder.LinearTiedTo("other", x, "head.weight").status().message(),
+            "there is no head.weight to be tied to");
+  const Network network = std::move(builder).Finish(*y, {{"y", *y}});
+  EXPECT_EQ(network.trainable_count(), 9 * 4);
+  EXPECT_EQ(network.layers()[1].parameters, network.layers()[0].parameters);
 }
 
 TEST(NetworkBuilderTest, RefusesNetworksThatNoMachineHolds) {

@@ -105,6 +105,35 @@ TEST(TableTest, HashesCategoriesAlikeOnEveryMachine) {
   }
 }
 
+constexpr char kText[] = R"({"type": "text", "name": "t", "max_length": 3,
+    "tokenizer": {"type": "word", "lowercase": true, "vocabulary": ["the", "sea"]}})";
+
+TEST(TableTest, TextBecomesIdsAndPadding) {
+  EXPECT_THAT(EncodeText(kText, "The sea"), ElementsAre(2, 3, 0));
+  EXPECT_THAT(EncodeText(kText, "a boat"), ElementsAre(1, 1, 0));
+  EXPECT_THAT(EncodeText(kText, "sea the sea the"), ElementsAre(3, 2, 3));
+  auto last = nlohmann::json::parse(kText);
+  last["keep"] = "last";
+  EXPECT_THAT(EncodeText(last.dump(), "sea the sea the"), ElementsAre(2, 3, 2));
+  EXPECT_THAT(EncodeText(last.dump(), "sea"), ElementsAre(3, 0, 0));
+}
+
+TEST(TableTest, ATextWithoutATokenIsMissing) {
+  EXPECT_THAT(EncodeText(kText, ""), ElementsAre(IsNan(), IsNan(), IsNan()));
+  EXPECT_THAT(EncodeText(kText, " \n"), ElementsAre(IsNan(), IsNan(), IsNan()));
+  auto filled = nlohmann::json::parse(kText);
+  filled["fill"] = {"the"};
+  EXPECT_THAT(EncodeText(filled.dump(), " "), ElementsAre(2, 0, 0));
+}
+
+TEST(TableTest, KnowsItsTokenizer) {
+  const Table table = TableOf("[" + std::string(kText) + "]");
+  ASSERT_NE(table.tokenizer(), nullptr);
+  EXPECT_EQ(table.tokenizer()->size(), 4);
+  EXPECT_EQ(TableOf(table.ToJson().dump()).ToJson(), table.ToJson());
+  EXPECT_EQ(TableOf(kColumns).tokenizer(), nullptr);
+}
+
 TEST(TableTest, EncodesABatchOfTensors) {
   const Table table = TableOf(kColumns);
   const std::vector<float> numbers = {60, 0, 40, 0};
@@ -196,6 +225,18 @@ TEST(TableTest, NamesWhatIsWrongWithADescription) {
        "table[0].mask: must generalize dates to year, month or day"},
       {R"([{"type": "number", "name": "x", "mask": {"width": 5}}])",
        "table[0].mask.method: is req"},
+      {R"([{"type": "text", "name": "t", "max_length": 3}])", "table[0].tokenizer: is required"},
+      {R"([{"type": "text", "name": "t", "tokenizer": {"type": "byte"}}])",
+       "table[0].max_length: is required"},
+      {R"([{"type": "text", "name": "t", "max_length": 3,
+            "tokenizer": {"type": "word", "vocabulary": ["a", "a"]}}])",
+       "table[0].tokenizer.vocabulary: must name each token once"},
+      {R"([{"type": "number", "name": "x"},
+           {"type": "text", "name": "t", "max_length": 3, "tokenizer": {"type": "byte"}}])",
+       "table[1]: is text, which must be the only column"},
+      {R"([{"type": "text", "name": "t", "max_length": 3, "tokenizer": {"type": "byte"}},
+           {"type": "number", "name": "x"}])",
+       "table[0]: is text, which must be the only column"},
   };
   for (const auto& [json, error] : table) {
     EXPECT_THAT(std::string(Table::Parse(nlohmann::json::parse(json), "table").status().message()),

@@ -271,6 +271,82 @@ TEST(TorchNetworkTest, ATransformerComputesWhatIsWrittenByHand) {
   EXPECT_TRUE(torch::equal(ids, before));
 }
 
+// For texts of up to eight bytes.
+ModelDescription DescribeLanguageModel(const std::string& architecture) {
+  ModelDescription description;
+  description.task = Task::kLanguageModel;
+  description.table = Table::Parse(json::parse(R"([{"type":"text","name":"text","max_length":8,
+                                                    "tokenizer":{"type":"byte"}}])"),
+                                   "table")
+                          .value();
+  description.input = description.table->encoded();
+  const int64_t tokens = description.table->tokenizer()->size();
+  description.output = OutputOf(description.task, tokens);
+  description.architecture =
+      ParseArchitecture(json::parse(architecture), "a").value()->ForTokens(tokens);
+  return description;
+}
+
+TEST(TorchNetworkTest, ADecoderComputesWhatIsWrittenByHand) {
+  const auto network = Make(DescribeLanguageModel(
+      R"({"type":"transformer_decoder","width":8,"heads":2,"layers":1,"feed_forward":12,
+          "initialization":"uniform"})"));
+  auto p = ParametersOf(*network);
+  const at::Tensor ids = torch::arange(24, at::kLong).mul(11).remainder(256).add(2).view({3, 8});
+  const auto linear = [&](const at::Tensor& x, const std::string& name) {
+    return at::linear(x, p[name + ".weight"], p[name + ".bias"]);
+  };
+  const auto norm = [&](const at::Tensor& x, const std::string& name) {
+    return at::layer_norm(x, {8}, p[name + ".weight"], p[name + ".bias"], 1e-5);
+  };
+  at::Tensor x = at::embedding(p["embedding.weight"], ids) + p["positions.weight"];
+  const at::Tensor qkv = linear(norm(x, "layer.0.attention.norm"), "layer.0.attention.qkv");
+  std::vector<at::Tensor> heads;
+  for (int64_t head = 0; head < 2; ++head) {
+    const auto part = [&](int64_t which) {
+      return qkv.slice(2, which * 8 + head * 4, which * 8 + head * 4 + 4);
+    };
+    // Each step by itself, over itself and those before it.
+    std::vector<at::Tensor> steps;
+    for (int64_t t = 0; t < 8; ++t) {
+      const at::Tensor query = part(0).slice(1, t, t + 1);
+      const at::Tensor keys = part(1).slice(1, 0, t + 1);
+      const at::Tensor weights = (query.matmul(keys.transpose(1, 2)) / 2).softmax(-1);
+      steps.push_back(weights.matmul(part(2).slice(1, 0, t + 1)));
+    }
+    heads.push_back(torch::cat(steps, 1));
+  }
+  x = x + linear(torch::cat(heads, 2), "layer.0.attention.out");
+  const at::Tensor wide = linear(norm(x, "layer.0.feed_forward.norm"), "layer.0.feed_forward.in");
+  x = x + linear(at::gelu(wide), "layer.0.feed_forward.out");
+  // What comes out is weighed by the table that went in.
+  const at::Tensor expected = norm(x, "norm").matmul(p["embedding.weight"].t());
+  EXPECT_TRUE(torch::allclose(network->Evaluate(ids.to(at::kFloat)), expected, 1e-4, 1e-5));
+}
+
+TEST(TorchNetworkTest, ALanguageModelSaysWhatComesBehindTheLastToken) {
+  for (const char* architecture :
+       {R"({"type":"gru","hidden":8})", R"({"type":"lstm","hidden":8,"layers":2})",
+        R"({"type":"transformer_decoder","width":8,"heads":2})"}) {
+    SCOPED_TRACE(architecture);
+    const auto network = Make(DescribeLanguageModel(architecture));
+    const at::Tensor ids = torch::arange(8, at::kFloat).add(50).view({1, 8});
+    const at::Tensor logits = network->Evaluate(ids);
+    EXPECT_EQ(logits.sizes(), (std::vector<int64_t>{1, 8, 258}));
+    for (const int64_t length : {1, 5, 8}) {
+      // What is behind a step changes nothing of it.
+      at::Tensor other = ids.clone();
+      other.slice(1, length).fill_(200);
+      EXPECT_TRUE(torch::allclose(network->Evaluate(other).slice(1, 0, length),
+                                  logits.slice(1, 0, length), 1e-4, 1e-5));
+      other.slice(1, length).zero_();
+      const std::vector<at::Tensor> inputs = {other};
+      EXPECT_TRUE(torch::allclose(network->Infer(inputs)[0],
+                                  logits.select(1, length - 1).softmax(-1), 1e-4, 1e-6));
+    }
+  }
+}
+
 TEST(TorchNetworkTest, AResnetComputesWhatIsWrittenByHand) {
   const auto network = Make(Describe(R"({"type":"resnet","channels":[4,6],"blocks":2})",
                                      {"x", DataType::kFp32, {-1, 9, 9}}));
@@ -294,6 +370,53 @@ TEST(TorchNetworkTest, AResnetComputesWhatIsWrittenByHand) {
   EXPECT_TRUE(torch::allclose(network->Evaluate(input), expected, 1e-4, 1e-5));
 }
 
+// What the last row's own steps say is what they say alone: in front of padding, and beside rows of
+// other lengths.
+TEST(TorchNetworkTest, PaddingChangesNothing) {
+  for (const std::string architecture : {
+           R"({"type":"rnn","layers":2})",
+           R"({"type":"lstm","layers":2,"bidirectional":true})",
+           R"({"type":"gru","bidirectional":true,"pooling":"mean"})",
+           R"({"type":"transformer_encoder","width":16,"heads":2,"initialization":"uniform"})",
+           R"({"type":"transformer_encoder","width":16,"heads":2,"pooling":"first",
+               "initialization":"uniform"})",
+           R"({"type":"transformer_decoder","width":16,"heads":2,"initialization":"uniform"})",
+       }) {
+    SCOPED_TRACE(architecture);
+    json fields = json::parse(architecture);
+    fields["vocabulary"] = 20;
+    fields["pad_token_id"] = 3;
+    const auto padded = Make(Describe(fields.dump(), {"ids", DataType::kInt64, {-1, 9}}));
+    at::Tensor ids = torch::full({4, 9}, 3, at::kLong);
+    const int64_t lengths[] = {9, 1, 0, 5};  // a row of nothing but padding does no harm
+    for (int64_t row = 0; row < 4; ++row) {
+      for (int64_t t = 0; t < lengths[row]; ++t) ids[row][t] = 4 + (row * 7 + t * 5) % 16;
+    }
+    ids[3][2] = 3;  // inside a row it is a token as any other
+    const at::Tensor together = padded->Evaluate(ids);
+    const at::Tensor trained = padded->Train(ids).detach();
+    EXPECT_TRUE(together.isfinite().all().item<bool>());
+
+    for (const int64_t row : {0, 1, 3}) {
+      const int64_t length = lengths[row];
+      json alone = fields;
+      alone["pad_token_id"] = -1;
+      alone["dropout"] = 0;
+      const auto network = Make(Describe(alone.dump(), {"ids", DataType::kInt64, {-1, length}}));
+      std::vector<Tensor> weights = padded->Save().value();
+      for (Tensor& weight : weights) {
+        if (weight.name() != "positions.weight") continue;
+        weight = FromTorch(weight.name(), ToTorch(weight).slice(0, 0, length).contiguous()).value();
+      }
+      ASSERT_TRUE(network->Load(weights).ok());
+      const at::Tensor expected = network->Evaluate(ids.slice(0, row, row + 1).slice(1, 0, length));
+      EXPECT_TRUE(torch::allclose(together.slice(0, row, row + 1), expected, 1e-4, 1e-5)) << row;
+      if (fields["type"].get<std::string>().starts_with("transformer")) continue;  // has dropout
+      EXPECT_TRUE(torch::allclose(trained.slice(0, row, row + 1), expected, 1e-4, 1e-5)) << row;
+    }
+  }
+}
+
 // What is done in place must not reach what another layer still reads, backward included.
 TEST(TorchNetworkTest, GradientsOfEveryArchitectureAreNumericallyRight) {
   const TensorSpec picture = {"x", DataType::kFp32, {-1, 6, 6}};
@@ -305,6 +428,17 @@ TEST(TorchNetworkTest, GradientsOfEveryArchitectureAreNumericallyRight) {
       {R"({"type":"gru","vocabulary":5,"embedding":3,"hidden":3})", ids},
       {R"({"type":"transformer_encoder","vocabulary":5,"width":4,"heads":2,"layers":1,
            "feed_forward":5,"dropout":0,"initialization":"uniform"})",
+       ids},
+      {R"({"type":"transformer_encoder","vocabulary":5,"pad_token_id":1,"width":4,"heads":2,
+           "layers":1,"feed_forward":5,"dropout":0,"initialization":"uniform"})",
+       ids},
+      {R"({"type":"lstm","vocabulary":5,"pad_token_id":1,"embedding":3,"hidden":3,
+           "bidirectional":true,"pooling":"mean"})",
+       ids},
+      {R"({"type":"gru","vocabulary":5,"pad_token_id":1,"embedding":3,"hidden":3,"layers":2})",
+       ids},
+      {R"({"type":"transformer_decoder","vocabulary":5,"pad_token_id":1,"width":4,"heads":2,
+           "layers":1,"feed_forward":5,"dropout":0,"initialization":"uniform"})",
        ids},
   };
   for (const auto& [architecture, spec] : table) {
@@ -331,6 +465,29 @@ TEST(TorchNetworkTest, GradientsOfEveryArchitectureAreNumericallyRight) {
     EXPECT_NEAR((above - below) / (2 * kStep), slope, 0.02 * std::abs(slope) + 1e-4);
     EXPECT_GT(std::abs(slope), 1e-3);
   }
+}
+
+TEST(TorchNetworkTest, AWeightThatTwoLayersShareGetsTheGradientsOfBoth) {
+  const auto network = Make(DescribeLanguageModel(
+      R"({"type":"transformer_decoder","width":4,"heads":1,"layers":1,"dropout":0,
+          "initialization":"uniform"})"));
+  const at::Tensor ids = torch::arange(16, at::kFloat).add(50).view({2, 8});
+  const at::Tensor targets = torch::arange(16, at::kLong).add(51);
+  const auto loss = [&] {
+    return at::cross_entropy_loss(network->Train(ids).flatten(0, 1), targets);
+  };
+  network->gradients().zero_();
+  loss().backward();
+  const at::Tensor gradients = network->gradients().clone();
+  const at::NoGradGuard no_grad;
+  const at::Tensor direction =
+      torch::sin(torch::arange(gradients.numel(), at::kFloat) * 1.3) * gradients.ne(0);
+  constexpr double kStep = 1e-3;
+  network->parameters().add_(direction, kStep);
+  const double above = loss().item<double>();
+  network->parameters().sub_(direction, 2 * kStep);
+  const double slope = (gradients * direction).sum().item<double>();
+  EXPECT_NEAR((above - loss().item<double>()) / (2 * kStep), slope, 0.02 * std::abs(slope) + 1e-4);
 }
 
 TEST(TorchNetworkTest, OrthogonalWeightsAreOrthonormal) {

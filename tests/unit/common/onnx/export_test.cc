@@ -89,10 +89,17 @@ TEST(ExportOnnxTest, EachValueIsGivenOnceAndBeforeItIsRead) {
   ExpectInOrder(ModelOf(description));
   ExpectInOrder(ModelOf(Describe(R"({"type":"resnet"})", description.input)));
   const TensorSpec ids = {"ids", DataType::kInt64, {-1, 5}};
-  for (const std::string type : {"rnn", "lstm", "gru", "transformer_encoder"}) {
-    ExpectInOrder(
-        ModelOf(Describe(R"({"type":")" + type + R"(","vocabulary":9,"layers":2})", ids)));
+  for (const std::string type :
+       {"rnn", "lstm", "gru", "transformer_encoder", "transformer_decoder"}) {
+    for (const std::string padding : {"-1", "0"}) {
+      ExpectInOrder(ModelOf(Describe(
+          R"({"type":")" + type + R"(","vocabulary":9,"layers":2,"pad_token_id":)" + padding + "}",
+          ids)));
+    }
   }
+  ExpectInOrder(ModelOf(Describe(
+      R"({"type":"lstm","vocabulary":9,"pad_token_id":0,"bidirectional":true,"pooling":"mean"})",
+      ids)));
 }
 
 TEST(ExportOnnxTest, IdsAreNeverNumbersOfFewerBits) {

@@ -225,8 +225,8 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/alias", "Production", "spec.alias: "},
 
       {"/data", nullptr, "spec.data: is required"},
-      {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv, jsonl"},
-      {"/data/format", "xlsx", "spec.data.format: must be one of idx, csv, jsonl"},
+      {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv, jsonl, parquet, images, text"},
+      {"/data/format", "xlsx", "spec.data.format: must be one of idx, csv, jsonl, parquet, images, text"},
       {"/data/image", {{"height", 2}}, "spec.data.image: is for images"},
       {"/data/augment", {{"shift", -1}}, "spec.data.augment.shift: must be between 0 and 4096"},
       {"/data/augment", {{"crop", 1.5}}, "spec.data.augment.crop: must be between 0 and 1"},
@@ -443,7 +443,7 @@ TEST(SpecTest, NamesEachFaultOfASpecForTables) {
        "spec.training.early_stopping: needs spec.data.validation_fraction"},
       {"/architecture",
        {{"type", "lstm"}, {"vocabulary", 9}},
-       "spec.data.standardize: must be absent: spec.architecture.vocabulary says that"},
+       "spec.data.standardize: must be absent: the inputs are ids of tokens"},
       {"/optimizer/momentum", 1, "spec.optimizer.momentum: "},
       {"/optimizer/momentum", 0, "spec.optimizer.nesterov: needs momentum > 0"},
       {"/optimizer/weight_decay", -1, "spec.optimizer.weight_decay: "},
@@ -490,7 +490,7 @@ TEST(SpecTest, NamesEachFaultOfARuleForAColumn) {
   const Fault table[] = {
       {"/data/columns/0/name", "", "spec.data.columns[0].name: must be 1 to 1024 bytes"},
       {"/data/columns/0/name", "city", "spec.data.columns[1].name: repeats \"city\""},
-      {"/data/columns/0/kind", "text",
+      {"/data/columns/0/kind", "prose",
        "spec.data.columns[0].kind: must be one of number, category"},
       {"/data/columns/0/missing", "guess",
        "spec.data.columns[0].missing: must be one of drop, mean"},
@@ -574,6 +574,130 @@ TEST(SpecTest, NamesEachFaultOfARuleForAColumn) {
   pictures = Good();
   pictures["data"]["drop_duplicates"] = true;
   EXPECT_EQ(ErrorOf(ToSpec(pictures)), "spec.data.drop_duplicates: is for tables");
+}
+
+// A spec for texts that are to be told apart, and nothing wrong.
+json GoodTexts() {
+  json spec = GoodTable();
+  spec["data"] = json::parse(R"({
+    "format": "csv", "train": {"inputs": "reviews.csv"}, "target_column": "stars",
+    "test_fraction": 0.2,
+    "columns": [{"name": "*", "kind": "ignore"},
+                {"name": "review", "kind": "text", "missing": "drop",
+                 "tokenizer": {"type": "word", "lowercase": true, "vocab_size": 5000,
+                               "min_frequency": 2, "max_length": 64}}]})");
+  spec["architecture"] = {{"type", "lstm"}, {"hidden", 32}};
+  spec["loss"] = {{"type", "cross_entropy"}};
+  spec["evaluation"] = {{"at_least", {{"accuracy", 0.5}}}};
+  return spec;
+}
+
+TEST(SpecTest, TakesAColumnOfText) {
+  EXPECT_TRUE(ParseSpec(ToSpec(GoodTexts())).ok()) << ErrorOf(ToSpec(GoodTexts()));
+  for (const char* type : {"rnn", "gru", "transformer_encoder", "transformer_decoder"}) {
+    json spec = GoodTexts();
+    spec["architecture"] = {{"type", type}};
+    EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+  }
+}
+
+TEST(SpecTest, NamesEachFaultOfAColumnOfText) {
+  const Fault table[] = {
+      {"/data/columns/1/tokenizer", nullptr,
+       "spec.data.columns[1].tokenizer.type: is required; must be one of byte, character, word"},
+      {"/data/tokenizer",
+       {{"type", "byte"}, {"max_length", 9}},
+       "spec.data.tokenizer: is for text; a column of text has one of its own"},
+      {"/data/columns/1/tokenizer/type", "bpe",
+       "spec.data.columns[1].tokenizer.type: must be one of byte, character, word, got \"bpe\""},
+      {"/data/columns/1/tokenizer/type", "byte",
+       "spec.data.columns[1].tokenizer.vocab_size: is for characters and words only"},
+      {"/data/columns/1/tokenizer/vocab_size", 2,
+       "spec.data.columns[1].tokenizer.vocab_size: must be between 3 and 65536, got 2"},
+      {"/data/columns/1/tokenizer/vocab_size", 100000,
+       "spec.data.columns[1].tokenizer.vocab_size: must be between 3 and 65536"},
+      {"/data/columns/1/tokenizer/min_frequency", -1,
+       "spec.data.columns[1].tokenizer.min_frequency: must be at least 0, got -1"},
+      {"/data/columns/1/tokenizer/max_length", nullptr,
+       "spec.data.columns[1].tokenizer.max_length: must be between 1 and 65536, got 0"},
+      {"/data/columns/1/tokenizer/max_length", 70000,
+       "spec.data.columns[1].tokenizer.max_length: must be between 1 and 65536"},
+      {"/data/columns/1/missing", "mean",
+       "spec.data.columns[1].missing: must be one of drop, mode"},
+      {"/data/columns/1/scale", "robust", "spec.data.columns[1].scale: is for numbers and dates"},
+      {"/data/columns/1/encoding", "hash", "spec.data.columns[1].encoding: is for categories only"},
+      {"/data/columns/1/kind", "category", "spec.data.columns[1].tokenizer: is for text only"},
+      {"/data/columns/0/kind", "category", "spec.data.columns[1].kind: must be the only input"},
+      {"/data/standardize", true,
+       "spec.data.standardize: must be absent: the inputs are ids of tokens"},
+      {"/architecture/vocabulary", 9,
+       "spec.architecture.vocabulary: must be absent: the tokenizer says how many tokens there"},
+      {"/architecture/pad_token_id", 0, "spec.architecture.pad_token_id: must be less than"},
+      {"/architecture",
+       {{"type", "mlp"}},
+       "spec.architecture.type: takes no text; must be one of gru, lstm, rnn, "
+       "transformer_decoder, transformer_encoder"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    EXPECT_THAT(ErrorOf(Spoil(GoodTexts(), fault)), StartsWith(fault.error));
+  }
+}
+
+// A spec for a language model, and nothing wrong.
+json GoodLanguageModel() {
+  json spec = GoodTable();
+  spec["data"] = json::parse(R"({
+    "format": "text", "train": {"inputs": "book.txt"}, "test_fraction": 0.1,
+    "tokenizer": {"type": "character", "max_length": 128}})");
+  spec["architecture"] = {{"type", "transformer_decoder"}, {"width", 64}};
+  spec["loss"] = {{"type", "cross_entropy"}, {"label_smoothing", 0.1}};
+  spec["evaluation"] = {{"at_most", {{"perplexity", 6}, {"log_loss", 1.8}}},
+                        {"at_least", {{"accuracy", 0.4}}}};
+  return spec;
+}
+
+TEST(SpecTest, TakesATextForALanguageModel) {
+  const auto spec = ParseSpec(ToSpec(GoodLanguageModel()));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->targets, TargetKind::kToken);
+  EXPECT_EQ(ParseSpec(ToSpec(GoodTexts()))->targets, TargetKind::kClass);
+}
+
+TEST(SpecTest, NamesEachFaultOfALanguageModel) {
+  const Fault table[] = {
+      {"/data/tokenizer", nullptr, "spec.data.tokenizer.type: is required; must be one of byte"},
+      {"/data/tokenizer/max_length", 0, "spec.data.tokenizer.max_length: must be between 1 and"},
+      {"/data/train/targets", "x", "spec.data.train.targets: is for idx"},
+      {"/data/target_column", "x", "spec.data.target_column: is for tables"},
+      {"/data/labels", {"a"}, "spec.data.labels: names classes, and a text has tokens"},
+      {"/data/split", {{"method", "random"}}, "spec.data.split: must be absent: of a text the end"},
+      {"/data/columns", {{{"name", "x"}}}, "spec.data.columns: is for tables"},
+      {"/data/scale", 255, "spec.data.scale: must be absent: the inputs are ids of tokens"},
+      {"/loss", {{"type", "bce"}}, "spec.loss.type: must be cross_entropy or focal for a text"},
+      {"/loss", {{"type", "mse"}}, "spec.loss.type: must be cross_entropy or focal for a text"},
+      {"/architecture",
+       {{"type", "transformer_encoder"}},
+       "spec.architecture.type: cannot say what comes next; use rnn, lstm, gru or"},
+      {"/architecture",
+       {{"type", "lstm"}, {"bidirectional", true}},
+       "spec.architecture.bidirectional: must be false: what comes next must not be seen"},
+      {"/evaluation/at_least/f1_macro", 0.5,
+       "spec.evaluation.at_least.f1_macro: is no metric of this loss that is better when higher; "
+       "must be one of accuracy"},
+      {"/evaluation/at_most/mse", 0.5, "spec.evaluation.at_most.mse: is no metric of this loss"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    EXPECT_THAT(ErrorOf(Spoil(GoodLanguageModel(), fault)), StartsWith(fault.error));
+  }
+  json pictures = Good();
+  pictures["data"]["tokenizer"] = {{"type", "byte"}, {"max_length", 9}};
+  EXPECT_THAT(ErrorOf(ToSpec(pictures)), StartsWith("spec.data.tokenizer: is for text"));
+  pictures = Good();
+  pictures["evaluation"] = {{"at_most", {{"perplexity", 3}}}};
+  EXPECT_THAT(ErrorOf(ToSpec(pictures)),
+              StartsWith("spec.evaluation.at_most.perplexity: is no metric of this loss"));
 }
 
 TEST(SpecTest, RefusesNumbersThatAreNone) {

@@ -123,7 +123,7 @@ class FakeLearner final : public Learner {
       Mix(&batch.size, sizeof(batch.size));
       Mix(batch.inputs.data(), batch.inputs.size());
       Mix(batch.classes.data(), batch.classes.size() * sizeof(int64_t));
-      result.right += batch.size;
+      result.right += std::ssize(batch.classes);
     }
     Mix(&step, sizeof(step));
     Mix(&rate, sizeof(rate));
@@ -141,6 +141,12 @@ class FakeLearner final : public Learner {
 
   absl::StatusOr<Judgement> Judge(const Batch& batch) override {
     Judgement judgement{.loss = script_.loss(state_.step), .scores = {}};
+    if (std::ssize(batch.classes) > batch.size) {  // tokens
+      judgement.log_loss = judgement.loss;
+      judgement.right =
+          static_cast<int64_t>(script_.right * static_cast<double>(batch.classes.size()));
+      return judgement;
+    }
     const auto width = static_cast<size_t>(script_.classes);
     judgement.scores.resize(static_cast<size_t>(batch.size) * width);
     for (size_t row = 0; row < static_cast<size_t>(batch.size); ++row) {

@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/training/trainer/metrics/classification.h"
+#include "services/training/trainer/metrics/language.h"
 #include "services/training/trainer/metrics/ranking.h"
 #include "services/training/trainer/metrics/regression.h"
 #include "tests/support/places.h"
@@ -135,6 +136,17 @@ TEST(RegressionMetricsTest, TargetsThatNeverChangeHaveNoVarianceToExplain) {
   RegressionMetrics metrics;
   metrics.Add(std::vector<float>{1, 2}, std::vector<float>{3, 3});
   EXPECT_EQ(metrics.Report().at("r2"), 0);
+}
+
+TEST(LanguageMetricsTest, MeansAreOverTokensAndNotOverBatches) {
+  LanguageMetrics metrics;
+  metrics.Add(1.0, 30, 100);
+  metrics.Add(2.0, 0, 300);
+  EXPECT_DOUBLE_EQ(metrics.accuracy(), 0.075);
+  const auto report = metrics.Report();
+  EXPECT_DOUBLE_EQ(report.at("log_loss"), 1.75);
+  EXPECT_DOUBLE_EQ(report.at("perplexity"), std::exp(1.75));
+  EXPECT_DOUBLE_EQ(report.at("accuracy"), 0.075);
 }
 
 }  // namespace

@@ -111,6 +111,39 @@ TEST_F(TableDataTest, FillsMissingNumbers) {
       4);
 }
 
+json TextRule(const json& tokenizer) {
+  return {{"name", "t"}, {"kind", "text"}, {"missing", "drop"}, {"tokenizer", tokenizer}};
+}
+
+TEST_F(TableDataTest, TheVocabularyIsThatOfTheTrainingRows) {
+  const auto data = Open({{{"name", "*"}, {"kind", "ignore"}},
+                          TextRule({{"type", "word"}, {"lowercase", true}, {"max_length", 4}})},
+                         "t,n,y\nThe sea,1,1\n\"the sea, the\",x,2\n \t,2,3\n",
+                         "t,n,y\nthe boat,1,1\na long way to go,1,2\n");
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_THAT(data->train->values, ElementsAre(1, 2));
+  ASSERT_NE(data->table->tokenizer(), nullptr);
+  EXPECT_THAT(data->table->tokenizer()->fields().vocabulary, ElementsAre("the", "sea", ","));
+  EXPECT_THAT(RowOf(*data->train, 0), ElementsAre(2, 3, 0, 0));
+  EXPECT_THAT(RowOf(*data->train, 1), ElementsAre(2, 3, 4, 2));
+  EXPECT_THAT(RowOf(*data->test, 0), ElementsAre(2, 1, 0, 0));
+  EXPECT_THAT(RowOf(*data->test, 1), ElementsAre(1, 1, 1, 1));
+}
+
+TEST_F(TableDataTest, TextIsTheOnlyInput) {
+  const json rule = TextRule({{"type", "character"}, {"max_length", 4}});
+  EXPECT_THAT(ErrorOf({rule}, "t,n,y\na,1,1\n", "t,n,y\na,1,1\n"),
+              StartsWith("spec.data.columns[0].kind: column \"t\" is text, which must be the only "
+                         "input, and there are 2: {name: \"*\", kind: ignore}"));
+}
+
+TEST_F(TableDataTest, AVocabularyHasATokenAtLeast) {
+  const json rule = TextRule({{"type", "word"}, {"max_length", 4}, {"min_frequency", 9}});
+  EXPECT_EQ(ErrorOf({rule}, "t,y\na,1\n", "t,y\na,1\n"),
+            "spec.data.columns[0].tokenizer.min_frequency: column \"t\" has no token that is so "
+            "frequent");
+}
+
 TEST_F(TableDataTest, RowsWithMissingValuesCanBeDroppedFromEachPart) {
   const auto data = Open({{{"name", "x"}, {"missing", "drop"}},
                           {{"name", "c"}, {"kind", "category"}, {"missing", "drop"}}},

@@ -1,5 +1,6 @@
 #include "services/training/trainer/training_run.h"
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -188,6 +189,24 @@ TEST_F(TableRunTest, TakesRawRowsAndDescribesHowTheyAreEncoded) {
   EXPECT_FALSE(host.stored.contains("samples.safetensors")) << "its format has no texts";
 }
 
+TEST_F(TableRunTest, TakesTextAndDescribesItsTokens) {
+  UseTable(R"([{"name": "x", "kind": "ignore"},
+               {"name": "c", "kind": "text", "tokenizer": {"type": "character", "max_length": 5}}])");
+  job_.mutable_architecture()->Clear();
+  (*job_.mutable_architecture()->mutable_fields())["type"].set_string_value("lstm");
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  ASSERT_EQ(host.result->signature().inputs_size(), 1);
+  EXPECT_EQ(host.result->signature().inputs(0).name(), "texts");
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  // e, v, n, o and d, and two that every tokenizer has.
+  EXPECT_EQ(description->architecture->ToJson()["vocabulary"], 7);
+  EXPECT_EQ(description->architecture->ToJson()["pad_token_id"], 0);
+  EXPECT_TRUE(host.stored.contains("model.onnx"));
+}
+
 TEST_F(TableRunTest, RecordsRowsBothRawAndEncoded) {
   UseTable(R"([{"name": "x", "scale": "min_max"}, {"name": "c", "kind": "ignore"}])");
   FakeAttemptHost host(folder_.path().string());
@@ -260,6 +279,69 @@ TEST_F(TableRunTest, AMaskedValueIsInNoFile) {
     }
   }
   EXPECT_THAT(host.stored.at("architecture.json"), HasSubstr("\"mask\""));
+}
+
+class LanguageModelRunTest : public TrainingRunTest {
+ protected:
+  LanguageModelRunTest() {
+    std::string text;
+    for (int i = 0; i < 200; ++i) text += i % 3 == 0 ? "the sea " : "a boat\n";
+    WriteFile(folder_ / "text", text);
+    job_.clear_data();
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(
+                    R"({"format": "text", "train": {"inputs": "text"}, "test_fraction": 0.2,
+                        "validation_fraction": 0.1,
+                        "tokenizer": {"type": "character", "max_length": 16}})",
+                    job_.mutable_data())
+                    .ok());
+    auto& architecture = *job_.mutable_architecture();
+    architecture.Clear();
+    (*architecture.mutable_fields())["type"].set_string_value("transformer_decoder");
+    (*architecture.mutable_fields())["width"].set_number_value(8);
+  }
+};
+
+TEST_F(LanguageModelRunTest, HandsInAVersionThatTakesTextAndSaysWhatComesNext) {
+  (*job_.mutable_evaluation()->mutable_at_most())["perplexity"] = 2;
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(description->task, nn::Task::kLanguageModel);
+  ASSERT_EQ(host.result->signature().inputs_size(), 1);
+  EXPECT_EQ(host.result->signature().inputs(0).name(), "texts");
+  EXPECT_EQ(host.result->signature().inputs(0).datatype(), "BYTES");
+  // t, h, e, s, a, b, o, blank and line end, and two that every tokenizer has.
+  EXPECT_EQ(host.result->signature().outputs(0).shape(1), 11);
+  ASSERT_EQ(host.result->labels_size(), 11);
+  EXPECT_EQ(host.result->labels(0), "[PAD]");
+  EXPECT_TRUE(host.stored.contains("model.onnx"));
+  EXPECT_EQ(host.result->metrics().at("accuracy"), 1);
+  EXPECT_DOUBLE_EQ(host.result->metrics().at("perplexity"), std::exp(0.5));
+  EXPECT_THAT(host.Logs(), HasSubstr("epoch 3/3: loss "));
+  EXPECT_THAT(host.Logs(), HasSubstr(", accuracy 1.0000; validation loss 0.5000, accuracy 1.0000"));
+  const auto report = nlohmann::json::parse(host.stored.at("about/data-report.json"));
+  EXPECT_EQ(report["vocabulary"], 11);
+  EXPECT_EQ(report["tokens"]["test"], report["rows"]["test"].get<int64_t>() * 16);
+  EXPECT_EQ(report["unknown_tokens"]["test"], 0);
+}
+
+TEST_F(LanguageModelRunTest, APerplexityAboveItsThresholdIsNotHandedIn) {
+  (*job_.mutable_evaluation()->mutable_at_most())["perplexity"] = 1.5;
+  FakeAttemptHost host(folder_.path().string());
+  EXPECT_EQ(Attempt(host).status().message(),
+            "no version is registered: perplexity is 1.64872 on the test part, and "
+            "spec.evaluation.at_most.perplexity is 1.5");
+}
+
+TEST_F(LanguageModelRunTest, AKilledRunEndsWithTheSameWeights) {
+  const std::string expected = WeightsOfOneRun();
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host, 6).value(), RunOutcome::kAbandoned);
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 4"));
+  EXPECT_EQ(host.stored.at("model.safetensors"), expected);
 }
 
 TEST_F(TrainingRunTest, RecordsNoRowsWhereTheSpecWantsNone) {

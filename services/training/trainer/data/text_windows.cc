@@ -1,0 +1,127 @@
+#include "services/training/trainer/data/text_windows.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/idx/gzip_reader.h"
+#include "common/text/utf8.h"
+#include "fmt/format.h"
+#include "services/training/trainer/data/fit_table.h"
+
+namespace slipway::trainer {
+namespace {
+
+using training::v1::DataSpec;
+
+// Each byte may become 16 of memory.
+constexpr uint64_t kMaxBytes = uint64_t{256} << 20;
+constexpr char kColumnName[] = "text";
+
+absl::StatusOr<std::string> ReadText(const DataSpec& spec, const training::v1::Part& part,
+                                     const std::string& field, FileFetcher fetch) {
+  const auto read = [&]() -> absl::StatusOr<std::string> {
+    ASSIGN_OR_RETURN(const std::string local, fetch(part.inputs()));
+    ASSIGN_OR_RETURN(GzipReader reader, GzipReader::Open(local, part.inputs()));
+    return reader.ReadAll(kMaxBytes);
+  };
+  absl::StatusOr<std::string> text = read();
+  if (absl::IsInvalidArgument(text.status())) {
+    return InvalidField(field, std::string(text.status().message()));
+  }
+  RETURN_IF_ERROR(text.status());
+  if (spec.tokenizer().type() == "byte") return text;
+  if (const size_t broken = FindBrokenUtf8(*text); broken < text->size()) {
+    return InvalidField(field, fmt::format("{}, byte {}: is not UTF-8", part.inputs(), broken));
+  }
+  return text;
+}
+
+// Takes about that share off the end of `text`: at a blank, or between two characters.
+std::string_view TakeEnd(std::string_view& text, double share) {
+  size_t at = text.size() - static_cast<size_t>(share * static_cast<double>(text.size()));
+  const size_t blank = text.find_first_of(" \n", at);
+  if (blank != text.npos) at = blank;
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+  const std::string_view end = text.substr(at);
+  text.remove_suffix(end.size());
+  return end;
+}
+
+// Adds the rows of a part to `examples`, what goes in to `inputs`, and to `rows` which ones they
+// are.
+absl::Status AddRows(const Tokenizer& tokenizer, std::string_view text, const std::string& field,
+                     Examples& examples, std::string& inputs, std::vector<int64_t>& rows) {
+  const std::vector<int32_t> ids = tokenizer.Encode(text);
+  const auto length = static_cast<size_t>(examples.targets_per_row);
+  if (ids.size() <= length) {
+    return InvalidField(
+        field, fmt::format("leaves {} tokens, and a row takes {} and one behind them", ids.size(),
+                           length));
+  }
+  const size_t count = (ids.size() - 1) / length;
+  const std::vector<float> numbers(ids.begin(),
+                                   ids.begin() + static_cast<ptrdiff_t>(count * length));
+  inputs.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float));
+  examples.classes.insert(examples.classes.end(), ids.begin() + 1,
+                          ids.begin() + 1 + static_cast<ptrdiff_t>(count * length));
+  rows.resize(count);
+  std::iota(rows.begin(), rows.end(), examples.count);
+  examples.count += static_cast<int64_t>(count);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status OpenText(const DataSpec& spec, FileFetcher fetch, TrainingData& data) {
+  const std::string train_field = "spec.data.train.inputs";
+  std::string test_field = "spec.data.test_fraction";
+  ASSIGN_OR_RETURN(const std::string file, ReadText(spec, spec.train(), train_field, fetch));
+  std::string_view train = file;
+  std::string test_file;
+  std::string_view test;
+  if (spec.has_test()) {
+    test_field = "spec.data.test.inputs";
+    ASSIGN_OR_RETURN(test_file, ReadText(spec, spec.test(), test_field, fetch));
+    test = test_file;
+  } else {
+    test = TakeEnd(train, spec.test_fraction());
+  }
+  const std::string_view validation = TakeEnd(train, spec.validation_fraction());
+
+  nn::TextColumn column = FitTextColumn(spec.tokenizer(), std::span(&train, 1));
+  const Tokenizer tokenizer(column.tokenizer);
+  if (tokenizer.size() == Tokenizer::kFirstToken) {
+    return InvalidField("spec.data.tokenizer.min_frequency", "leaves no token in the train part");
+  }
+  column.name = kColumnName;
+  // What comes next depends on what is nearest.
+  column.keep = nn::TextColumn::Keep::kLast;
+  data.table.emplace(
+      std::vector<std::shared_ptr<const nn::Column>>{nn::MakeColumn(std::move(column))});
+  data.outputs = tokenizer.size();
+  for (int32_t id = 0; id < tokenizer.size(); ++id) data.labels.push_back(tokenizer.NameOf(id));
+
+  Examples rows;
+  rows.input = data.table->encoded();
+  rows.targets_per_row = data.table->width();
+  rows.row_bytes = static_cast<size_t>(data.table->width()) * sizeof(float);
+  Examples test_rows = rows;
+  std::string inputs;
+  RETURN_IF_ERROR(AddRows(tokenizer, train, train_field, rows, inputs, data.train_rows));
+  if (spec.validation_fraction() > 0) {
+    RETURN_IF_ERROR(AddRows(tokenizer, validation, "spec.data.validation_fraction", rows, inputs,
+                            data.validation_rows));
+  }
+  rows.inputs = Buffer::Own(std::move(inputs));
+  std::string test_inputs;
+  RETURN_IF_ERROR(AddRows(tokenizer, test, test_field, test_rows, test_inputs, data.test_rows));
+  test_rows.inputs = Buffer::Own(std::move(test_inputs));
+  data.train = std::make_shared<const Examples>(std::move(rows));
+  data.test = std::make_shared<const Examples>(std::move(test_rows));
+  return absl::OkStatus();
+}
+
+}  // namespace slipway::trainer
