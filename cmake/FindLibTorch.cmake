@@ -13,7 +13,9 @@ endif()
 
 find_path(LibTorch_INCLUDE_DIR torch/csrc/api/include/torch/torch.h
           PATHS "${LIBTORCH_ROOT}/torch/include" NO_DEFAULT_PATH)
-set(_torch_required LibTorch_INCLUDE_DIR)
+# Debian's headers of the Gloo that is in torch_cpu, in /usr/include.
+find_path(LibTorch_Gloo_INCLUDE_DIR gloo/context.h)
+set(_torch_required LibTorch_INCLUDE_DIR LibTorch_Gloo_INCLUDE_DIR)
 foreach(_part IN LISTS _torch_parts)
   find_library(LibTorch_${_part}_LIBRARY ${_part} PATHS "${_torch_lib}" NO_DEFAULT_PATH)
   list(APPEND _torch_required LibTorch_${_part}_LIBRARY)

@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -383,8 +384,11 @@ void TorchNetwork::Allocate(const std::string& device) {
       // Where a gradient is there already, backward adds to it in place.
       view.mutable_grad() = View(flat_gradients_, offsets[i], parameter.shape);
     }
+    leaves_.push_back({view, offsets[i]});
     tensors_.push_back(std::move(view));
   }
+  std::sort(leaves_.begin(), leaves_.end(),
+            [](const Leaf& a, const Leaf& b) { return a.first < b.first; });
 }
 
 TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& targets) const {

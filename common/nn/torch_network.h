@@ -78,6 +78,14 @@ class TorchNetwork {
   /// The parameters that Train() itself changes: statistics of layers that are not frozen.
   std::vector<at::Tensor> statistics() const;
 
+  /// A trainable parameter as backward() sees it; `first` is its place in parameters().
+  struct Leaf {
+    at::Tensor tensor;
+    int64_t first;
+  };
+  /// In the order of their places; of those that decay, and of the others, that of their layers.
+  const std::vector<Leaf>& leaves() const { return leaves_; }
+
  private:
   enum class Mode { kTrain, kInfer };
   // Computes one value from those before it.
@@ -95,6 +103,7 @@ class TorchNetwork {
   at::Tensor flat_gradients_;
   int64_t decaying_size_ = 0;
   std::vector<at::Tensor> tensors_;  // by ParameterId; views of flat_ where trainable
+  std::vector<Leaf> leaves_;
   Plan train_;
   Plan evaluate_;
   Plan infer_;

@@ -18,6 +18,7 @@ QueuedJob Describe(const Job& job) {
   out.name = job.name;
   out.order = job.order;
   out.priority = job.priority;
+  out.processes = std::max(1, job.spec.resources().processes());
   out.state = job.state;
   out.attempt = job.attempts;
   out.not_before = job.not_before;

@@ -47,7 +47,8 @@ void MoveTo(TrainingJob::State state, Job& job, std::string_view reason, absl::T
   usage.set_tenant(job.name.tenant);
   usage.set_key_id(job.key_id);
   usage.set_kind("training_seconds");
-  usage.set_quantity(absl::ToDoubleSeconds(job.used));
+  usage.set_quantity(absl::ToDoubleSeconds(job.used) *
+                     std::max(1, job.spec.resources().processes()));
   usage.set_resource(job.name.ToString());
 }
 

@@ -76,6 +76,9 @@ TrainerEnd EndOf(const ProcessExit& exit, const std::string& log_file) {
   end.retryable = exit.signal != 0 || exit.code != kTrainerBadAttempt;
   end.interrupted = exit.signal == 0 && exit.code == kTrainerInterrupted;
   if (end.interrupted) end.reason = "the trainer was stopped";
+  if (exit.signal == 0 && exit.code == kTrainerPeerLost) {
+    end.reason = "one of the trainer's processes was lost";
+  }
   return end;
 }
 

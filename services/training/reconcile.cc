@@ -39,9 +39,10 @@ int CountOf(const Counts& counts, const std::string& tenant) {
   return count == counts.end() ? 0 : count->second;
 }
 
-bool HasRoom(const Counts& trainers, const std::string& tenant, const SchedulingPolicy& policy) {
+bool HasRoom(const Counts& trainers, const QueuedJob& job, const SchedulingPolicy& policy) {
   return policy.max_trainers_per_tenant == 0 ||
-         CountOf(trainers, tenant) < policy.max_trainers_per_tenant;
+         CountOf(trainers, job.name.tenant) + ProcessesOf(job, policy) <=
+             policy.max_trainers_per_tenant;
 }
 
 // The job to launch next, among `waiting`; null where none may be.
@@ -56,26 +57,29 @@ const QueuedJob* Choose(const std::set<const QueuedJob*>& waiting, const Counts&
   };
   const QueuedJob* chosen = nullptr;
   for (const QueuedJob* job : waiting) {
-    if (!HasRoom(trainers, job->name.tenant, policy)) continue;
+    if (!HasRoom(trainers, *job, policy)) continue;
     if (chosen == nullptr || rank(job) < rank(chosen)) chosen = job;
   }
   return chosen;
 }
 
-// A job whose trainer may be stopped to make room.
+// A job whose trainers may be stopped to make room.
 struct Candidate {
   const QueuedJob* job;
   int attempt;
+  int processes;
 };
 
-// The one to stop for `job`; past the end for none.
-std::vector<Candidate>::iterator ChooseVictim(const QueuedJob& job,
+// The one to stop for `job`, which takes so many trainers; past the end for none. Of two tenants
+// the one that gives way has no less than the other afterwards.
+std::vector<Candidate>::iterator ChooseVictim(const QueuedJob& job, int processes,
                                               std::vector<Candidate>& candidates,
                                               const Counts& trainers) {
   const std::string& tenant = job.name.tenant;
   const auto gives_way = [&](const Candidate& candidate) {
     if (candidate.job->name.tenant == tenant) return candidate.job->priority < job.priority;
-    return CountOf(trainers, candidate.job->name.tenant) >= CountOf(trainers, tenant) + 2;
+    return CountOf(trainers, candidate.job->name.tenant) - candidate.processes >=
+           CountOf(trainers, tenant) + processes;
   };
   const auto rank = [&](const Candidate& candidate) {
     const std::string& other = candidate.job->name.tenant;
@@ -90,11 +94,34 @@ std::vector<Candidate>::iterator ChooseVictim(const QueuedJob& job,
   return chosen;
 }
 
+// Those to stop so that `missing` trainers' room is made for `job`; leaves them out of `candidates`
+// and `trainers`. Where they do not suffice: none, and nothing is changed.
+std::vector<Candidate> ChooseVictims(const QueuedJob& job, int processes, int missing,
+                                     std::vector<Candidate>& candidates, Counts& trainers) {
+  std::vector<Candidate> left = candidates;
+  Counts counts = trainers;
+  std::vector<Candidate> victims;
+  while (missing > 0) {
+    const auto victim = ChooseVictim(job, processes, left, counts);
+    if (victim == left.end()) return {};
+    missing -= victim->processes;
+    counts[victim->job->name.tenant] -= victim->processes;
+    victims.push_back(*victim);
+    left.erase(victim);
+  }
+  candidates = std::move(left);
+  trainers = std::move(counts);
+  return victims;
+}
+
 }  // namespace
 
 std::string ToString(const Action& action) {
   struct Visitor {
-    std::string operator()(const LaunchTrainer& a) const { return "launch " + a.job.ToString(); }
+    std::string operator()(const LaunchTrainer& a) const {
+      return "launch " + a.job.ToString() +
+             (a.processes > 1 ? fmt::format(" on {} trainers", a.processes) : "");
+    }
     std::string operator()(const StopTrainer& a) const {
       return fmt::format("stop {} attempt {}", a.job.ToString(), a.attempt);
     }
@@ -113,6 +140,13 @@ absl::Duration TimeLimit(const QueuedJob& job, const SchedulingPolicy& policy) {
   return job.time_limit > absl::ZeroDuration() ? job.time_limit : policy.default_time_limit;
 }
 
+int ProcessesOf(const QueuedJob& job, const SchedulingPolicy& policy) {
+  const int most = policy.max_trainers_per_tenant == 0
+                       ? policy.max_trainers
+                       : std::min(policy.max_trainers, policy.max_trainers_per_tenant);
+  return std::clamp(job.processes, 1, most);
+}
+
 std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::Time now) {
   std::map<JobName, const QueuedJob*> jobs;
   for (const QueuedJob& job : queue.jobs) jobs[job.name] = &job;
@@ -124,14 +158,16 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
   std::vector<Candidate> candidates;
   // The others.
   int leaving = 0;
+  int free = queue.policy.max_trainers;
   for (const RunningTrainer& trainer : running.trainers) {
     with_trainer.insert(trainer.job);
+    free -= trainer.processes;
     const auto job = jobs.find(trainer.job);
     if (!trainer.stopping.has_value()) {
       if (MayGoOn(job == jobs.end() ? nullptr : job->second, trainer, queue.policy)) {
-        ++tenant_trainers[trainer.job.tenant];
+        tenant_trainers[trainer.job.tenant] += trainer.processes;
         if (trainer.ran >= queue.policy.min_run) {
-          candidates.push_back({job->second, trainer.attempt});
+          candidates.push_back({job->second, trainer.attempt, trainer.processes});
         }
         continue;
       }
@@ -139,7 +175,7 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
     } else if (*trainer.stopping >= queue.policy.stop_grace && !trainer.killed) {
       actions.push_back(KillTrainer{trainer.job, trainer.attempt});
     }
-    ++leaving;
+    leaving += trainer.processes;
   }
 
   std::set<const QueuedJob*> waiting;
@@ -166,31 +202,34 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
   std::map<std::string, int64_t> last_launch = running.last_launch;
   int64_t newest_launch = 0;
   for (const auto& [tenant, launch] : last_launch) newest_launch = std::max(newest_launch, launch);
-  int free = queue.policy.max_trainers - static_cast<int>(running.trainers.size());
   for (;;) {
     const QueuedJob* chosen = Choose(waiting, tenant_trainers, last_launch, queue.policy);
     if (chosen == nullptr) break;
-    const std::string& tenant = chosen->name.tenant;
-    if (free > 0) {
-      --free;
-      actions.push_back(LaunchTrainer{chosen->name});
-    } else if (leaving > 0) {
-      // The room of a trainer that ends already.
-      --leaving;
-    } else {
-      const auto victim = ChooseVictim(*chosen, candidates, tenant_trainers);
-      if (victim != candidates.end()) {
-        actions.push_back(StopTrainer{victim->job->name, victim->attempt});
-        --tenant_trainers[victim->job->name.tenant];
-        candidates.erase(victim);
-      } else {
-        waiting.erase(chosen);
-        continue;
-      }
-    }
-    ++tenant_trainers[tenant];
-    last_launch[tenant] = ++newest_launch;
     waiting.erase(chosen);
+    const std::string& tenant = chosen->name.tenant;
+    const int processes = ProcessesOf(*chosen, queue.policy);
+    // The room that is free, then that of trainers that end already, then that of others.
+    const int missing = processes - std::max(free, 0) - leaving;
+    const std::vector<Candidate> victims =
+        ChooseVictims(*chosen, processes, missing, candidates, tenant_trainers);
+    if (missing > 0 && victims.empty()) {
+      // Its turn comes first.
+      if (processes > 1) break;
+      continue;
+    }
+    if (free >= processes) {
+      actions.push_back(LaunchTrainer{chosen->name, processes});
+      free -= processes;
+    } else {
+      for (const Candidate& victim : victims) {
+        actions.push_back(StopTrainer{victim.job->name, victim.attempt});
+        leaving += victim.processes;
+      }
+      leaving -= processes - std::max(free, 0);
+      free = std::min(free, 0);
+    }
+    tenant_trainers[tenant] += processes;
+    last_launch[tenant] = ++newest_launch;
   }
   return actions;
 }

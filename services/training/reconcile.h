@@ -20,7 +20,8 @@
 namespace slipway::training {
 
 struct SchedulingPolicy {
-  /// Trainers at once: of all tenants, and of each one (0: as many as of all).
+  /// Trainers at once, each process of a job as one: of all tenants, and of each one (0: as many as
+  /// of all).
   int max_trainers = 1;
   int max_trainers_per_tenant = 0;
   /// A trainer that ran for less is not stopped to make room: it would lose what it has begun.
@@ -39,6 +40,8 @@ struct QueuedJob {
   JobName name;
   int64_t order = 0;
   int priority = 0;
+  /// Trainers that it wants to share its work.
+  int processes = 1;
   v1::TrainingJob::State state = v1::TrainingJob::QUEUED;
   int attempt = 0;
   absl::Time not_before = absl::InfinitePast();
@@ -59,9 +62,11 @@ struct Queue {
   SchedulingPolicy policy = {};
 };
 
+/// The trainers of an attempt: they start, stop and end together.
 struct RunningTrainer {
   JobName job;
   int attempt = 0;
+  int processes = 1;
   /// Since its start.
   absl::Duration ran = absl::ZeroDuration();
   /// Since it was asked to stop.
@@ -81,6 +86,7 @@ struct Running {
 
 struct LaunchTrainer {
   JobName job;
+  int processes = 1;
   bool operator==(const LaunchTrainer&) const = default;
 };
 /// SIGTERM.
@@ -123,6 +129,9 @@ std::string ToString(const Action& action);
 /// How long the job's attempts may take, all together.
 absl::Duration TimeLimit(const QueuedJob& job, const SchedulingPolicy& policy);
 
+/// How many trainers the job gets: as many as it wants, and no more than may ever run at once.
+int ProcessesOf(const QueuedJob& job, const SchedulingPolicy& policy);
+
 /// What to do now, in this order. Any thread.
 ///
 /// - A trainer whose attempt is over, cancelled, paused or out of time is asked to stop, then
@@ -135,6 +144,8 @@ absl::Duration TimeLimit(const QueuedJob& job, const SchedulingPolicy& policy);
 ///   lower priority (the lowest, of these the newest), or else the newest of the tenant with the
 ///   most trainers, where that one has at least two more than the tenant that waits. The stopped
 ///   job goes on from its checkpoint when its turn comes.
+/// - The trainers of a job start together or not at all. Where it is a job's turn and there is not
+///   room for all of them, the room that there is is kept for it: smaller jobs do not slip past.
 /// - A job is not launched while a trainer of an earlier attempt lives: they share checkpoints.
 std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::Time now);
 

@@ -156,7 +156,12 @@ Running Runner::Observe() const {
   Running running;
   const absl::Duration now = clock_.Monotonic();
   for (const auto& [name, live] : trainers_) {
-    RunningTrainer trainer{name, live.attempt, now - live.started, std::nullopt, live.killed};
+    RunningTrainer trainer{.job = name,
+                           .attempt = live.attempt,
+                           .processes = live.processes,
+                           .ran = now - live.started,
+                           .stopping = std::nullopt,
+                           .killed = live.killed};
     if (live.stop_asked.has_value()) trainer.stopping = now - *live.stop_asked;
     running.trainers.push_back(trainer);
   }
@@ -186,7 +191,7 @@ absl::Status Runner::Change(const JobName& name,
 absl::Status Runner::Act(const Action& action) {
   struct Visitor {
     Runner& runner;
-    absl::Status operator()(const LaunchTrainer& a) { return runner.Launch(a.job); }
+    absl::Status operator()(const LaunchTrainer& a) { return runner.Launch(a.job, a.processes); }
     absl::Status operator()(const StopTrainer& a) {
       LiveTrainer& live = runner.trainers_.at(a.job);
       live.stop_asked = runner.clock_.Monotonic();
@@ -222,7 +227,7 @@ absl::Status Runner::Act(const Action& action) {
   return std::visit(Visitor{*this}, action);
 }
 
-absl::Status Runner::Launch(const JobName& name) {
+absl::Status Runner::Launch(const JobName& name, int processes) {
   Job job;
   RETURN_IF_ERROR(Change(
       name, [&](Job& job, Effects& effects) { return StartAttempt(job, clock_.Now(), effects); },
@@ -234,6 +239,7 @@ absl::Status Runner::Launch(const JobName& name) {
   v1::Attempt attempt;
   attempt.set_job(name.ToString());
   attempt.set_attempt(job.attempts);
+  attempt.set_processes(processes);
   *attempt.mutable_spec() = job.spec;
   *attempt.mutable_dataset() = job.dataset;
   if (job.base.has_value()) *attempt.mutable_base() = *job.base;
@@ -262,7 +268,8 @@ absl::Status Runner::Launch(const JobName& name) {
     board_.Poke();
     return trainer.status();
   }
-  trainers_[name] = LiveTrainer{number, *std::move(trainer), started, std::nullopt, false};
+  trainers_[name] =
+      LiveTrainer{number, processes, *std::move(trainer), started, std::nullopt, false};
   Log(Severity::kInfo, "trainer_launched",
       {{"job", name.ToString()}, {"tenant", name.tenant}, {"attempt", number}});
   return absl::OkStatus();

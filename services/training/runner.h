@@ -61,6 +61,7 @@ class Runner {
  private:
   struct LiveTrainer {
     int attempt = 0;
+    int processes = 1;
     std::unique_ptr<Trainer> trainer;
     absl::Duration started;
     std::optional<absl::Duration> stop_asked;
@@ -84,7 +85,7 @@ class Runner {
   void TakeNews();
   Running Observe() const;
   absl::Status Act(const Action& action);
-  absl::Status Launch(const JobName& name);
+  absl::Status Launch(const JobName& name, int processes);
   absl::Status Settle(const JobName& name);
   absl::Status Discard(const JobName& name);
   void StopTrainers();

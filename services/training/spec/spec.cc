@@ -32,6 +32,7 @@ constexpr int kMaxEpochs = 100'000;
 constexpr int kMaxBatchSize = 1 << 20;
 constexpr int kMaxAccumulate = 1 << 16;
 constexpr int kMaxThreads = 1024;
+constexpr int kMaxProcesses = 64;
 constexpr int kMaxKeptCheckpoints = 1000;
 constexpr int kDefaultKeptCheckpoints = 2;
 constexpr int kDefaultRecordedSamples = 32;
@@ -100,11 +101,23 @@ void CheckLoop(const v1::JobSpec& job, Problems& problems) {
   }
 }
 
-void CheckResources(const v1::ResourceSpec& resources, Problems& problems) {
+void CheckResources(const v1::JobSpec& job, Problems& problems) {
+  const v1::ResourceSpec& resources = job.resources();
   if (!resources.pool().empty()) {
     problems.Add(CheckSlug("spec.resources.pool", resources.pool()));
   }
   problems.CheckRange("spec.resources.threads", resources.threads(), 0, kMaxThreads);
+  problems.CheckRange("spec.resources.processes", resources.processes(), 0, kMaxProcesses);
+  if (resources.processes() > 1 && 2 * resources.processes() > job.training().batch_size()) {
+    problems.Add(
+        "spec.resources.processes",
+        fmt::format("must leave each process two rows of spec.training.batch_size, which is "
+                    "{}, got {}",
+                    job.training().batch_size(), resources.processes()));
+  }
+  if (resources.processes() > 1 && resources.device() == "cuda") {
+    problems.Add("spec.resources.processes", "must be 1 on spec.resources.device cuda");
+  }
   if (resources.device() != "cpu" && resources.device() != "cuda") {
     problems.Add("spec.resources.device",
                  fmt::format("must be one of cpu, cuda, got \"{}\"", resources.device()));
@@ -229,7 +242,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   CheckLoop(job, problems);
   problems.CheckRange("spec.checkpoint.every_steps", job.checkpoint().every_steps(), 0, 1 << 30);
   problems.CheckRange("spec.checkpoint.keep", job.checkpoint().keep(), 0, kMaxKeptCheckpoints);
-  CheckResources(spec.job.resources(), problems);
+  CheckResources(spec.job, problems);
   spec.time_limit = CheckTimeLimit(job.resources(), problems);
   const std::optional<TargetKind> targets =
       loss.has_value() ? std::optional(TargetsOf(*loss)) : std::nullopt;

@@ -14,6 +14,8 @@ enum TrainerExit {
   kTrainerUnavailable = 75,
   /// SIGTERM: it wrote a checkpoint and ended; another attempt goes on from there.
   kTrainerInterrupted = 76,
+  /// One of the processes that share the job's work was lost: tried again.
+  kTrainerPeerLost = 77,
 };
 
 }  // namespace slipway::training

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "common/status/status.h"
 #include "common/tensor/safetensors.h"
 #include "common/tensor/tensor.h"
@@ -38,9 +39,16 @@ class Learner {
   virtual absl::Status StartFrom(std::span<const Tensor> weights) = 0;
 
   /// One step of the optimiser by the gradients of all `batches` together, which go through the
-  /// network one after another. `step` counts from 1.
+  /// network one after another. `step` counts from 1. Where several processes share the work, this
+  /// one leads, and `batches` are its part; the result is the whole step's. Errors: also
+  /// kUnavailable (another process is lost).
   virtual absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
                                            double rate) = 0;
+
+  /// In place of everything else, in a process that does not lead: does its part of each step that
+  /// the leader takes, of which it gets its batches from `part_of`. Errors: kUnavailable (the
+  /// leader is gone, as it is at the end).
+  virtual absl::Status Follow(absl::FunctionRef<std::span<const Batch>(int64_t step)> part_of) = 0;
 
   /// Without training: dropout off, batch statistics as learnt. Where weights are averaged, by
   /// their average.
@@ -56,8 +64,8 @@ class Learner {
   virtual absl::Status TakeBest() = 0;
 
   /// All that the next step depends on: weights, statistics, the optimiser's state, averages, the
-  /// best weights, the state of random numbers; copies. A learner that loads it goes on bit for
-  /// bit (same machine kind, same threads).
+  /// best weights; copies. (Random numbers follow from seed and step.) A learner that loads it goes
+  /// on bit for bit (same machine kind, same threads, as many processes).
   virtual absl::StatusOr<std::vector<Tensor>> SaveState() = 0;
 
   /// Errors: kInvalidArgument where the file is not what SaveState made of such a learner.

@@ -3,11 +3,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "common/files/files.h"
@@ -19,6 +21,7 @@
 #include "services/training/spec/spec.h"
 #include "services/training/spec/trainer_exit.h"
 #include "services/training/trainer/folder_attempt_host.h"
+#include "services/training/trainer/gang.h"
 #include "services/training/trainer/grpc_attempt_host.h"
 #include "services/training/trainer/torch_learner.h"
 #include "services/training/trainer/training_run.h"
@@ -54,17 +57,66 @@ bool IsTheJobsOwn(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status);
 }
 
-absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, AttemptHost& host,
-                                 ShutdownSignal& shutdown) {
+struct Arguments {
+  std::string attempt_file;
+  std::string data_dir;  // empty: with the platform
+  std::string base_dir;
+  std::string output_dir;
+  TlsFiles tls;
+  GangOptions gang;
+  std::vector<std::string> all;  // as they were given, for the processes of a gang
+};
+
+// Of a process that does not lead: it fetches files, and has nothing to say.
+class SilentHost final : public AttemptHost {
+ public:
+  explicit SilentHost(std::unique_ptr<AttemptHost> host) : host_(std::move(host)) {}
+
+  absl::StatusOr<std::vector<std::string>> ListFiles() override { return host_->ListFiles(); }
+  absl::StatusOr<std::string> FetchFile(const std::string& path) override {
+    return host_->FetchFile(path);
+  }
+  absl::StatusOr<std::string> FetchBaseFile(const std::string& path) override {
+    return host_->FetchBaseFile(path);
+  }
+  absl::StatusOr<bool> Report(training::v1::Event) override { return false; }
+  absl::StatusOr<registry::v1::File> StoreFile(const std::string&, const std::string&) override {
+    return absl::InternalError("a process that does not lead stores nothing");
+  }
+  absl::Status Complete(training::v1::CompleteAttemptRequest) override { return absl::OkStatus(); }
+  absl::Status Fail(const std::string&, bool) override { return absl::OkStatus(); }
+
+ private:
+  const std::unique_ptr<AttemptHost> host_;
+};
+
+// Null where this process works alone.
+absl::StatusOr<std::unique_ptr<Gang>> FormGang(const Arguments& arguments,
+                                               const std::string& folder, int processes) {
+  if (processes <= 1) return nullptr;
+  GangOptions options = arguments.gang;
+  options.processes = processes;
+  if (options.rank > 0) return Gang::Join(options);
+  return Gang::Lead(options, folder, arguments.all);
+}
+
+absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, const Arguments& arguments,
+                                 AttemptHost& host, ShutdownSignal& shutdown) {
   TrainingRunOptions options;
   ASSIGN_OR_RETURN(options.spec, training::ParseSpec(attempt.spec()));
   options.dataset_digest = attempt.dataset().digest();
   options.checkpoint_dir = attempt.checkpoint_dir();
+  options.rank = arguments.gang.rank;
+  options.processes = attempt.processes() > 0
+                          ? attempt.processes()
+                          : std::max(1, options.spec.job.resources().processes());
   options.stop = [&shutdown] {
     return shutdown.WaitFor(absl::ZeroDuration()) ? StopRequest::kCheckpoint : StopRequest::kNone;
   };
   const training::Spec& spec = options.spec;
   const training::v1::LoopSpec& loop = spec.job.training();
+  ASSIGN_OR_RETURN(std::unique_ptr<Gang> gang,
+                   FormGang(arguments, options.checkpoint_dir, options.processes));
   const LearnerFactory make_learner = [&](nn::Network network) {
     return MakeTorchLearner(std::move(network), spec.loss, spec.optimizer,
                             {.device = spec.job.resources().device(),
@@ -73,18 +125,11 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, AttemptHo
                              .clip_norm = loop.clip_norm(),
                              .clip_value = loop.clip_value(),
                              .l1 = loop.l1(),
-                             .ema_decay = loop.ema_decay()});
+                             .ema_decay = loop.ema_decay()},
+                            std::move(gang));
   };
   return RunTraining(options, host, make_learner, Clock::Real());
 }
-
-struct Arguments {
-  std::string attempt_file;
-  std::string data_dir;  // empty: with the platform
-  std::string base_dir;
-  std::string output_dir;
-  TlsFiles tls;
-};
 
 absl::StatusOr<std::unique_ptr<AttemptHost>> OpenHost(const Arguments& arguments,
                                                       const training::v1::Attempt& attempt) {
@@ -130,12 +175,19 @@ int Main(int argc, char** argv) {
   app.add_option("--certificate-file", arguments.tls.certificate_file, "For calls by mutual TLS");
   app.add_option("--key-file", arguments.tls.key_file, "For calls by mutual TLS");
   app.add_option("--ca-file", arguments.tls.ca_file, "For calls by mutual TLS");
+  app.add_option("--rank", arguments.gang.rank, "Of a process that another one has started");
+  app.add_option("--meeting-file", arguments.gang.meeting_file, "Where it finds the others");
+  double patience = absl::ToDoubleSeconds(arguments.gang.patience);
+  app.add_option("--patience", patience,
+                 "Seconds that one process of a job may be behind the others (120)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : training::kTrainerBadAttempt;  // 0: --help
   }
   SleepWhereOpenMpWouldSpin(argv);
+  arguments.gang.patience = absl::Seconds(patience);
+  arguments.all.assign(argv + 1, argv + argc);
   // Each step takes the same tensors as the one before.
   slipway::KeepFreedMemory(INT_MAX, slipway::kLargestKeptBlock);
 
@@ -145,12 +197,21 @@ int Main(int argc, char** argv) {
     Log(Severity::kError, "attempt_refused", {{"error", attempt.status()}});
     return training::kTrainerBadAttempt;
   }
-  const auto host = OpenHost(arguments, *attempt);
+  auto host = OpenHost(arguments, *attempt);
   if (!host.ok()) {
     Log(Severity::kError, "attempt_refused", {{"error", host.status()}});
     return training::kTrainerBadAttempt;
   }
-  const auto outcome = Train(*attempt, **host, shutdown);
+  if (arguments.gang.rank > 0) {
+    SilentHost silent(*std::move(host));
+    const absl::Status status = Train(*attempt, arguments, silent, shutdown).status();
+    // What is the job's own fault the leader finds, too, and tells.
+    if (IsTheJobsOwn(status)) return training::kTrainerDone;
+    Log(Severity::kError, "trainer_process_failed",
+        {{"job", attempt->job()}, {"rank", arguments.gang.rank}, {"error", status}});
+    return training::kTrainerUnavailable;
+  }
+  const auto outcome = Train(*attempt, arguments, **host, shutdown);
   const int code = Conclude(outcome, attempt->job(), **host);
   // A person who trains from a folder reads the exit code, not a verdict.
   return outcome.ok() || arguments.data_dir.empty() ? code : EXIT_FAILURE;

@@ -15,6 +15,9 @@
 #include "common/nn/fine_tuning.h"
 #include "common/nn/torch_network.h"
 #include "fmt/format.h"
+#include "services/training/trainer/data/random.h"
+#include "services/training/trainer/gang.h"
+#include "services/training/trainer/step_sum.h"
 
 namespace slipway::trainer {
 namespace {
@@ -23,8 +26,6 @@ constexpr char kModelPrefix[] = "model.";
 constexpr char kBestPrefix[] = "best.";
 constexpr char kOptimizerPrefix[] = "optimizer.";
 constexpr char kAveragePrefix[] = "average.";
-constexpr char kRandom[] = "random.cpu";
-constexpr char kCudaRandom[] = "random.cuda";
 
 // Cores that this process may run on.
 int AvailableCores() {
@@ -136,16 +137,19 @@ class MovingAverage {
 class TorchLearner final : public Learner {
  public:
   TorchLearner(std::unique_ptr<nn::TorchNetwork> network, const training::Loss& loss,
-               const training::Optimizer& optimizer, const TorchLearnerOptions& options)
+               const training::Optimizer& optimizer, const TorchLearnerOptions& options,
+               std::unique_ptr<Gang> gang)
       : network_(std::move(network)),
         loss_(loss),
         optimizer_(optimizer),
         options_(options),
-        device_(network_->parameters().device()) {
+        device_(network_->parameters().device()),
+        gang_(std::move(gang)) {
     for (size_t i = 0; i < training::StateOf(optimizer_).size(); ++i) {
       state_.push_back(at::zeros_like(network_->parameters()));
     }
-    if (options_.ema_decay > 0) average_.emplace(*network_, options_.ema_decay);
+    if (options_.ema_decay > 0 && leads()) average_.emplace(*network_, options_.ema_decay);
+    if (gang_ != nullptr) sum_.emplace(*gang_, *network_);
   }
 
   absl::Status StartFrom(std::span<const Tensor> weights) override {
@@ -161,7 +165,7 @@ class TorchLearner final : public Learner {
     average_.reset();
     RETURN_IF_ERROR(network_->Load(all));
     try {
-      if (options_.ema_decay > 0) average_.emplace(*network_, options_.ema_decay);
+      if (options_.ema_decay > 0 && leads()) average_.emplace(*network_, options_.ema_decay);
       return absl::OkStatus();
     } catch (const std::exception& error) {
       return nn::TorchError(error);
@@ -170,47 +174,26 @@ class TorchLearner final : public Learner {
 
   absl::StatusOr<StepResult> Train(std::span<const Batch> batches, int64_t step,
                                    double rate) override {
-    try {
+    return Guard([&]() -> absl::StatusOr<StepResult> {
       if (average_.has_value()) average_->PutBack();
-      int64_t rows = 0;
-      for (const Batch& batch : batches) rows += batch.size;
-      network_->gradients().zero_();
-      StepResult result;
-      for (const Batch& batch : batches) {
-        const at::Tensor targets = Targets(batch);
-        const at::Tensor scores = network_->Train(Inputs(batch));
-        at::Tensor loss = Loss(scores, targets);
-        if (batches.size() > 1) {
-          loss = loss * (static_cast<double>(batch.size) / static_cast<double>(rows));
-        }
-        result.loss += loss.item<double>();
-        if (!std::isfinite(result.loss)) return result;
-        loss.backward();
-        if (!batch.classes.empty()) {
-          const at::NoGradGuard no_grad;
-          result.right += scores.argmax(1).eq(targets).sum().item<int64_t>();
-        }
+      if (gang_ != nullptr) {
+        if (!std::exchange(state_shared_, true)) ShareState();
+        gang_->Share(at::tensor({static_cast<double>(step), rate}, at::kDouble));
       }
+      return Step(batches, step, rate);
+    });
+  }
 
-      const at::NoGradGuard no_grad;
-      if (!Clip()) {
-        result.loss = std::numeric_limits<double>::quiet_NaN();
-        return result;
+  absl::Status Follow(absl::FunctionRef<std::span<const Batch>(int64_t step)> part_of) override {
+    return Guard([&]() -> absl::Status {
+      ShareState();
+      const at::Tensor command = at::zeros({2}, at::kDouble);
+      for (;;) {
+        gang_->Share(command);
+        const auto step = static_cast<int64_t>(command[0].item<double>());
+        Step(part_of(step), step, command[1].item<double>());
       }
-      const int64_t decaying = network_->decaying_size();
-      if (options_.l1 > 0) {
-        network_->gradients()
-            .slice(0, 0, decaying)
-            .add_(network_->parameters().slice(0, 0, decaying).sign(), options_.l1);
-      }
-      Update(0, decaying, {.step = step, .rate = rate, .decays = true});
-      Update(decaying, network_->parameters().numel(),
-             {.step = step, .rate = rate, .decays = false});
-      if (average_.has_value()) average_->Update(step);
-      return result;
-    } catch (const std::exception& error) {
-      return nn::TorchError(error);
-    }
+    });
   }
 
   absl::StatusOr<Judgement> Judge(const Batch& batch) override {
@@ -239,6 +222,8 @@ class TorchLearner final : public Learner {
     return absl::OkStatus();
   }
   absl::Status TakeBest() override {
+    sum_.reset();
+    gang_.reset();
     if (best_.empty()) return absl::OkStatus();
     average_.reset();
     return network_->Load(best_);
@@ -254,11 +239,6 @@ class TorchLearner final : public Learner {
     const auto names = training::StateOf(optimizer_);
     for (size_t i = 0; i < state_.size(); ++i) {
       RETURN_IF_ERROR(Put(kOptimizerPrefix + std::string(names[i]), state_[i], saved));
-    }
-    RETURN_IF_ERROR(Put(kRandom, at::detail::getDefaultCPUGenerator().get_state(), saved));
-    if (device_.is_cuda()) {
-      RETURN_IF_ERROR(
-          Put(kCudaRandom, at::globalContext().defaultGenerator(device_).get_state(), saved));
     }
     return saved;
   }
@@ -278,11 +258,6 @@ class TorchLearner final : public Learner {
       for (size_t i = 0; i < state_.size(); ++i) {
         RETURN_IF_ERROR(CopyFrom(file, kOptimizerPrefix + std::string(names[i]), state_[i]));
       }
-      RETURN_IF_ERROR(SetRandom(at::detail::getDefaultCPUGenerator(), kRandom, file));
-      if (device_.is_cuda()) {
-        RETURN_IF_ERROR(
-            SetRandom(at::globalContext().defaultGenerator(device_), kCudaRandom, file));
-      }
       return absl::OkStatus();
     } catch (const std::exception& error) {
       return nn::TorchError(error);
@@ -298,6 +273,80 @@ class TorchLearner final : public Learner {
     } catch (const std::exception& error) {
       return nn::TorchError(error);
     }
+  }
+
+  bool leads() const { return gang_ == nullptr || gang_->rank() == 0; }
+
+  template <class Body>
+  auto Guard(const Body& body) -> decltype(body()) {
+    try {
+      return body();
+    } catch (const std::exception& error) {
+      const absl::Status status = nn::TorchError(error);
+      if (gang_ == nullptr || absl::IsResourceExhausted(status)) return status;
+      return absl::UnavailableError(
+          fmt::format("a process of the job was lost: {}", std::string(status.message())));
+    }
+  }
+
+  // Once, before the first step: the leader may have loaded a state. The others may still be
+  // reading their data.
+  void ShareState() {
+    const at::NoGradGuard no_grad;
+    gang_->Meet();
+    gang_->Share(network_->parameters());
+    for (const at::Tensor& tensor : network_->statistics()) gang_->Share(tensor);
+    for (const at::Tensor& tensor : state_) gang_->Share(tensor);
+  }
+
+  // Random numbers follow from these alone: no state of theirs has to be kept.
+  void SeedStep(int64_t step) const {
+    const int64_t processes = gang_ == nullptr ? 1 : gang_->processes();
+    const int64_t rank = gang_ == nullptr ? 0 : gang_->rank();
+    // ~: other numbers than those by which rows are shuffled.
+    at::manual_seed(Random(~options_.seed, static_cast<uint64_t>(step * processes + rank)).Next());
+  }
+
+  StepResult Step(std::span<const Batch> batches, int64_t step, double rate) {
+    SeedStep(step);
+    network_->gradients().zero_();
+    StepResult result;
+    double share = 0;
+    for (const Batch& batch : batches) {
+      const at::Tensor targets = Targets(batch);
+      const at::Tensor scores = network_->Train(Inputs(batch));
+      at::Tensor loss = Loss(scores, targets);
+      if (batch.share != 1) loss = loss * batch.share;
+      share += batch.share;
+      result.loss += loss.item<double>();
+      if (!batch.classes.empty()) {
+        const at::NoGradGuard no_grad;
+        result.right += scores.argmax(1).eq(targets).sum().item<int64_t>();
+      }
+      if (sum_.has_value() && &batch == &batches.back()) sum_->Start(result, share);
+      loss.backward();
+    }
+    if (sum_.has_value()) {
+      if (batches.empty()) sum_->Start(result, share);
+      result = sum_->Finish();
+    }
+    if (!std::isfinite(result.loss)) return result;
+
+    const at::NoGradGuard no_grad;
+    if (!Clip()) {
+      result.loss = std::numeric_limits<double>::quiet_NaN();
+      return result;
+    }
+    const int64_t decaying = network_->decaying_size();
+    if (options_.l1 > 0) {
+      network_->gradients()
+          .slice(0, 0, decaying)
+          .add_(network_->parameters().slice(0, 0, decaying).sign(), options_.l1);
+    }
+    Update(0, decaying, {.step = step, .rate = rate, .decays = true});
+    Update(decaying, network_->parameters().numel(), {.step = step, .rate = rate, .decays = false});
+    if (average_.has_value()) average_->Update(step);
+    return result;
   }
 
   // Views of the batch where it lies on the CPU: it outlives the step.
@@ -327,13 +376,37 @@ class TorchLearner final : public Learner {
 
   // Updates elements [first, end) of the flat parameters.
   void Update(int64_t first, int64_t end, const training::Update& update) {
+    if (first == end) return;
     at::Tensor parameters = network_->parameters().slice(0, first, end);
     const at::Tensor gradients = network_->gradients().slice(0, first, end);
     std::vector<at::Tensor> state;
     for (const at::Tensor& whole : state_) state.push_back(whole.slice(0, first, end));
-    std::visit(
-        [&](const auto& kind) { kind.Step(parameters, gradients, std::span(state), update); },
-        optimizer_);
+    std::visit([&](const auto& kind) { StepBy(kind, parameters, gradients, state, update); },
+               optimizer_);
+  }
+
+  template <class Kind>
+  static void StepBy(const Kind& kind, at::Tensor& parameters, const at::Tensor& gradients,
+                     std::span<at::Tensor> state, const training::Update& update) {
+    kind.Step(parameters, gradients, state, update);
+  }
+  // PyTorch's kernels go over the elements once, and not once for each operation.
+  static void StepBy(const training::Adam& adam, at::Tensor& parameters,
+                     const at::Tensor& gradients, std::span<at::Tensor> state,
+                     const training::Update& update) {
+    at::_fused_adam_({parameters}, {gradients}, {state[0]}, {state[1]}, {}, {StepTensor(update)},
+                     update.rate, adam.beta1, adam.beta2, update.decays ? adam.weight_decay : 0,
+                     adam.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  }
+  static void StepBy(const training::AdamW& adam, at::Tensor& parameters,
+                     const at::Tensor& gradients, std::span<at::Tensor> state,
+                     const training::Update& update) {
+    at::_fused_adamw_({parameters}, {gradients}, {state[0]}, {state[1]}, {}, {StepTensor(update)},
+                      update.rate, adam.beta1, adam.beta2, update.decays ? adam.weight_decay : 0,
+                      adam.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  }
+  static at::Tensor StepTensor(const training::Update& update) {
+    return at::scalar_tensor(static_cast<double>(update.step), at::kFloat);
   }
 
   // False where the gradient's norm is not finite.
@@ -349,16 +422,6 @@ class TorchLearner final : public Learner {
     return true;
   }
 
-  static absl::Status SetRandom(at::Generator generator, const std::string& name,
-                                const SafetensorsFile& file) {
-    const Tensor* const tensor = file.Find(name);
-    if (tensor == nullptr || tensor->dtype() != DataType::kUint8) {
-      return absl::InvalidArgumentError(fmt::format("tensor {} is missing or no UINT8", name));
-    }
-    generator.set_state(nn::ToTorch(*tensor).clone());
-    return absl::OkStatus();
-  }
-
   std::unique_ptr<nn::TorchNetwork> network_;
   const training::Loss loss_;
   const training::Optimizer optimizer_;
@@ -367,6 +430,10 @@ class TorchLearner final : public Learner {
   std::vector<at::Tensor> state_;  // flat, as the parameters
   std::optional<MovingAverage> average_;
   std::vector<Tensor> best_;  // as SaveJudged gave them; empty: none yet
+  // Null, and empty: this process works alone.
+  std::unique_ptr<Gang> gang_;
+  std::optional<StepSum> sum_;
+  bool state_shared_ = false;
 };
 
 }  // namespace
@@ -374,20 +441,23 @@ class TorchLearner final : public Learner {
 absl::StatusOr<std::unique_ptr<Learner>> MakeTorchLearner(nn::Network network,
                                                           const training::Loss& loss,
                                                           const training::Optimizer& optimizer,
-                                                          const TorchLearnerOptions& options) {
-  if (options.threads > 0) {
+                                                          const TorchLearnerOptions& options,
+                                                          std::unique_ptr<Gang> gang) {
+  const int processes = gang == nullptr ? 1 : gang->processes();
+  if (options.threads > 0 || processes > 1) {
     // Threads that share a core spin at each other's barriers.
-    at::set_num_threads(std::min(options.threads, AvailableCores()));
+    const int cores = std::max(1, AvailableCores() / processes);
+    at::set_num_threads(options.threads > 0 ? std::min(options.threads, AvailableCores()) : cores);
   }
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   // It would also fill every fresh tensor with NaN, at a price.
   at::globalContext().setDeterministicFillUninitializedMemory(false);
-  at::manual_seed(options.seed);
   ASSIGN_OR_RETURN(auto torch_network,
                    nn::TorchNetwork::Create(std::move(network), options.device));
   RETURN_IF_ERROR(torch_network->Initialize(options.seed));
   try {
-    return std::make_unique<TorchLearner>(std::move(torch_network), loss, optimizer, options);
+    return std::make_unique<TorchLearner>(std::move(torch_network), loss, optimizer, options,
+                                          std::move(gang));
   } catch (const std::exception& error) {
     return nn::TorchError(error);
   }

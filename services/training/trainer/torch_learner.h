@@ -8,13 +8,15 @@
 #include "common/nn/network.h"
 #include "services/training/spec/loss.h"
 #include "services/training/spec/optimizer.h"
+#include "services/training/trainer/gang.h"
 #include "services/training/trainer/learner.h"
 
 namespace slipway::trainer {
 
 struct TorchLearnerOptions {
   std::string device = "cpu";
-  /// Of the whole process, and no more than the cores that it may use; 0: as many.
+  /// Of the whole process, and no more than the cores that it may use; 0: as many, shared by a
+  /// gang.
   int threads = 0;
   /// Decides the weights' start and all that is drawn later.
   uint64_t seed = 0;
@@ -25,12 +27,15 @@ struct TorchLearnerOptions {
   double ema_decay = 0;
 };
 
-/// A Learner on LibTorch. Random numbers and the number of threads belong to the process: one at a
-/// time. Errors: those of nn::TorchNetwork::Create.
+/// A Learner on LibTorch, with `gang` one of several that share each step. Each starts with the
+/// leader's parameters and takes the same steps; batch statistics are those of its own part of a
+/// batch, and their running means the mean over the gang. Random numbers and the number of threads
+/// belong to the process: one at a time. Errors: those of nn::TorchNetwork::Create.
 absl::StatusOr<std::unique_ptr<Learner>> MakeTorchLearner(nn::Network network,
                                                           const training::Loss& loss,
                                                           const training::Optimizer& optimizer,
-                                                          const TorchLearnerOptions& options);
+                                                          const TorchLearnerOptions& options,
+                                                          std::unique_ptr<Gang> gang = nullptr);
 
 }  // namespace slipway::trainer
 

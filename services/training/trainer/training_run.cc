@@ -40,7 +40,7 @@ constexpr char kChartFolder[] = "tensorboard";
 constexpr char kJobKey[] = "job";
 constexpr char kLoopKey[] = "loop";
 // Changes whenever this code changes what a step does or what a checkpoint holds.
-constexpr char kStepFormat[] = "2";
+constexpr char kStepFormat[] = "3";
 
 // Sums over the steps of an epoch.
 struct EpochSums {
@@ -115,15 +115,15 @@ std::string Fingerprint(const training::Spec& spec, const std::string& dataset_d
 
 // Refuses a network that this machine cannot hold before it tries: on Linux the attempt would
 // succeed, and the kernel kill something later.
-absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec) {
+absl::Status CheckMemory(const nn::Network& network, const training::Spec& spec, int processes) {
   const double machine = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
                          static_cast<double>(::sysconf(_SC_PAGE_SIZE));
   const training::v1::LoopSpec& loop = spec.job.training();
   const double copies = 2 + static_cast<double>(training::StateOf(spec.optimizer).size()) +
                         (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0);
   const double needed =
-      static_cast<double>(network.parameter_bytes()) +
-      static_cast<double>(network.trainable_count()) * sizeof(float) * (copies - 1);
+      processes * (static_cast<double>(network.parameter_bytes()) +
+                   static_cast<double>(network.trainable_count()) * sizeof(float) * (copies - 1));
   if (needed <= machine) return absl::OkStatus();
   constexpr double kGiB = 1 << 30;
   return InvalidField("spec.architecture",
@@ -323,14 +323,14 @@ absl::Status Run::ReadData() {
 
 absl::Status Run::MakeLearner(const LearnerFactory& make_learner) {
   if (!base_.has_value()) {
-    RETURN_IF_ERROR(CheckMemory(network_, spec_));
+    RETURN_IF_ERROR(CheckMemory(network_, spec_, options_.processes));
     ASSIGN_OR_RETURN(learner_, make_learner(network_));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const FineTuning tuning,
                    PlanFineTuning(spec_.job, *base_, description_, network_, keep_head_));
   Tell("info", tuning.summary);
-  RETURN_IF_ERROR(CheckMemory(tuning.network, spec_));
+  RETURN_IF_ERROR(CheckMemory(tuning.network, spec_, options_.processes));
   ASSIGN_OR_RETURN(learner_, make_learner(tuning.network));
   base_.reset();
   return learner_->StartFrom(tuning.weights);
@@ -374,7 +374,8 @@ void Run::Chart(const std::map<std::string, double>& curves, std::span<const Ten
   }
 }
 
-// Puts the rows of the next step into batches of the spec's size; returns how many rows.
+// Puts this process's part of the next step's rows into batches; returns how many rows the step
+// has.
 int64_t Run::GatherStep() {
   const Sampler::Slice slice = sampler_->At(state_.step);
   const int64_t batch_size = spec_.job.training().batch_size();
@@ -383,10 +384,15 @@ int64_t Run::GatherStep() {
     int64_t size = std::min(batch_size, slice.size - done);
     // As the sampler: no row alone, since batch statistics of one row are none.
     if (slice.size - done - size == 1) ++size;
-    if (batches_.size() == count) batches_.emplace_back();
-    Batch& batch = batches_[count++];
-    Gather(*data_.train, *slice.rows, slice.first + done, size, batch);
-    if (augmenter_.has_value()) augmenter_->Apply(state_.step * step_rows() + done, batch);
+    const Part part = PartOf(size, options_.rank, options_.processes);
+    if (part.size > 0) {
+      if (batches_.size() == count) batches_.emplace_back();
+      Batch& batch = batches_[count++];
+      const int64_t first = done + part.first;
+      Gather(*data_.train, *slice.rows, slice.first + first, part.size, batch);
+      batch.share = static_cast<double>(part.size) / static_cast<double>(slice.size);
+      if (augmenter_.has_value()) augmenter_->Apply(state_.step * step_rows() + first, batch);
+    }
     done += size;
   }
   batches_.resize(count);
@@ -535,6 +541,13 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
       CheckpointStore store,
       CheckpointStore::Open(options_.checkpoint_dir, std::max(1, spec_.job.checkpoint().keep())));
   RETURN_IF_ERROR(Prepare(make_learner));
+  if (options_.rank > 0) {
+    return learner_->Follow([this](int64_t step) -> std::span<const Batch> {
+      state_.step = step - 1;
+      GatherStep();
+      return batches_;
+    });
+  }
   RETURN_IF_ERROR(Resume(store));
   OpenCharts();
   {

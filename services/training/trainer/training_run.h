@@ -34,6 +34,10 @@ struct TrainingRunOptions {
   std::string dataset_digest;
   /// The same for each attempt of the job.
   std::string checkpoint_dir;
+  /// How many processes run it, each in a call of its own, and which of them this is: 0 leads, the
+  /// others have a part in its steps and report nothing.
+  int processes = 1;
+  int rank = 0;
   /// Asked before each step; may be empty.
   std::function<StopRequest()> stop;
 };
@@ -51,7 +55,9 @@ using LearnerFactory = std::function<absl::StatusOr<std::unique_ptr<Learner>>(nn
 ///  5. registering: the files of the artifact are stored and the result handed in.
 ///
 /// The same spec, data, machine kind and threads give the same weights bit for bit, however often
-/// the run was killed in between. Torch-free. One thread.
+/// the run was killed in between; with another number of processes, or with another one after a
+/// kill, nearly so. Torch-free. One thread. With a rank above 0 it returns by an error: that of
+/// Learner::Follow once the leader is done.
 ///
 /// Errors: kInvalidArgument and kFailedPrecondition are the job's own (data, spec, a loss that is
 /// no number, a metric below its threshold): trying again would not help. Others are the machine's.

@@ -1,5 +1,9 @@
 // slipway-trainer as a process: killed, stopped, given nonsense.
 
+#include <sys/types.h>
+
+#include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -8,14 +12,20 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "common/files/files.h"
 #include "common/process/local_process_launcher.h"
+#include "common/tensor/safetensors.h"
 #include "common/time/clock.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "services/training/spec/trainer_exit.h"
+#include "tests/support/eventually.h"
 #include "tests/support/places.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/services/training/trainer/data_files.h"
@@ -55,6 +65,33 @@ constexpr char kEverything[] = R"({
   "resources": {"threads": 1}
 })";
 
+// kSpec with these changes (a JSON merge patch).
+std::string With(const std::string& changes) {
+  nlohmann::json spec = nlohmann::json::parse(kSpec);
+  spec.merge_patch(nlohmann::json::parse(changes));
+  return spec.dump();
+}
+
+// All processes below `pid`.
+std::vector<pid_t> ChildrenOf(int64_t pid) {
+  std::vector<pid_t> children;
+  std::error_code gone;
+  for (const auto& thread :
+       std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), gone)) {
+    std::ifstream file(thread.path() / "children");
+    for (pid_t child; file >> child;) children.push_back(child);
+  }
+  return children;
+}
+
+// A process that is dead and not yet waited for counts as gone.
+bool IsGone(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  return text.empty() || text.find(") Z ") != text.npos;
+}
+
 class TrainerProcessTest : public ::testing::Test {
  protected:
   TrainerProcessTest() {
@@ -75,7 +112,8 @@ class TrainerProcessTest : public ::testing::Test {
   }
 
   // Starts the run `name`: its own checkpoints, its own output.
-  std::unique_ptr<Process> Start(const std::string& name, const std::string& spec = kSpec) {
+  std::unique_ptr<Process> Start(const std::string& name, const std::string& spec = kSpec,
+                                 const std::vector<std::string>& more_args = {}) {
     WriteFile(folder_ / (name + ".json"),
               R"({"job":"tenants/t/jobs/j","attempt":1,"dataset":{"digest":"sha256:1"},)"
               R"("checkpoint_dir":")" +
@@ -84,6 +122,7 @@ class TrainerProcessTest : public ::testing::Test {
     process.program = Program("slipway-trainer");
     process.args = {"--attempt", folder_ / (name + ".json"),  "--data", folder_ / "data",
                     "--output",  folder_ / (name + "-output")};
+    process.args.insert(process.args.end(), more_args.begin(), more_args.end());
     process.log_file = folder_ / (name + ".log");
     return launcher_.Launch(process).value();
   }
@@ -92,6 +131,10 @@ class TrainerProcessTest : public ::testing::Test {
   }
   std::string Log(const std::string& name) const {
     return ReadFile(folder_ / (name + ".log")).value_or("");
+  }
+  double Metric(const std::string& name, const std::string& metric) const {
+    const std::string result = ReadFile(Output(name, "result.json")).value();
+    return nlohmann::json::parse(result)["metrics"][metric].get<double>();
   }
   int CheckpointsTold(const std::string& name) const {
     std::ifstream events(Output(name, "events.jsonl"));
@@ -168,6 +211,118 @@ TEST_F(TrainerProcessTest, KillsAtRandomMomentsChangeNoBit) {
     ASSERT_EQ(ReadFile(Output(name, "model.safetensors")).value(), ExpectedWeights()) << name;
     ++runs;
   }
+}
+
+// ---- Several processes. ----
+
+TEST_F(TrainerProcessTest, ProcessesThatShareEachBatchTrainAsOneDoes) {
+  // Without what is a process's own: dropout and batch statistics. 180 rows a step: the last one of
+  // an epoch has 36, uneven shares for four. Buckets in their order: the head has more than one.
+  const std::string spec = R"({
+      "architecture": {"dropout": 0, "batch_norm": false, "hidden": [512, 512]},
+      "optimizer": {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+      "training": {"batch_size": 90, "accumulate": 2, "epochs": 1}, "resources": {"processes": )";
+  std::map<int, SafetensorsFile> weights;
+  std::map<int, double> losses;
+  for (const int processes : {1, 2, 4}) {
+    const std::string name = "by-" + std::to_string(processes);
+    ExpectDone(*Start(name, With(spec + std::to_string(processes) + "}}")), name);
+    weights.emplace(processes,
+                    SafetensorsFile::Parse(
+                        Buffer::Own(ReadFile(Output(name, "model.safetensors")).value()), name)
+                        .value());
+    losses[processes] = Metric(name, "loss");
+  }
+  for (const int processes : {2, 4}) {
+    for (const Tensor& expected : weights.at(1).tensors()) {
+      const Tensor* const actual = weights.at(processes).Find(expected.name());
+      ASSERT_NE(actual, nullptr);
+      const auto* const e = reinterpret_cast<const float*>(expected.data().data());
+      const auto* const a = reinterpret_cast<const float*>(actual->data().data());
+      float largest = 0;
+      for (int64_t i = 0; i < expected.shape().Product(); ++i) {
+        largest = std::max(largest, std::abs(e[i] - a[i]));
+      }
+      EXPECT_LT(largest, 1e-5) << expected.name() << ", " << processes << " processes";
+    }
+    EXPECT_NEAR(losses[processes], losses[1], 1e-5);
+  }
+}
+
+TEST_F(TrainerProcessTest, AKilledGangEndsWithTheSameWeightsAsOneThatWasNot) {
+  for (const int processes : {2, 4}) {
+    const std::string spec = With(fmt::format(R"({{"training": {{"epochs": 1, "ema_decay": 0.9}},
+                                                   "resources": {{"processes": {}}}}})",
+                                              processes));
+    const std::string whole = fmt::format("whole-{}", processes);
+    ExpectDone(*Start(whole, spec), whole);
+    // The last of the others, then the one that leads.
+    for (const bool leader : {false, true}) {
+      const std::string name = fmt::format("killed-{}-{}", processes, leader);
+      auto first = Start(name, spec);
+      ASSERT_TRUE(WaitForCheckpoints(*first, name, 2)) << Log(name);
+      const std::vector<pid_t> others = ChildrenOf(first->pid());
+      ASSERT_EQ(others.size(), static_cast<size_t>(processes - 1));
+      const absl::Duration killed = Clock::Real().Monotonic();
+      ASSERT_EQ(::kill(leader ? static_cast<pid_t>(first->pid()) : others.back(), SIGKILL), 0);
+      // At once: nothing waits for its patience, two minutes, to run out.
+      const auto exit = first->Wait(absl::Seconds(30));
+      ASSERT_TRUE(exit.ok()) << exit.status();
+      EXPECT_FALSE(exit->ok());
+      EXPECT_TRUE(Eventually([&] { return std::all_of(others.begin(), others.end(), IsGone); }));
+      EXPECT_LT(Clock::Real().Monotonic() - killed, absl::Seconds(30));
+      EXPECT_FALSE(std::filesystem::exists(Output(name, "result.json")));
+
+      ExpectDone(*Start(name, spec), name);
+      EXPECT_THAT(ReadFile(Output(name, "events.jsonl")).value(),
+                  HasSubstr("goes on from the checkpoint of step"));
+      EXPECT_EQ(ReadFile(Output(name, "model.safetensors")).value(),
+                ReadFile(Output(whole, "model.safetensors")).value());
+    }
+  }
+}
+
+TEST_F(TrainerProcessTest, AProcessThatHangsEndsTheAttemptWhenThePatienceIsOver) {
+  const std::string spec = With(R"({"training": {"epochs": 1000}, "resources": {"processes": 2}})");
+  auto process = Start("hung", spec, {"--patience", "2"});
+  ASSERT_TRUE(WaitForCheckpoints(*process, "hung", 1)) << Log("hung");
+  ASSERT_EQ(::kill(ChildrenOf(process->pid()).at(0), SIGSTOP), 0);
+  const auto exit = process->Wait(absl::Seconds(60));
+  ASSERT_TRUE(exit.ok()) << exit.status();
+  EXPECT_FALSE(exit->ok());
+  EXPECT_THAT(ReadFile(Output("hung", "failure.json")).value(),
+              HasSubstr("a process of the job was lost"));
+}
+
+TEST_F(TrainerProcessTest, AJobGoesOnWithAnotherNumberOfProcesses) {
+  const auto spec = [](int processes) {
+    return With(fmt::format(R"({{"resources": {{"processes": {}}}}})", processes));
+  };
+  ExpectDone(*Start("undisturbed", spec(2)), "undisturbed");
+  auto process = Start("changed", spec(2));
+  ASSERT_TRUE(WaitForCheckpoints(*process, "changed", 3)) << Log("changed");
+  process->Kill();
+  ASSERT_TRUE(process->Wait(absl::Seconds(10)).ok());
+  process = Start("changed", spec(4));
+  ASSERT_TRUE(WaitForCheckpoints(*process, "changed", 6)) << Log("changed");
+  process->Kill();
+  ASSERT_TRUE(process->Wait(absl::Seconds(10)).ok());
+  ExpectDone(*Start("changed", spec(1)), "changed");
+  const std::string events = ReadFile(Output("changed", "events.jsonl")).value();
+  const std::string resumed = "goes on from the checkpoint of step";
+  const size_t once = events.find(resumed);
+  ASSERT_NE(once, events.npos);
+  EXPECT_NE(events.find(resumed, once + 1), events.npos);
+  EXPECT_NEAR(Metric("changed", "accuracy"), Metric("undisturbed", "accuracy"), 0.005);
+}
+
+TEST_F(TrainerProcessTest, BadDataOfAGangEndsWithAVerdict) {
+  WriteFile(folder_ / "data/labels", "nonsense");
+  const ProcessExit exit =
+      Start("bad", With(R"({"resources": {"processes": 2}})"))->Wait(absl::Seconds(60)).value();
+  EXPECT_EQ(exit.code, EXIT_FAILURE);
+  EXPECT_THAT(ReadFile(Output("bad", "failure.json")).value(),
+              HasSubstr("spec.data.train.targets: labels is no IDX file"));
 }
 
 TEST_F(TrainerProcessTest, SigtermWritesACheckpointAndSaysSo) {

@@ -51,6 +51,8 @@ struct TrainingData {
 /// Some rows, one after another, as a learner takes them.
 struct Batch {
   int64_t size = 0;
+  /// Of the rows of its step: how much its mean loss counts.
+  double share = 1;
   std::vector<char> inputs;
   std::vector<int64_t> classes;
   std::vector<float> values;

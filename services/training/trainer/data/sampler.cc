@@ -25,4 +25,11 @@ Sampler::Slice Sampler::At(int64_t step) {
   return {&order_, first, std::min(batch_size_, std::ssize(order_) - first)};
 }
 
+Part PartOf(int64_t size, int rank, int processes) {
+  const int64_t parts = std::clamp<int64_t>(size / 2, 1, processes);
+  if (rank >= parts) return {};
+  const int64_t first = size * rank / parts;
+  return {first, size * (rank + 1) / parts - first};
+}
+
 }  // namespace slipway::trainer

@@ -34,6 +34,14 @@ class Sampler {
   std::vector<int64_t> order_;  // of epoch_
 };
 
+/// The part of a batch of `size` rows that process `rank` of `processes` takes. Each part has two
+/// rows or more (see Sampler), or none: small batches leave the last processes without.
+struct Part {
+  int64_t first = 0;
+  int64_t size = 0;
+};
+Part PartOf(int64_t size, int rank, int processes);
+
 }  // namespace slipway::trainer
 
 #endif  // SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_SAMPLER_H_

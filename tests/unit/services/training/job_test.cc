@@ -448,6 +448,16 @@ TEST(JobTest, UsageIsTheTimeOfAllAttempts) {
   EXPECT_EQ(effects.usage->resource(), "tenants/acme/jobs/j1");
 }
 
+TEST(JobTest, UsageCountsEachProcess) {
+  Job job = Queued();
+  job.spec.mutable_resources()->set_processes(3);
+  Effects effects;
+  ASSERT_TRUE(StartAttempt(job, kT0, effects).ok());
+  ASSERT_TRUE(AcceptResult(job, {}, kT0 + absl::Seconds(5), effects).ok());
+  ASSERT_TRUE(Succeed(job, "v", kT0 + absl::Hours(1), effects).ok());
+  EXPECT_DOUBLE_EQ(effects.usage->quantity(), 15);
+}
+
 TEST(JobTest, AnAttemptWhoseEndNobodySawCountsUntilItsLastSignOfLife) {
   Job job = InAttempt();
   Effects effects;

@@ -133,6 +133,70 @@ TEST(ReconcileTest, APausedJobWaitsForNothing) {
   EXPECT_THAT(Decide({paused}), IsEmpty());
 }
 
+// ---- Jobs of several trainers. ----
+
+QueuedJob Wide(QueuedJob job, int processes) {
+  job.processes = processes;
+  return job;
+}
+
+RunningTrainer TrainersOf(const QueuedJob& job) {
+  RunningTrainer trainer = TrainerOf(job);
+  trainer.processes = job.processes;
+  return trainer;
+}
+
+TEST(ReconcileTest, TheTrainersOfAJobStartTogetherOrNotAtAll) {
+  const QueuedJob wide = Wide(Waiting("a", "wide", 1), 3);
+  EXPECT_THAT(Decide({wide}, {}, Capacity(3)),
+              ElementsAre("launch tenants/a/jobs/wide on 3 trainers"));
+  const QueuedJob other = Started("a", "other");
+  EXPECT_THAT(Decide({other, wide}, {.trainers = {TrainersOf(other)}}, Capacity(3)), IsEmpty());
+  EXPECT_THAT(Decide({other, wide}, {.trainers = {TrainersOf(other)}}, Capacity(4)),
+              ElementsAre("launch tenants/a/jobs/wide on 3 trainers"));
+}
+
+TEST(ReconcileTest, EachTrainerOfAJobTakesASlot) {
+  const QueuedJob wide = Wide(Started("a", "wide"), 3);
+  const Running running = {.trainers = {TrainersOf(wide)}};
+  const QueuedJob x = Waiting("b", "x", 2);
+  const QueuedJob y = Waiting("b", "y", 3);
+  EXPECT_THAT(Decide({wide, x, y}, running, Capacity(4)), ElementsAre("launch tenants/b/jobs/x"));
+  EXPECT_THAT(Decide({wide, x, y}, running, Capacity(3)), IsEmpty());
+}
+
+TEST(ReconcileTest, EachTrainerOfAJobCountsForItsTenant) {
+  SchedulingPolicy policy = Capacity(10);
+  policy.max_trainers_per_tenant = 3;
+  const QueuedJob wide = Wide(Started("a", "wide"), 2);
+  const Running running = {.trainers = {TrainersOf(wide)}};
+  EXPECT_THAT(
+      Decide({wide, Wide(Waiting("a", "more", 2), 2), Waiting("a", "small", 3)}, running, policy),
+      ElementsAre("launch tenants/a/jobs/small"));
+  // Two of "a" against one of "b": "b" comes first.
+  const QueuedJob one = Started("b", "one");
+  EXPECT_THAT(Decide({wide, one, Waiting("a", "x", 2), Waiting("b", "y", 3)},
+                     {.trainers = {TrainersOf(wide), TrainersOf(one)}}, Capacity(4)),
+              ElementsAre("launch tenants/b/jobs/y"));
+}
+
+TEST(ReconcileTest, SmallJobsDoNotSlipPastAWideOneWhoseTurnItIs) {
+  const QueuedJob running = Started("a", "running");
+  const QueuedJob wide = Wide(Waiting("b", "wide", 2), 2);
+  EXPECT_THAT(Decide({running, wide, Waiting("a", "small", 3), Waiting("b", "small", 4)},
+                     {.trainers = {TrainersOf(running)}}, Capacity(2)),
+              IsEmpty());
+}
+
+TEST(ReconcileTest, AJobGetsNoMoreTrainersThanMayEverRun) {
+  EXPECT_THAT(Decide({Wide(Waiting("a", "wide", 1), 8)}, {}, Capacity(3)),
+              ElementsAre("launch tenants/a/jobs/wide on 3 trainers"));
+  SchedulingPolicy policy = Capacity(4);
+  policy.max_trainers_per_tenant = 2;
+  EXPECT_THAT(Decide({Wide(Waiting("a", "wide", 1), 8)}, {}, policy),
+              ElementsAre("launch tenants/a/jobs/wide on 2 trainers"));
+}
+
 // ---- Making room. ----
 
 QueuedJob WithPriority(QueuedJob job, int priority) {
@@ -177,6 +241,37 @@ TEST(ReconcileTest, ATenantWithMuchMakesWayForOneWithLittleUntilTheyAreEven) {
   EXPECT_THAT(Decide(jobs, running, Capacity(4)),
               ElementsAre("stop tenants/greedy/jobs/job-3 attempt 1",
                           "stop tenants/greedy/jobs/job-2 attempt 1"));
+}
+
+TEST(ReconcileTest, SeveralMakeWayForAWideJobOrNone) {
+  const QueuedJob low = WithPriority(Started("a", "low"), -1);
+  const QueuedJob lower = WithPriority(Started("a", "lower"), -2);
+  const QueuedJob urgent = Wide(WithPriority(Waiting("a", "urgent", 9), 5), 2);
+  EXPECT_THAT(
+      Decide({low, lower, urgent}, LongRunning({low, lower}), Capacity(2)),
+      ElementsAre("stop tenants/a/jobs/lower attempt 1", "stop tenants/a/jobs/low attempt 1"));
+  // One of them may not be stopped yet: neither is.
+  Running running = LongRunning({low, lower});
+  running.trainers[0].ran = absl::Seconds(1);
+  EXPECT_THAT(Decide({low, lower, urgent}, running, Capacity(2)), IsEmpty());
+  // A stop that is under way is waited for.
+  running = LongRunning({low, lower});
+  running.trainers[1].stopping = absl::Seconds(1);
+  EXPECT_THAT(Decide({low, lower, urgent}, running, Capacity(2)),
+              ElementsAre("stop tenants/a/jobs/low attempt 1"));
+}
+
+TEST(ReconcileTest, AWideJobMakesWayForAnotherTenantOnlyWhereItKeepsNoLess) {
+  const QueuedJob wide = Wide(Started("greedy", "wide"), 4);
+  Running running = LongRunning({wide});
+  running.trainers[0].processes = 4;
+  EXPECT_THAT(Decide({wide, Waiting("modest", "x", 2)}, running, Capacity(4)), IsEmpty());
+  QueuedJob small = Started("greedy", "small");
+  small.order = 2;
+  running.trainers.push_back(TrainersOf(small));
+  running.trainers.back().ran = absl::Hours(1);
+  EXPECT_THAT(Decide({wide, small, Waiting("modest", "x", 2)}, running, Capacity(5)),
+              ElementsAre("stop tenants/greedy/jobs/small attempt 1"));
 }
 
 TEST(ReconcileTest, RoomThatIsBeingMadeIsNotMadeAgain) {

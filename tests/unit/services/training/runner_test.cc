@@ -160,6 +160,18 @@ TEST_F(RunnerTest, RunsAJobToItsVersion) {
   launcher().WaitForDiscard(kFirst);
 }
 
+TEST_F(RunnerTest, TellsATrainerHowManyProcessesMayShareItsWork) {
+  v1::JobSpec spec = ExampleSpec();
+  spec.mutable_training()->set_batch_size(64);
+  spec.mutable_resources()->set_processes(2);
+  Submit("first", spec);
+  // One slot.
+  EXPECT_EQ(launcher().WaitForLaunch(kFirst, 1).processes(), 1);
+  options_.scheduling.max_trainers = 4;
+  Restart();
+  EXPECT_EQ(launcher().WaitForLaunch(kFirst, 2).processes(), 2);
+}
+
 TEST_F(RunnerTest, AResultBelowItsThresholdMakesNoVersion) {
   v1::JobSpec spec = ExampleSpec();
   (*spec.mutable_evaluation()->mutable_at_least())["accuracy"] = 0.9;

@@ -88,6 +88,8 @@ class FakeLearner final : public Learner {
     /// What Judge says after so many steps.
     std::function<double(int64_t step)> loss = [](int64_t) { return 0.5; };
     int64_t classes = 3;
+    int64_t steps_led = 0;
+    std::vector<Batch>* batches = nullptr;  // of all steps
     int64_t* steps_taken = nullptr;
     std::vector<int64_t>* batch_sizes = nullptr;  // of all steps
     std::vector<std::string>* started_with = nullptr;
@@ -113,6 +115,7 @@ class FakeLearner final : public Learner {
     StepResult result = {.loss = 1.0 / static_cast<double>(step)};
     for (const Batch& batch : batches) {
       if (script_.batch_sizes != nullptr) script_.batch_sizes->push_back(batch.size);
+      if (script_.batches != nullptr) script_.batches->push_back(batch);
       Mix(&batch.size, sizeof(batch.size));
       Mix(batch.inputs.data(), batch.inputs.size());
       Mix(batch.classes.data(), batch.classes.size() * sizeof(int64_t));
@@ -122,6 +125,14 @@ class FakeLearner final : public Learner {
     Mix(&rate, sizeof(rate));
     state_.step = step;
     return result;
+  }
+
+  // The leader takes as many steps as the script says.
+  absl::Status Follow(absl::FunctionRef<std::span<const Batch>(int64_t step)> part_of) override {
+    for (int64_t step = 1; step <= script_.steps_led; ++step) {
+      RETURN_IF_ERROR(Train(part_of(step), step, 0).status());
+    }
+    return absl::UnavailableError("the leader is gone");
   }
 
   absl::StatusOr<Judgement> Judge(const Batch& batch) override {

@@ -24,6 +24,24 @@ std::vector<int64_t> Take(const Sampler::Slice& slice) {
   return {slice.rows->begin() + slice.first, slice.rows->begin() + slice.first + slice.size};
 }
 
+TEST(PartOfTest, TheProcessesTakeAllRowsAndNoneTakesOne) {
+  for (int64_t size = 1; size <= 70; ++size) {
+    for (const int processes : {1, 2, 3, 4, 64}) {
+      int64_t taken = 0;
+      for (int rank = 0; rank < processes; ++rank) {
+        const Part part = PartOf(size, rank, processes);
+        if (part.size == 0) continue;
+        EXPECT_EQ(part.first, taken) << size << " rows, rank " << rank << " of " << processes;
+        EXPECT_GE(part.size, std::min<int64_t>(size, 2));
+        taken += part.size;
+      }
+      EXPECT_EQ(taken, size);
+    }
+  }
+  EXPECT_EQ(PartOf(64, 3, 4).first, 48);
+  EXPECT_EQ(PartOf(64, 3, 4).size, 16);
+}
+
 TEST(RandomTest, GivesTheSameNumbersForEver) {
   Random random(1, 0);
   // A change here would break every checkpoint and the promise that a seed decides a training.

@@ -59,6 +59,8 @@ class TrainingRunTest : public ::testing::Test {
     ASSIGN_OR_RETURN(options.spec, training::ParseSpec(job_));
     options.dataset_digest = dataset_digest_;
     options.checkpoint_dir = folder_ / checkpoints_;
+    options.processes = processes_;
+    options.rank = rank_;
     int64_t asked = 0;
     options.stop = [&] { return asked++ == stop_at ? how : StopRequest::kNone; };
     script_.steps_taken = &steps_taken_;
@@ -93,6 +95,8 @@ class TrainingRunTest : public ::testing::Test {
   FakeLearner::Script script_;
   std::string dataset_digest_ = "sha256:1";
   std::string checkpoints_ = "ck";
+  int processes_ = 1;
+  int rank_ = 0;
   int64_t steps_taken_ = 0;
 };
 
@@ -370,6 +374,49 @@ TEST_F(TrainingRunTest, AStepTakesSoManyBatchesAndNoneOfOneRow) {
   sizes.clear();
   ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
   EXPECT_EQ(sizes, std::vector<int64_t>(3, 72));
+}
+
+TEST_F(TrainingRunTest, ProcessesShareTheRowsOfEachStepAndOneOfThemReports) {
+  job_.mutable_training()->set_batch_size(7);  // 72 rows: ten steps of 7, one of 2
+  job_.mutable_training()->set_epochs(1);
+  std::vector<Batch> whole;
+  script_.batches = &whole;
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  ASSERT_EQ(whole.size(), 11u);
+
+  processes_ = 3;
+  script_.steps_led = 11;
+  std::string bytes[3];
+  std::vector<double> shares;
+  for (rank_ = 0; rank_ < processes_; ++rank_) {
+    checkpoints_ = "rank-" + std::to_string(rank_);
+    std::vector<Batch> parts;
+    script_.batches = &parts;
+    FakeAttemptHost own(folder_.path().string());
+    const auto outcome = Attempt(own);
+    if (rank_ == 0) {
+      EXPECT_EQ(outcome.value(), RunOutcome::kCompleted);
+      EXPECT_TRUE(own.result.has_value());
+    } else {
+      EXPECT_TRUE(absl::IsUnavailable(outcome.status())) << outcome.status();
+      EXPECT_FALSE(own.result.has_value());
+      EXPECT_TRUE(std::filesystem::is_empty(folder_ / checkpoints_));
+    }
+    // The last step's two rows are the leader's.
+    EXPECT_EQ(parts.size(), rank_ == 0 ? 11u : 10u);
+    double share = 0;
+    for (const Batch& part : parts) share += part.share;
+    shares.push_back(share);
+    if (rank_ == 0) {
+      EXPECT_EQ(parts.back().inputs, whole.back().inputs);
+    }
+    const auto& first = parts.front().inputs;
+    bytes[rank_].assign(first.begin(), first.end());
+  }
+  const auto& first = whole.front().inputs;
+  EXPECT_EQ(bytes[0] + bytes[1] + bytes[2], std::string(first.begin(), first.end()));
+  EXPECT_NEAR(shares[0] + shares[1] + shares[2], 11, 1e-9);
 }
 
 TEST_F(TrainingRunTest, StopsEarlyAndHandsInTheBestEpoch) {
