@@ -61,13 +61,13 @@ TorchLbfgs::State TorchLbfgs::Save() const {
   const auto& state =
       static_cast<const torch::optim::LBFGSParamState&>(*optimizer_->state().begin()->second);
   if (!state.d().defined()) return {};  // there was nothing to be done
-  State saved = {{kDirection, state.d()},
-                 {kDiagonal, state.H_diag().reshape({1})},
-                 {kGradient, state.prev_flat_grad()},
-                 {kNumbers, at::tensor({static_cast<double>(state.func_evals()),
-                                        static_cast<double>(state.n_iter()), state.t(),
-                                        state.prev_loss()},
-                                       at::kDouble)}};
+  State saved = {
+      {kDirection, state.d()},
+      {kDiagonal, state.H_diag().reshape({1})},
+      {kGradient, state.prev_flat_grad()},
+      {kNumbers, at::tensor({static_cast<double>(state.func_evals()),
+                             static_cast<double>(state.n_iter()), state.t(), state.prev_loss()},
+                            at::kDouble)}};
   const auto put = [&](const char* name, const std::deque<at::Tensor>& tensors) {
     if (!tensors.empty()) {
       saved[name] = at::stack(std::vector<at::Tensor>(tensors.begin(), tensors.end()));
