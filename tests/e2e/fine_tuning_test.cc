@@ -45,7 +45,7 @@ TEST(FineTuningTest, AVersionIsGoneOnFromAndTheNextServesAsOneLikeAnyOther) {
   ASSERT_TRUE(deployed.ok()) << deployed << platform.Logs();
   EXPECT_TRUE(acme.Predict("tuned").ok());
 
-  for (const std::string base :
+  for (const std::string& base :
        {acme.Name("models/halves/versions/1"), acme.Name("models/halves/aliases/best"),
         std::string("models/halves/versions/1")}) {
     const Answer answer = rival.owner().Post(rival.Path("jobs"), {{"spec", TuningSpec(base)}});
