@@ -22,7 +22,7 @@ using ::testing::StartsWith;
 
 template <class Builder, class... Values>
 std::shared_ptr<arrow::Array> ArrayOf(Builder&& builder, const Values&... values) {
-  const auto add = [&](const auto& value) {
+  [[maybe_unused]] const auto add = [&](const auto& value) {
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::nullptr_t>) {
       EXPECT_TRUE(builder.AppendNull().ok());
     } else {
