@@ -58,6 +58,11 @@ bench-serving: release ## Measure serving alone, also beside other model servers
 	cmake --build build/release -j $(JOBS) --target benchmarks
 	$(CTEST) --test-dir build/release -V -L '^bench-serving$$'
 
+.PHONY: bench-training
+bench-training: release ## Measure training beside PyTorch in Python, which comes from PyPI (3 GB)
+	cmake --build build/release -j $(JOBS) --target slipway-trainer
+	$(CTEST) --test-dir build/release -V -L '^bench-training$$'
+
 .PHONY: asan tsan clang cuda
 asan tsan: bootstrap-test ## Build and run unit and integration tests under a sanitizer
 	cmake --preset $@

@@ -150,7 +150,7 @@ int ProcessesOf(const QueuedJob& job, const SchedulingPolicy& policy);
 ///   no rank between tenants.)
 /// - Where no trainer is free, one is stopped for a job that waits: one of the same tenant with a
 ///   lower priority (the lowest, of these the newest), or else the newest of the tenant with the
-///   most trainers, where that one has at least two more than the tenant that waits. The stopped
+///   most trainers, where that one keeps no less than the tenant that waits has then. The stopped
 ///   job goes on from its checkpoint when its turn comes.
 /// - The trainers of a job start together or not at all. Where it is a job's turn and there is not
 ///   room for all of them, the room that there is is kept for it: smaller jobs do not slip past.
