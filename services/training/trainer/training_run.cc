@@ -26,6 +26,7 @@
 #include "services/training/trainer/data/data_report.h"
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/sampler.h"
+#include "services/training/trainer/data/step_reader.h"
 #include "services/training/trainer/divergence_watch.h"
 #include "services/training/trainer/evaluation.h"
 #include "services/training/trainer/hand_in.h"
@@ -135,7 +136,6 @@ class Run {
   void OpenCharts();
   void Chart(const std::map<std::string, double>& curves, std::span<const Tensor> parameters);
   absl::Status TakeStep();
-  int64_t GatherStep();
   absl::Status EndEpoch();
   absl::Status CompareWithBest(double loss);
   void FollowPlateau(double loss);
@@ -146,10 +146,6 @@ class Run {
   absl::Status AddValidation(std::map<std::string, double>& metrics);
 
   int64_t seed() const { return spec_.job.training().seed(); }
-  int64_t step_rows() const {
-    if (training::TakesAllRows(spec_.optimizer)) return std::ssize(data_.train_rows);
-    return training::RowsOfStep(spec_.job.training());
-  }
   bool stopped() const { return outcome_.has_value(); }
   void AskForStop();
   void Enter(const std::string& phase);
@@ -169,14 +165,12 @@ class Run {
   nn::ModelDescription description_;
   nn::Network network_;
   std::unique_ptr<Learner> learner_;
-  std::optional<Sampler> sampler_;
-  std::optional<Augmenter> augmenter_;
+  std::optional<StepReader> reader_;
   /// For TensorBoard; absent where it could not be written.
   std::optional<Charts> charts_;
   int64_t steps_ = 0;
   LoopState state_;
-  double rate_ = 0;             // of the newest step
-  std::vector<Batch> batches_;  // of a step
+  double rate_ = 0;  // of the newest step
   std::string fingerprint_;
   /// Set once the run is to end early.
   std::optional<RunOutcome> outcome_;
@@ -216,7 +210,7 @@ void Run::ReportProgress(bool now) {
     progress_.set_samples_per_second(speed);
     const double rows_left = static_cast<double>(steps_ - state_.step) *
                              static_cast<double>(data_.train_rows.size()) /
-                             static_cast<double>(std::max<int64_t>(sampler_->steps_per_epoch(), 1));
+                             static_cast<double>(std::max<int64_t>(reader_->steps_per_epoch(), 1));
     progress_.set_remaining_seconds(rows_left / speed);
   }
   window_start_ = time;
@@ -264,12 +258,20 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
       Fingerprint(spec_, options_.dataset_digest, base_.has_value() ? base_->digest : "");
   RETURN_IF_ERROR(MakeLearner(make_learner));
   const training::v1::LoopSpec& loop = spec_.job.training();
-  sampler_.emplace(data_.train_rows, step_rows(), static_cast<uint64_t>(seed()));
+  std::optional<Augmenter> augmenter;
   if (spec_.job.data().has_augment()) {
-    ASSIGN_OR_RETURN(augmenter_, Augmenter::Make(spec_.job.data().augment(), data_.train->input,
-                                                 static_cast<uint64_t>(seed())));
+    ASSIGN_OR_RETURN(augmenter, Augmenter::Make(spec_.job.data().augment(), data_.train->input,
+                                                static_cast<uint64_t>(seed())));
   }
-  steps_ = sampler_->steps_per_epoch() * loop.epochs();
+  const int64_t step_rows = training::TakesAllRows(spec_.optimizer) ? std::ssize(data_.train_rows)
+                                                                    : training::RowsOfStep(loop);
+  reader_.emplace(*data_.train, Sampler(data_.train_rows, step_rows, static_cast<uint64_t>(seed())),
+                  std::move(augmenter),
+                  StepReader::Options{.batch_size = loop.batch_size(),
+                                      .step_rows = step_rows,
+                                      .rank = options_.rank,
+                                      .processes = options_.processes});
+  steps_ = reader_->steps_per_epoch() * loop.epochs();
   progress_.set_steps(steps_);
   return absl::OkStatus();
 }
@@ -338,7 +340,7 @@ absl::Status Run::Resume(CheckpointStore& store) {
   ASSIGN_OR_RETURN(state_, LoopState::Parse(loop->second));
   RETURN_IF_ERROR(Annotate(learner_->LoadState(*found.state), "the newest checkpoint"));
   progress_.set_step(state_.step);
-  progress_.set_epoch(static_cast<int>(state_.step / sampler_->steps_per_epoch()));
+  progress_.set_epoch(static_cast<int>(state_.step / reader_->steps_per_epoch()));
   Tell("info", fmt::format("goes on from the checkpoint of step {}", state_.step));
   return absl::OkStatus();
 }
@@ -365,41 +367,16 @@ void Run::Chart(const std::map<std::string, double>& curves, std::span<const Ten
   }
 }
 
-// Puts this process's part of the next step's rows into batches; returns how many rows the step
-// has.
-int64_t Run::GatherStep() {
-  const Sampler::Slice slice = sampler_->At(state_.step);
-  const int64_t batch_size = spec_.job.training().batch_size();
-  size_t count = 0;
-  for (int64_t done = 0; done < slice.size;) {
-    int64_t size = std::min(batch_size, slice.size - done);
-    // As the sampler: no row alone, since batch statistics of one row are none.
-    if (slice.size - done - size == 1) ++size;
-    const Part part = PartOf(size, options_.rank, options_.processes);
-    if (part.size > 0) {
-      if (batches_.size() == count) batches_.emplace_back();
-      Batch& batch = batches_[count++];
-      Gather(*data_.train, *slice.rows, slice.first + done + part.first, part.size, batch);
-      if (augmenter_.has_value()) {
-        augmenter_->Apply(state_.step * step_rows() + done + part.first, batch);
-      }
-      batch.share = static_cast<double>(part.size) / static_cast<double>(slice.size);
-    }
-    done += size;
-  }
-  batches_.resize(count);
-  return slice.size;
-}
-
 absl::Status Run::TakeStep() {
-  const int64_t per_epoch = sampler_->steps_per_epoch();
-  const int64_t rows = GatherStep();
+  const int64_t per_epoch = reader_->steps_per_epoch();
+  const StepReader::Step& read = reader_->At(state_.step);
+  const int64_t rows = read.rows;
   const training::Moment moment{.step = state_.step,
                                 .steps = steps_,
                                 .steps_per_epoch = per_epoch,
                                 .lowered = state_.plateau.factor};
   rate_ = training::LearningRateOf(spec_.optimizer) * training::RateFactor(spec_.schedule, moment);
-  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(batches_, state_.step + 1, rate_));
+  ASSIGN_OR_RETURN(const StepResult result, learner_->Train(read.batches, state_.step + 1, rate_));
   if (!std::isfinite(result.loss)) {
     return absl::FailedPreconditionError(fmt::format(
         "the training diverged: at step {} (epoch {}) the loss or its gradient is no finite number "
@@ -510,7 +487,7 @@ void Run::ReportCheckpoints(CheckpointWriter& writer) {
 }
 
 absl::Status Run::TrainAll(CheckpointWriter& writer) {
-  const int64_t per_epoch = sampler_->steps_per_epoch();
+  const int64_t per_epoch = reader_->steps_per_epoch();
   const int64_t every = spec_.job.checkpoint().every_steps();
   int64_t saved = state_.step;  // the step of the newest checkpoint
   const int64_t first = state_.step;
@@ -572,11 +549,8 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
       CheckpointStore::Open(options_.checkpoint_dir, std::max(1, spec_.job.checkpoint().keep())));
   RETURN_IF_ERROR(Prepare(make_learner));
   if (options_.rank > 0) {
-    return learner_->Follow([this](int64_t step) -> std::span<const Batch> {
-      state_.step = step - 1;
-      GatherStep();
-      return batches_;
-    });
+    return learner_->Follow(
+        [this](int64_t step) -> std::span<const Batch> { return reader_->At(step - 1).batches; });
   }
   RETURN_IF_ERROR(Resume(store));
   OpenCharts();

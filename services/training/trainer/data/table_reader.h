@@ -30,7 +30,7 @@ class TableReader {
   virtual std::string place() const = 0;
 };
 
-/// Opens a file that `format` says what it is ("csv", "jsonl", "parquet"); people call it `name`. Errors:
+/// Opens a file of a `format` (csv, jsonl, parquet), which people call `name`. Errors:
 /// kInvalidArgument, as Next.
 absl::StatusOr<std::unique_ptr<TableReader>> OpenTableFile(std::string_view format,
                                                            const std::string& path,
