@@ -138,7 +138,9 @@ absl::StatusOr<nn::Network> AdaptAsAsked(const training::v1::LoraSpec& spec,
   const std::string& head = nn::HeadOf(network).name;
   const auto stays = [&](const nn::Layer& layer) { return keep_head || layer.name != head; };
   const std::vector<std::string> dense = NamesOf(network, [&](const nn::Layer& layer) {
-    return std::holds_alternative<nn::Gemm>(layer.op) && stays(layer);
+    // One without a bias has a weight that is another layer's.
+    const bool own = std::holds_alternative<nn::Gemm>(layer.op) && layer.parameters.size() == 2;
+    return own && stays(layer);
   });
   if (dense.empty()) {
     return InvalidField("spec.base.lora",

@@ -243,9 +243,14 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   RETURN_IF_ERROR(ReadData());
   description_.architecture =
       spec_.architecture != nullptr ? spec_.architecture : base_->description.architecture;
-  if (data_.table.has_value() && data_.table->tokenizer() != nullptr) {
-    description_.architecture =
-        description_.architecture->ForTokens(data_.table->tokenizer()->size());
+  // The base's has a vocabulary already.
+  if (const auto* const tokenizer = data_.table ? data_.table->tokenizer() : nullptr) {
+    if (spec_.architecture != nullptr) {
+      description_.architecture = spec_.architecture->ForTokens(tokenizer->size());
+    } else if (spec_.job.base().refit_preprocessing()) {
+      return InvalidField("spec.architecture",
+                          "is required: the base's is made for the tokens of its own tokenizer");
+    }
   }
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
   *progress_.mutable_network() = training::SizeOf(network_);

@@ -235,7 +235,7 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
                                       const OpenDataOptions& options) {
   TrainingData data;
   if (spec.format() == "text") {
-    RETURN_IF_ERROR(OpenText(spec, fetch, data));
+    RETURN_IF_ERROR(OpenText(spec, fetch, options, data));
     return data;
   }
   if (training::IsTable(spec)) {

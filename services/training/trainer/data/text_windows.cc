@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/idx/gzip_reader.h"
+#include "common/nn/model_description.h"
 #include "common/text/utf8.h"
 #include "fmt/format.h"
 #include "services/training/trainer/data/fit_table.h"
@@ -50,6 +51,38 @@ std::string_view TakeEnd(std::string_view& text, double share) {
   return end;
 }
 
+absl::StatusOr<nn::Table> FitTo(std::string_view train, const training::v1::TokenizerSpec& rule) {
+  nn::TextColumn column = FitTextColumn(rule, std::span(&train, 1));
+  if (Tokenizer(column.tokenizer).size() == Tokenizer::kFirstToken) {
+    return InvalidField("spec.data.tokenizer.min_frequency", "leaves no token in the train part");
+  }
+  column.name = kColumnName;
+  // What comes next depends on what is nearest.
+  column.keep = nn::TextColumn::Keep::kLast;
+  std::vector<std::shared_ptr<const nn::Column>> columns = {nn::MakeColumn(std::move(column))};
+  return nn::Table(std::move(columns));
+}
+
+// The base's, which is to be what the spec says.
+absl::StatusOr<nn::Table> TableOf(const nn::ModelDescription& base,
+                                  const training::v1::TokenizerSpec& rule) {
+  if (base.task != nn::Task::kLanguageModel) {
+    return InvalidField("spec.base.version", "is no language model, which a text needs");
+  }
+  const Tokenizer::Fields& fields = base.table->tokenizer()->fields();
+  const auto* const unit =
+      std::find_if(std::begin(Tokenizer::kUnits), std::end(Tokenizer::kUnits),
+                   [&](const auto& each) { return each.value == fields.unit; });
+  if (unit->name != rule.type() || base.table->width() != rule.max_length() ||
+      fields.lowercase != rule.lowercase()) {
+    return InvalidField(
+        "spec.data.tokenizer",
+        fmt::format("must be as the base's: type: {}, lowercase: {}, max_length: {}", unit->name,
+                    fields.lowercase, base.table->width()));
+  }
+  return *base.table;
+}
+
 // Adds the rows of a part to `examples`, what goes in to `inputs`, and to `rows` which ones they
 // are.
 absl::Status AddRows(const Tokenizer& tokenizer, std::string_view text, const std::string& field,
@@ -75,7 +108,8 @@ absl::Status AddRows(const Tokenizer& tokenizer, std::string_view text, const st
 
 }  // namespace
 
-absl::Status OpenText(const DataSpec& spec, FileFetcher fetch, TrainingData& data) {
+absl::Status OpenText(const DataSpec& spec, FileFetcher fetch, const OpenDataOptions& options,
+                      TrainingData& data) {
   const std::string train_field = "spec.data.train.inputs";
   std::string test_field = "spec.data.test_fraction";
   ASSIGN_OR_RETURN(const std::string file, ReadText(spec, spec.train(), train_field, fetch));
@@ -91,16 +125,12 @@ absl::Status OpenText(const DataSpec& spec, FileFetcher fetch, TrainingData& dat
   }
   const std::string_view validation = TakeEnd(train, spec.validation_fraction());
 
-  nn::TextColumn column = FitTextColumn(spec.tokenizer(), std::span(&train, 1));
-  const Tokenizer tokenizer(column.tokenizer);
-  if (tokenizer.size() == Tokenizer::kFirstToken) {
-    return InvalidField("spec.data.tokenizer.min_frequency", "leaves no token in the train part");
+  if (options.base != nullptr) {
+    ASSIGN_OR_RETURN(data.table, TableOf(*options.base, spec.tokenizer()));
+  } else {
+    ASSIGN_OR_RETURN(data.table, FitTo(train, spec.tokenizer()));
   }
-  column.name = kColumnName;
-  // What comes next depends on what is nearest.
-  column.keep = nn::TextColumn::Keep::kLast;
-  data.table.emplace(
-      std::vector<std::shared_ptr<const nn::Column>>{nn::MakeColumn(std::move(column))});
+  const Tokenizer& tokenizer = *data.table->tokenizer();
   data.outputs = tokenizer.size();
   for (int32_t id = 0; id < tokenizer.size(); ++id) data.labels.push_back(tokenizer.NameOf(id));
 

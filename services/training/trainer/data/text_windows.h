@@ -10,7 +10,8 @@ namespace slipway::trainer {
 /// rest. Each part is cut into rows of `max_length` tokens, whose targets are the tokens behind
 /// each: no part sees a token of another. What is left over at a part's end is dropped. Errors: as
 /// OpenData.
-absl::Status OpenText(const training::v1::DataSpec& spec, FileFetcher fetch, TrainingData& data);
+absl::Status OpenText(const training::v1::DataSpec& spec, FileFetcher fetch,
+                      const OpenDataOptions& options, TrainingData& data);
 
 }  // namespace slipway::trainer
 

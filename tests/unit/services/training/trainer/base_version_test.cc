@@ -377,5 +377,71 @@ TEST_F(BaseTableTest, OtherColumnsAreRefused) {
   EXPECT_THAT(ErrorOf(plain), StartsWith("spec.data.columns: is required: the base has rules"));
 }
 
+class BaseTextTest : public BaseRunTest {
+ protected:
+  BaseTextTest() {
+    WriteText("the sea and a boat\n");
+    MakeBase(Spec(""));
+  }
+  void WriteText(const std::string& line) {
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += line;
+    WriteFile(folder_ / "text", text);
+  }
+  static training::v1::JobSpec Spec(const std::string& base) {
+    auto job = Parse(R"({
+      "model": "m", "dataset": "d",
+      "data": {"format": "text", "train": {"inputs": "text"}, "test_fraction": 0.2,
+               "tokenizer": {"type": "character", "max_length": 16}},
+      "loss": {"type": "cross_entropy"},
+      "optimizer": {"type": "sgd", "learning_rate": 0.01},
+      "training": {"epochs": 2, "batch_size": 8, "seed": 5}
+    })");
+    const std::string more =
+        base.empty() ? R"({"architecture": {"type": "transformer_decoder", "width": 8}})" : base;
+    job.MergeFrom(Parse(more));
+    return job;
+  }
+};
+
+TEST_F(BaseTextTest, ALanguageModelGoesOnWithTheTokensOfItsBase) {
+  WriteText("a zebra at sea\n");  // z is no token of the base
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(Spec(R"({"base": {"version": "models/m/versions/1"}})"), host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(nlohmann::json::parse(host.stored.at("architecture.json"))["table"],
+            nlohmann::json::parse(ReadFile(folder_ / "base/architecture.json").value())["table"]);
+  EXPECT_THAT(host.Logs(), HasSubstr("the last layer goes on, too"));
+  const auto report = nlohmann::json::parse(host.stored.at("about/data-report.json"));
+  EXPECT_GT(report["unknown_tokens"]["train"], 0);
+}
+
+TEST_F(BaseTextTest, LoraSparesTheWeightThatTwoLayersShare) {
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome =
+      Attempt(Spec(R"({"base": {"version": "models/m/versions/1", "lora": {"rank": 2}}})"), host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  int adapted = 0;
+  for (const nn::Layer& layer : trained_.layers()) {
+    adapted += layer.adapter.has_value();
+    EXPECT_FALSE(layer.name == "head" && layer.adapter.has_value());
+  }
+  EXPECT_EQ(adapted, 8);
+}
+
+TEST_F(BaseTextTest, WhatDoesNotFitTheBaseNamesTheField) {
+  EXPECT_EQ(ErrorOf(Spec(R"({"base": {"version": "models/m/versions/1"},
+                             "data": {"tokenizer": {"max_length": 8}}})")),
+            "spec.data.tokenizer: must be as the base's: type: character, lowercase: false, "
+            "max_length: 16");
+  EXPECT_EQ(ErrorOf(Spec(R"({"base": {"version": "models/m/versions/1",
+                                      "refit_preprocessing": true}})")),
+            "spec.architecture: is required: the base's is made for the tokens of its own "
+            "tokenizer");
+  MakeBase(Parse(kFirst));
+  EXPECT_EQ(ErrorOf(Spec(R"({"base": {"version": "models/m/versions/1"}})")),
+            "spec.base.version: is no language model, which a text needs");
+}
+
 }  // namespace
 }  // namespace slipway::trainer
