@@ -6,7 +6,7 @@
 namespace slipway::trainer {
 namespace {
 
-// Less than this is in memory, and gathered in less time than waking a thread takes.
+// Less than this stays in memory, where a batch is a few copies.
 constexpr size_t kManyBytes = size_t{256} << 20;
 
 }  // namespace
