@@ -1,8 +1,9 @@
 // slipway-test-serving: the real gateway in front of the real registry and the real worker with
 // tenant acme's model "mlp" (x FP32 [-1, 4] -> probabilities FP32 [-1, 3]) and "pump"
-// (tests/fixtures/models/pump), for clients in other languages. Prints where it is and its keys as
-// one line of JSON, and ends when its standard input does. The lines "registry off" and "registry
-// on" take the registry away and bring it back; it prints "done" after each.
+// (tests/fixtures/models/pump), and the real training service, for clients in other languages.
+// Prints where it is and its keys as one line of JSON, and ends when its standard input does. The
+// lines "registry off" and "registry on" take the registry away and bring it back; it prints "done"
+// after each.
 
 #include <cstdlib>
 #include <iostream>
@@ -81,6 +82,23 @@ void AddRoute(const std::string& model, const std::string& worker,
   *target.mutable_signature() = signature;
 }
 
+std::unique_ptr<Process> StartTraining(LocalProcessLauncher& launcher, const TestTrust& trust,
+                                       const std::string& folder, const std::string& registry) {
+  if (!trust.key(ServiceId::kTraining).Save(folder + "/training.pem").ok()) std::exit(1);
+  ProcessSpec spec;
+  spec.program = Program("slipway-training");
+  for (const std::string& setting :
+       {"listen=unix:" + folder + "/training.sock", "admin_listen=unix:" + folder + "/t-admin.sock",
+        "registry=" + registry, "identity_key=" + folder + "/training.pem",
+        "trust_dir=" + trust.folder(), "database=sqlite:" + folder + "/training.db",
+        "data_dir=" + folder}) {
+    spec.args.push_back("--set");
+    spec.args.push_back(setting);
+  }
+  spec.log_file = folder + "/training.log";
+  return launcher.Launch(spec).value();
+}
+
 int Main() {
   const TempDir folder;
   const TestTrust trust;
@@ -97,9 +115,10 @@ int Main() {
   const gateway::FakePlatform platform(trust, folder / "platform.sock", routes);
   const std::string registry_socket = folder / "registry.sock";
   auto registry = std::make_unique<RegistryServer>(trust, folder.path().string(), registry_socket);
+  const auto training = StartTraining(launcher, trust, folder.path().string(), registry->address());
   const gateway::GatewayProcess gateway(launcher, trust,
                                         {.registry = registry->address(),
-                                         .training = platform.address(),
+                                         .training = "unix:" + (folder / "training.sock"),
                                          .controller = platform.address(),
                                          .settings = {},
                                          .wrapper = {}});

@@ -356,7 +356,7 @@ template <class Found>
 void FineTuning::FindVersion(const RequestPtr& request, const std::string& model,
                              const std::string& version, Found found) {
   const std::string name = fmt::format("{}/models/{}", request->tenant, model);
-  const auto absent = InvalidField("model", fmt::format("{} was not found", name));
+  const auto absent = InvalidField("model", fmt::format("{} was not found", model));
   if (version.empty()) {
     registry::v1::GetModelRequest get;
     get.set_name(name);
@@ -370,9 +370,24 @@ void FineTuning::FindVersion(const RequestPtr& request, const std::string& model
           FindVersion(request, model, std::to_string((*answer)->latest_version()), found);
         });
   }
+  if (!ParseNumber<int64_t>(version)) {
+    registry::v1::ListAliasesRequest list;
+    list.set_parent(name);
+    return calls_.Call<registry::v1::ListAliasesResponse>(
+        "ModelService/ListAliases", *request->exchange, request->key, std::move(list),
+        [this, request, model, alias = version, absent,
+         found](const absl::StatusOr<const registry::v1::ListAliasesResponse*>& answer) {
+          if (absl::IsNotFound(answer.status())) return request->Refuse(absent);
+          if (!answer.ok()) return request->Refuse(answer.status());
+          for (const registry::v1::Alias& each : (*answer)->aliases()) {
+            if (IdOf(each.name()) != alias) continue;
+            return FindVersion(request, model, IdOf(each.version()), found);
+          }
+          request->Refuse(absent);
+        });
+  }
   registry::v1::GetModelVersionRequest get;
-  const bool is_number = ParseNumber<int64_t>(version).has_value();
-  get.set_name(fmt::format("{}/{}/{}", name, is_number ? "versions" : "aliases", version));
+  get.set_name(fmt::format("{}/versions/{}", name, version));
   calls_.Call<registry::v1::ModelVersion>(
       "ModelService/GetModelVersion", *request->exchange, request->key, std::move(get),
       [request, absent, found](const absl::StatusOr<const registry::v1::ModelVersion*>& answer) {

@@ -6,11 +6,13 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "common/nn/column.h"
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 #include "google/protobuf/util/json_util.h"
 #include "nlohmann/json.hpp"
 #include "services/training/spec/spec.h"
@@ -346,7 +348,8 @@ std::vector<Size> ForPictures(const DataFacts& facts) {
   const Shape& shape = facts.input.shape;
   const int64_t rows = facts.train_rows;
   const int64_t side = std::min(shape[shape.rank() - 1], shape[shape.rank() - 2]);
-  const std::string what = fmt::format("architecture: {} pictures of {}", rows, shape.ToString());
+  const std::string what = fmt::format("architecture: {} pictures of {}", rows,
+                                       fmt::join(std::span(shape.dims()).subspan(1), "x"));
   const int batch = rows < 5000 ? 32 : 128;
   std::vector<Size> sizes;
   if (rows >= kManyRows && side >= 16) {

@@ -207,3 +207,77 @@ test('what is away is asked for again, what is not here once', async () => {
   await assert.rejects(counted.embeddings.create({ model: 'mlp', input: 'x' }), OpenAI.NotFoundError);
   assert.deepEqual(statuses, [404]);
 });
+
+test('a version is trained on, paused, resumed and cancelled', async () => {
+  const rows = Array.from({ length: 60 }, (_, i) => ({ x: i % 7, kind: i % 7 > 3 ? 'a' : 'b' }));
+  const text = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  const file = await client.files.create({
+    file: await toFile(Buffer.from(text), 'rows.jsonl'),
+    purpose: 'fine-tune',
+  });
+  const spec = {
+    model: 'kinds',
+    dataset: file.id,
+    data: {
+      format: 'jsonl',
+      train: { inputs: 'rows.jsonl' },
+      target_column: 'kind',
+      test_fraction: 0.2,
+    },
+    architecture: { type: 'mlp', hidden: [8] },
+    loss: { type: 'cross_entropy' },
+    optimizer: { type: 'adam', learning_rate: 0.01 },
+    training: { epochs: 2, batch_size: 16, seed: 1 },
+    resources: { threads: 1 },
+  };
+  const callPlatform = async (method, path, body) => {
+    const answer = await fetch(`http://${platform.address}/api/v1/tenants/-/${path}`, {
+      method,
+      body: body && JSON.stringify(body),
+      headers: { authorization: `Bearer ${platform.key}` },
+    });
+    return answer.json();
+  };
+  let base = await callPlatform('POST', 'jobs?jobId=base', { spec });
+  while (!['SUCCEEDED', 'FAILED'].includes(base.state)) {
+    await pause(100);
+    base = await callPlatform('GET', 'jobs/base');
+  }
+  assert.equal(base.state, 'SUCCEEDED', base.error);
+
+  const { jobs } = client.fineTuning;
+  const reach = async (job, status) => {
+    while (![status, 'succeeded', 'failed', 'cancelled'].includes(job.status)) {
+      await pause(50);
+      job = await jobs.retrieve(job.id);
+    }
+    assert.equal(job.status, status);
+    return job;
+  };
+  let job = await jobs.create({ training_file: file.id, model: 'kinds', suffix: 'mine', seed: 3 });
+  assert.equal(job.model, 'kinds:1');
+  job = await reach(job, 'succeeded');
+  assert.equal(job.fine_tuned_model, 'kinds-mine:1');
+  const events = [];
+  for await (const event of jobs.listEvents(job.id, { limit: 3 })) events.push(event);
+  assert.equal(events.at(-1).message, 'submitted');
+  const checkpoints = [];
+  for await (const each of jobs.checkpoints.list(job.id, { limit: 1 })) checkpoints.push(each);
+  assert.equal(checkpoints[0].fine_tuning_job_id, job.id);
+
+  job = await jobs.create({
+    training_file: file.id,
+    model: 'kinds:1',
+    hyperparameters: { n_epochs: 5000 },
+  });
+  await reach(job, 'running');
+  await jobs.pause(job.id);
+  await reach(job, 'paused');
+  assert.equal((await jobs.resume(job.id)).status, 'queued');
+  await jobs.cancel(job.id);
+  await reach(await jobs.retrieve(job.id), 'cancelled');
+  await assert.rejects(
+    jobs.create({ training_file: file.id, model: 'kinds', method: { type: 'dpo' } }),
+    (error) => error.status === 400 && error.param === 'method.type',
+  );
+});

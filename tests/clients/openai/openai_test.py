@@ -1,4 +1,5 @@
-"""OpenAI's SDK for Python, unmodified, against the real gateway, registry and worker:
+"""OpenAI's SDK for Python, unmodified, against the real gateway, registry, training
+service and worker:
 `openai_test.py SERVING`, where SERVING is slipway-test-serving."""
 
 import asyncio
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.request
 
 import openai
 
@@ -72,6 +74,90 @@ def wait_for_end(batch):
 
 def content_lines(file_id):
     return [json.loads(each) for each in client().files.content(file_id).text.splitlines()]
+
+
+def call_platform(method, path, body=None):
+    request = urllib.request.Request(
+        f"http://{SERVING['address']}/api/v1/{path}", method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {SERVING['key']}"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+class FineTuningTest(unittest.TestCase):
+    """Over the real training service and trainer."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.jobs = client().fine_tuning.jobs
+        rows = [{"x": i % 7, "y": i % 5, "kind": "ab"[i % 7 > 3]} for i in range(80)]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        cls.file = client().files.create(file=("rows.jsonl", text.encode()), purpose="fine-tune")
+        cls.wait_for_base(call_platform("POST", "tenants/-/jobs?jobId=base", {"spec": {
+            "model": "kinds", "dataset": cls.file.id, "alias": "production",
+            "data": {"format": "jsonl", "train": {"inputs": "rows.jsonl"}, "target_column": "kind",
+                     "test_fraction": 0.2, "standardize": True},
+            "architecture": {"type": "mlp", "hidden": [8]}, "loss": {"type": "cross_entropy"},
+            "optimizer": {"type": "adam", "learning_rate": 0.01},
+            "training": {"epochs": 3, "batch_size": 16, "seed": 1}, "resources": {"threads": 1}}}))
+
+    @staticmethod
+    def wait_for_base(job):
+        while job["state"] not in ("SUCCEEDED", "FAILED"):
+            time.sleep(0.1)
+            job = call_platform("GET", "tenants/-/jobs/base")
+        assert job["state"] == "SUCCEEDED", job["error"]
+
+    def wait(self, job, *statuses):
+        while job.status not in statuses + ("succeeded", "failed", "cancelled"):
+            time.sleep(0.05)
+            job = self.jobs.retrieve(job.id)
+        return job
+
+    def test_a_job_becomes_a_version_with_events_and_checkpoints(self):
+        job = self.jobs.create(training_file=self.file.id, model="kinds:production", seed=3,
+                               method={"type": "supervised", "supervised": {
+                                   "hyperparameters": {"n_epochs": 5}}})
+        self.assertEqual((job.model, job.seed, job.training_file), ("kinds:1", 3, self.file.id))
+        self.assertEqual(job.method.supervised.hyperparameters.n_epochs, 5)
+        job = self.wait(job)
+        self.assertEqual((job.status, job.error), ("succeeded", None))
+        self.assertRegex(job.fine_tuned_model, r"^kinds:\d+$")
+        events = list(self.jobs.list_events(job.id, limit=3))
+        self.assertEqual(events[-1].message, "submitted")
+        self.assertIn("metrics", {event.type for event in events})
+        self.assertEqual(len(events), len({event.id for event in events}))
+        checkpoints = list(self.jobs.checkpoints.list(job.id, limit=1))
+        self.assertEqual(checkpoints[0].fine_tuning_job_id, job.id)
+        self.assertGreater(checkpoints[0].step_number, checkpoints[-1].step_number)
+        self.assertIn(job.id, [each.id for each in self.jobs.list(limit=1)])
+
+    def test_pauses_resumes_and_cancels(self):
+        job = self.jobs.create(training_file=self.file.id, model="kinds",
+                               hyperparameters={"n_epochs": 5000})
+        self.wait(job, "running")
+        self.jobs.pause(job.id)
+        self.assertEqual(self.wait(job, "paused").status, "paused")
+        self.assertEqual(self.jobs.resume(job.id).status, "queued")
+        self.jobs.cancel(job.id)
+        self.assertEqual(self.wait(job).status, "cancelled")
+
+    def test_a_bad_file_is_told_with_its_line(self):
+        file = client().files.create(file=("chat.jsonl", b'{"messages": []}\n'),
+                                     purpose="fine-tune")
+        job = self.wait(self.jobs.create(training_file=file.id, model="kinds"))
+        self.assertEqual((job.status, job.error.code), ("failed", "invalid_training_file"))
+        self.assertIn("chat.jsonl, line 1", job.error.message)
+
+    def test_what_has_no_meaning_here_is_a_bad_request(self):
+        for param, wanted in (("model", {"model": "gpt-4o"}),
+                              ("method.type", {"model": "kinds", "method": {"type": "dpo"}}),
+                              ("validation_file",
+                               {"model": "kinds", "validation_file": self.file.id})):
+            with self.assertRaises(openai.BadRequestError) as refused:
+                self.jobs.create(training_file=self.file.id, **wanted)
+            self.assertEqual(refused.exception.param, param)
 
 
 class ModelsTest(unittest.TestCase):

@@ -63,11 +63,16 @@ class FineTuningTest : public GatewayTest {
         "RegistryService/GetModelVersion", [this](const google::protobuf::Message& asked) {
           const auto& name = dynamic_cast<const reg::GetModelVersionRequest&>(asked).name();
           reg::ModelVersion version = version_;
-          version.set_name(name.find("/aliases/") == std::string::npos
-                               ? name
-                               : "tenants/acme/models/digits/versions/5");
+          version.set_name(name);
           return FakePlatform::Reply{.messages = {Copy(version)}, .status = {}};
         });
+    platform_->On("RegistryService/ListAliases", [](const google::protobuf::Message&) {
+      reg::ListAliasesResponse answer;
+      reg::Alias& alias = *answer.add_aliases();
+      alias.set_name("tenants/acme/models/digits/aliases/production");
+      alias.set_version("tenants/acme/models/digits/versions/5");
+      return FakePlatform::Reply{.messages = {Copy(answer)}, .status = {}};
+    });
     platform_->On("TrainingService/CreateTrainingJob", [](const google::protobuf::Message& asked) {
       const auto& create = dynamic_cast<const rpc::CreateTrainingJobRequest&>(asked);
       rpc::TrainingJob job = create.training_job();
@@ -158,6 +163,9 @@ TEST_F(FineTuningTest, AModelIsItsNewestVersionOrOneOfANumberOrAnAlias) {
     wanted["model"] = model;
     EXPECT_EQ(Create(wanted)["model"], fmt::format("digits:{}", number));
   }
+  json wanted = Wanted();
+  wanted["model"] = "digits:nobody";
+  EXPECT_THAT(Refused(wanted), StartsWith("\"model\" | "));
 }
 
 TEST_F(FineTuningTest, TakesTheHyperparametersOfEitherForm) {
