@@ -28,10 +28,12 @@ absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry, const
 absl::Status CheckFiles(const registry::v1::Dataset& dataset, const v1::JobSpec& spec) {
   std::vector<std::string_view> files;
   for (const auto& file : dataset.files()) files.push_back(file.path());
+  const bool folders = spec.data().format() == "images";
   const auto check = [&](std::string_view field, const std::string& path) -> absl::Status {
-    if (path.empty() || std::find(files.begin(), files.end(), path) != files.end()) {
-      return absl::OkStatus();
-    }
+    const auto names = [&](std::string_view file) {
+      return file == path || (folders && file.starts_with(path + "/"));
+    };
+    if (path.empty() || std::any_of(files.begin(), files.end(), names)) return absl::OkStatus();
     const size_t shown = std::min(files.size(), kShownFiles);
     return InvalidField(
         field,
