@@ -8,13 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "services/training/runner.h"
-#include "services/training/training.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/training/example_spec.h"
-#include "tests/support/training/fake_job_store.h"
-#include "tests/support/training/fake_launcher.h"
-#include "tests/support/training/fake_model_registry.h"
+#include "tests/unit/services/training/runner_fixture.h"
 
 namespace slipway::training {
 namespace {
@@ -41,53 +35,13 @@ v1::JobSpec GridSpec(int rates, int parallel) {
   return spec;
 }
 
-class SearchRunnerTest : public ::testing::Test {
+class SearchRunnerTest : public RunnerFixture {
  protected:
-  struct Service {
-    Service(FakeJobStore& store, FakeModelRegistry& registry, const Clock& clock,
-            const RunnerOptions& options)
-        : training(store, registry, board, bell, clock, {.retry = options.retry}),
-          runner(store, launcher, registry, board, bell, clock, options) {}
-    Metrics metrics{"training"};
-    Board board{metrics};
-    EventBell bell;
-    FakeLauncher launcher;
-    Training training;
-    Runner runner;
-  };
+  SearchRunnerTest()
+      : RunnerFixture({.scheduling = {.max_trainers = 8},
+                       .retry = {1, absl::Seconds(2), absl::Minutes(2)}}) {}
 
-  SearchRunnerTest() {
-    who_.tenant = "acme";
-    who_.key_id = "k1";
-    registry_.AddDataset("tenants/acme/datasets/digits",
-                         {std::begin(kExampleFiles), std::end(kExampleFiles)});
-    options_.scheduling.max_trainers = 8;
-    options_.retry = {1, absl::Seconds(2), absl::Minutes(2)};
-    options_.action_retry = absl::Milliseconds(1);
-    Restart();
-  }
-  ~SearchRunnerTest() override { Quit(); }
-
-  void Quit() {
-    if (service_ == nullptr) return;
-    service_->launcher.ObeyStops();
-    service_.reset();
-  }
-  void Restart() {
-    Quit();
-    service_ = std::make_unique<Service>(store_, registry_, clock_, options_);
-    ASSERT_TRUE(service_->runner.Start().ok());
-  }
-
-  FakeLauncher& launcher() { return service_->launcher; }
-  Training& training() { return service_->training; }
-
-  void Submit(const v1::JobSpec& spec) {
-    auto request = ExampleRequest("acme", kSearch.id);
-    *request.mutable_training_job()->mutable_spec() = spec;
-    const auto job = training().Submit(who_, request, absl::InfiniteFuture());
-    ASSERT_TRUE(job.ok()) << job.status();
-  }
+  void Submit(const v1::JobSpec& spec) { RunnerFixture::Submit(kSearch.id, spec); }
 
   // A trial's trainer hands its result in and ends. Waits for it to be launched.
   void Complete(const std::string& suffix, double loss, int attempt = 1) {
@@ -99,10 +53,8 @@ class SearchRunnerTest : public ::testing::Test {
     result.artifact.set_digest(name);
     result.metrics["accuracy"] = 0.9;
     result.metrics["validation_loss"] = loss;
-    Principal trainer = who_;
-    trainer.scopes = {name};
     const absl::Status done =
-        training().Complete(trainer, {"acme", "find-" + suffix}, attempt, result);
+        training().Complete(Trainer(name), {"acme", "find-" + suffix}, attempt, result);
     EXPECT_TRUE(done.ok()) << done;
     launcher().End(name, attempt, {});
   }
@@ -124,19 +76,7 @@ class SearchRunnerTest : public ::testing::Test {
         [&](const v1::Event& event) { return event.state_change().state() != state; },
         [] { return false; });
   }
-  TrainingJob Finished() {
-    const absl::Status status = training().Watch(
-        who_, kSearch, 0, [](const v1::Event&) { return true; }, [] { return false; });
-    EXPECT_TRUE(status.ok()) << status;
-    return *training().Get(who_, kSearch);
-  }
-
-  Principal who_;
-  FakeClock clock_;
-  FakeJobStore store_;
-  FakeModelRegistry registry_;
-  RunnerOptions options_;
-  std::unique_ptr<Service> service_;
+  TrainingJob Finished() { return RunnerFixture::Finished(kSearch.id); }
 };
 
 TEST_F(SearchRunnerTest, RegistersTheBestTrialAndNoOther) {
