@@ -12,6 +12,7 @@
 #include "common/fields/field_reader.h"
 #include "common/fields/json.h"
 #include "common/text/text.h"
+#include "common/text/utf8.h"
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/duration.pb.h"
@@ -56,15 +57,6 @@ bool IsWrapper(std::string_view well_known) {
   constexpr std::string_view kSuffix = "Value";
   return well_known.size() > kSuffix.size() && well_known != "ListValue" &&
          well_known.substr(well_known.size() - kSuffix.size()) == kSuffix;
-}
-
-bool IsUtf8(std::string_view text) {
-  try {
-    (void)json(text).dump();
-    return true;
-  } catch (const json::type_error&) {
-    return false;
-  }
 }
 
 // Integers may come as numbers, as numbers with a fraction of zero ("1e3") and as decimal text,
@@ -351,7 +343,7 @@ absl::Status ReadMessage(const json& value, std::string_view path, pb::Message& 
 absl::Status ReadText(std::string_view text, std::string_view path,
                       const pb::FieldDescriptor& field, pb::Message& out) {
   const std::string here(path);
-  if (!IsUtf8(text)) return InvalidField(path, "is not UTF-8");
+  if (FindBrokenUtf8(text) < text.size()) return InvalidField(path, "is not UTF-8");
   switch (field.cpp_type()) {
     case pb::FieldDescriptor::CPPTYPE_BOOL:
       if (text != "true" && text != "false") return Expected(path, "true or false", text);
