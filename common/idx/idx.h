@@ -1,6 +1,8 @@
 #ifndef SLIPWAY_COMMON_IDX_IDX_H_
 #define SLIPWAY_COMMON_IDX_IDX_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,6 +17,17 @@ namespace slipway {
 struct IdxArray {
   Shape shape;
   std::string elements;
+};
+
+/// What such an array begins with.
+struct IdxHeader {
+  Shape shape;       // of one dimension at least, and no empty one
+  size_t bytes = 0;  // of the header itself
+
+  /// Of what `beginning` begins with, unpacked. Errors: as ReadIdx's.
+  static absl::StatusOr<IdxHeader> Parse(std::string_view beginning, std::string_view name);
+
+  int64_t item_bytes() const { return shape.Product(1); }
 };
 
 /// Reads a whole file, packed by gzip or not. Every size is checked against the file before

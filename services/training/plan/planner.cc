@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "common/idx/idx.h"
 #include "common/nn/model_description.h"
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
@@ -38,14 +39,12 @@ constexpr int64_t kProgramBytes = int64_t{160} << 20;
 constexpr absl::Duration kLongProposal = absl::Minutes(30);
 constexpr double kForwardShare = 1.0 / 3;  // of a step
 
-std::string ArchitectureOf(const v1::JobSpec& spec) {
-  const auto type = spec.architecture().fields().find("type");
-  return type == spec.architecture().fields().end() ? "" : type->second.string_value();
-}
+int ProcessesOf(const v1::JobSpec& spec) { return std::max(1, spec.resources().processes()); }
 
 int CoresOf(const v1::JobSpec& spec) {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  return spec.resources().threads() > 0 ? std::min(cores, spec.resources().threads()) : cores;
+  const int asked = spec.resources().threads() * ProcessesOf(spec);
+  return asked > 0 ? std::min(cores, asked) : cores;
 }
 
 int64_t Scaled(size_t rows, double scale) {
@@ -78,8 +77,8 @@ struct Prepared {
 // The classes of a sampled array of targets: its first rows may lack some.
 absl::Status NameClasses(Sample& sample, v1::DataSpec& data) {
   ASSIGN_OR_RETURN(const Sample::Beginning* targets, sample.Read(data.train().targets()));
-  const auto header = IdxHeader::Parse(targets->content);
-  if (!header.has_value()) return absl::OkStatus();
+  const auto header = IdxHeader::Parse(targets->content, data.train().targets());
+  if (!header.ok()) return absl::OkStatus();
   unsigned char most = 0;
   for (const char target : std::string_view(targets->content).substr(header->bytes)) {
     most = std::max(most, static_cast<unsigned char>(target));
@@ -132,21 +131,13 @@ DataFacts FactsOf(const Prepared& prepared) {
 }
 
 absl::StatusOr<nn::Network> BuildNetwork(const Spec& spec, const Prepared& prepared) {
-  nn::ModelDescription description;
-  if (spec.architecture == nullptr) {
-    return InvalidField("spec.architecture", "is required for a plan, which does not open the base");
+  nn::ModelDescription description = trainer::DescribeModel(spec, prepared.data);
+  if (description.architecture == nullptr) {
+    return InvalidField("spec.architecture",
+                        "is required for a plan, which does not open the base");
   }
-  description.task = TaskOf(spec.targets);
-  description.input = prepared.data.train->input;
-  description.table = prepared.data.table;
-  description.output = nn::OutputOf(description.task, prepared.data.outputs);
   ASSIGN_OR_RETURN(description.preprocessing,
                    trainer::FitPreprocessing(spec.job.data(), prepared.data));
-  description.architecture = spec.architecture;
-  if (description.table.has_value() && description.table->tokenizer() != nullptr) {
-    description.architecture =
-        description.architecture->ForTokens(description.table->tokenizer()->size());
-  }
   return description.BuildNetwork("spec");
 }
 
@@ -155,11 +146,14 @@ std::string InGiB(double bytes) { return fmt::format("{:.1f} GiB", bytes / (1 <<
 void AddMemory(const nn::Network& network, const Spec& spec, const Prepared& prepared,
                v1::TrainingPlan& plan) {
   const MemoryNeed need = MemoryNeedOf(network, spec);
+  // They share each batch; all else is each one's.
+  const int64_t processes = ProcessesOf(spec.job);
   v1::TrainingPlan::Memory& memory = *plan.mutable_memory();
-  memory.set_weights(static_cast<int64_t>(need.weights));
+  memory.set_weights(processes * static_cast<int64_t>(need.weights));
   memory.set_activations(static_cast<int64_t>(need.activations));
-  memory.set_rows(static_cast<int64_t>(prepared.bytes()));
-  memory.set_total(memory.weights() + memory.activations() + memory.rows() + kProgramBytes);
+  memory.set_rows(processes * static_cast<int64_t>(prepared.bytes()));
+  memory.set_total(memory.weights() + memory.activations() + memory.rows() +
+                   processes * kProgramBytes);
   memory.set_machine(MachineMemory());
   if (memory.total() > memory.machine()) {
     plan.add_warnings(fmt::format(
@@ -170,10 +164,10 @@ void AddMemory(const nn::Network& network, const Spec& spec, const Prepared& pre
 
 void AddTime(const Spec& spec, const SpeedFigures& speed, const Prepared& prepared,
              v1::TrainingPlan& plan) {
-  const int64_t per_step = RowsOfStep(spec.job.training());
+  const int64_t per_step = RowsOfStep(spec, plan.train_rows());
   const int64_t per_epoch = std::max<int64_t>(1, (plan.train_rows() + per_step - 1) / per_step);
   plan.set_steps(per_epoch * spec.job.training().epochs());
-  const absl::Duration step = StepTime(plan.network(), spec.job, CoresOf(spec.job));
+  const absl::Duration step = StepTime(plan.network(), spec.job, per_step, CoresOf(spec.job));
   const double judged =
       static_cast<double>(plan.validation_rows() * spec.job.training().epochs() + plan.test_rows());
   const absl::Duration work =
@@ -196,7 +190,7 @@ absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const SpeedFig
   plan.set_test_rows(prepared.test_rows());
   plan.set_sampled(prepared.sampled());
   ASSIGN_OR_RETURN(const nn::Network network, BuildNetwork(spec, prepared));
-  RETURN_IF_ERROR(CheckMemory(network, spec, std::max(1, spec.job.resources().processes())));
+  RETURN_IF_ERROR(CheckMemory(network, spec, ProcessesOf(spec.job)));
   *plan.mutable_network() = SizeOf(network);
   AddMemory(network, spec, prepared, plan);
   AddTime(spec, speed, prepared, plan);
@@ -250,9 +244,10 @@ SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spe
         (spec.resources().device().empty() ? "cpu" : spec.resources().device())) {
       continue;
     }
+    const int64_t rows = RowsOfStep(job.spec.training());
     const double told =
-        absl::ToDoubleSeconds(StepTime(job.progress.network(), job.spec, CoresOf(job.spec)));
-    const double real = static_cast<double>(RowsOfStep(job.spec.training())) / speed;
+        absl::ToDoubleSeconds(StepTime(job.progress.network(), job.spec, rows, CoresOf(job.spec)));
+    const double real = static_cast<double>(rows) / speed;
     std::vector<double>& kind = ArchitectureOf(job.spec) == ArchitectureOf(spec) ? alike : others;
     if (kind.size() < kEnoughJobs) kind.push_back(real / told);
   }

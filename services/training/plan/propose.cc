@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/idx/idx.h"
 #include "common/nn/column.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
@@ -82,7 +83,7 @@ const Array* FindTargets(const Array& inputs, const std::vector<Array>& arrays) 
   };
   const Array* found = nullptr;
   for (const Array& array : arrays) {
-    if (array.header.dims.size() != 1 || array.header.dims[0] != inputs.header.dims[0]) continue;
+    if (array.header.shape.rank() != 1 || array.header.shape[0] != inputs.header.shape[0]) continue;
     if (found == nullptr || alike(array) > alike(*found)) found = &array;
   }
   return found;
@@ -92,7 +93,7 @@ absl::Status ProposeArrays(const std::vector<Array>& arrays, Proposal& proposal)
   const Array* train = nullptr;
   const Array* test = nullptr;
   for (const Array& array : arrays) {
-    if (array.header.dims.size() < 2) continue;
+    if (array.header.shape.rank() < 2) continue;
     const Array*& part = IsTestName(array.path) ? test : train;
     if (part != nullptr) {
       return InvalidField("spec.data", fmt::format("is required: {} and {} may both be what to "
@@ -122,7 +123,7 @@ absl::Status ProposeArrays(const std::vector<Array>& arrays, Proposal& proposal)
   proposal.reasons.push_back(
       fmt::format("data: {} has {} arrays of bytes, and {} a target for each; 0 to 255 becomes 0 "
                   "to 1, then mean 0 and deviation 1",
-                  train->path, train->header.dims[0], targets->path));
+                  train->path, train->header.shape[0], targets->path));
   return absl::OkStatus();
 }
 
@@ -398,9 +399,8 @@ absl::Status ProposeData(const registry::v1::Dataset& dataset, Sample& sample, P
         continue;
       }
       ASSIGN_OR_RETURN(const Sample::Beginning* beginning, sample.Read(file.path()));
-      if (auto header = IdxHeader::Parse(beginning->content)) {
-        arrays.push_back({file.path(), *std::move(header)});
-      }
+      auto header = IdxHeader::Parse(beginning->content, file.path());
+      if (header.ok()) arrays.push_back({file.path(), *std::move(header)});
     }
     if (tables.empty() && arrays.empty()) {
       return InvalidField("spec.data",

@@ -1,17 +1,18 @@
 #include "services/training/plan/sample.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "common/files/files.h"
 #include "common/idx/gzip_reader.h"
+#include "common/idx/idx.h"
 #include "fmt/format.h"
 
 namespace slipway::training {
 namespace {
 
 constexpr size_t kPieceBytes = 64 << 10;
-constexpr int64_t kLargestItem = int64_t{1} << 40;
 
 // Where the last whole row of a table ends: behind a line's end that is in no quoted cell.
 size_t EndOfRows(const std::string& format, std::string_view text) {
@@ -40,32 +41,10 @@ std::string CutArray(std::string_view content, const IdxHeader& header, int64_t 
 
 int64_t ItemsIn(std::string_view content, const IdxHeader& header) {
   const auto bytes = static_cast<int64_t>(content.size() - header.bytes);
-  return std::min(header.dims.front(), bytes / header.item_bytes());
+  return std::min(header.shape[0], bytes / header.item_bytes());
 }
 
 }  // namespace
-
-int64_t IdxHeader::item_bytes() const {
-  int64_t product = 1;
-  for (size_t i = 1; i < dims.size(); ++i) product *= dims[i];
-  return product;
-}
-
-std::optional<IdxHeader> IdxHeader::Parse(std::string_view content) {
-  const auto byte = [&](size_t at) { return int64_t{static_cast<unsigned char>(content[at])}; };
-  if (content.size() < 8 || byte(0) != 0 || byte(1) != 0 || byte(2) != 8) return std::nullopt;
-  const auto rank = static_cast<size_t>(byte(3));
-  IdxHeader header;
-  header.bytes = 4 + 4 * rank;
-  if (rank < 1 || rank > 8 || content.size() < header.bytes) return std::nullopt;
-  int64_t item = 1;
-  for (size_t at = 4; at < header.bytes; at += 4) {
-    const int64_t dim = byte(at) << 24 | byte(at + 1) << 16 | byte(at + 2) << 8 | byte(at + 3);
-    if (dim < 1 || (at > 4 && (item *= dim) > kLargestItem)) return std::nullopt;
-    header.dims.push_back(dim);
-  }
-  return header;
-}
 
 absl::StatusOr<const Sample::Beginning*> Sample::Read(const std::string& path) {
   if (const auto read = beginnings_.find(path); read != beginnings_.end()) return &read->second;
@@ -120,11 +99,11 @@ absl::Status Sample::TakeTable(const std::string& format, const std::string& pat
 absl::Status Sample::TakeArrays(const v1::Part& part, const std::string& field) {
   ASSIGN_OR_RETURN(const Beginning* inputs, Read(part.inputs()));
   ASSIGN_OR_RETURN(const Beginning* targets, Read(part.targets()));
-  const auto inputs_header = IdxHeader::Parse(inputs->content);
-  const auto targets_header = IdxHeader::Parse(targets->content);
+  const auto inputs_header = IdxHeader::Parse(inputs->content, part.inputs());
+  const auto targets_header = IdxHeader::Parse(targets->content, part.targets());
   const bool whole = inputs->share == 1 && targets->share == 1;
-  if (whole || !inputs_header.has_value() || !targets_header.has_value() ||
-      inputs_header->dims[0] != targets_header->dims[0]) {
+  if (whole || !inputs_header.ok() || !targets_header.ok() ||
+      inputs_header->shape[0] != targets_header->shape[0]) {
     // Their reader says what is wrong with them.
     RETURN_IF_ERROR(Keep(part.inputs(), inputs->content, 1));
     return Keep(part.targets(), targets->content, 1);
@@ -135,7 +114,7 @@ absl::Status Sample::TakeArrays(const v1::Part& part, const std::string& field) 
     return InvalidField(field + ".inputs", fmt::format("{} has no row in its first {} bytes",
                                                        part.inputs(), inputs->content.size()));
   }
-  const double scale = static_cast<double>(inputs_header->dims[0]) / static_cast<double>(rows);
+  const double scale = static_cast<double>(inputs_header->shape[0]) / static_cast<double>(rows);
   RETURN_IF_ERROR(Keep(part.inputs(), CutArray(inputs->content, *inputs_header, rows), scale));
   return Keep(part.targets(), CutArray(targets->content, *targets_header, rows), scale);
 }

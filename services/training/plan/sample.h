@@ -4,11 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "common/status/status.h"
 #include "slipway/registry/v1/registry.pb.h"
@@ -69,17 +66,6 @@ class Sample {
   const ReadBeginning read_;
   std::map<std::string, Beginning> beginnings_;
   std::map<std::string, Taken> taken_;
-};
-
-/// The header of an array in the IDX format (common/idx/idx.h).
-struct IdxHeader {
-  std::vector<int64_t> dims;
-  size_t bytes = 0;  // of the header
-
-  /// Of one item.
-  int64_t item_bytes() const;
-  /// Absent where `content` begins as no such array.
-  static std::optional<IdxHeader> Parse(std::string_view content);
 };
 
 }  // namespace slipway::training

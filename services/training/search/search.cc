@@ -67,12 +67,6 @@ bool IsBelow(std::string_view path, std::string_view room) {
          (path.starts_with(room) && (path[room.size()] == '.' || path[room.size()] == '['));
 }
 
-json ToJson(const google::protobuf::Value& value) {
-  google::protobuf::Struct object;
-  (*object.mutable_fields())["value"] = value;
-  return training::ToJson(object)["value"];
-}
-
 // From 0 to 1, as a number of the field's range.
 json InRange(const v1::SearchField& field, double share) {
   const double low = field.range(0);

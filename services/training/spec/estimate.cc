@@ -75,15 +75,24 @@ int64_t RowsOfStep(const v1::LoopSpec& loop) {
   return int64_t{loop.batch_size()} * std::max(1, loop.accumulate());
 }
 
-absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int threads) {
+int64_t RowsOfStep(const Spec& spec, int64_t train_rows) {
+  return TakesAllRows(spec.optimizer) ? train_rows : RowsOfStep(spec.job.training());
+}
+
+std::string ArchitectureOf(const v1::JobSpec& spec) {
   const auto type = spec.architecture().fields().find("type");
-  const Speed speed =
-      SpeedOf(type == spec.architecture().fields().end() ? "" : type->second.string_value());
-  const int batches = std::max(1, spec.training().accumulate());
+  return type == spec.architecture().fields().end() ? "" : type->second.string_value();
+}
+
+absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int64_t rows,
+                        int cores) {
+  const Speed speed = SpeedOf(ArchitectureOf(spec));
+  const int64_t batch_size = std::max(1, spec.training().batch_size());
+  const auto batches = static_cast<double>((rows + batch_size - 1) / batch_size);
   const double seconds = batches * network.layers() * speed.seconds_a_layer +
                          static_cast<double>(network.parameters()) * kSecondsAParameter +
-                         static_cast<double>(RowsOfStep(spec.training())) * kPasses *
-                             network.row_flops() / (speed.flops_a_core * std::max(1, threads));
+                         static_cast<double>(rows) * kPasses * network.row_flops() /
+                             (speed.flops_a_core * std::max(1, cores));
   return absl::Seconds(seconds);
 }
 

@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_TRAINING_SPEC_ESTIMATE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/time/time.h"
 #include "common/nn/network.h"
@@ -31,12 +32,18 @@ int64_t MachineMemory();
 /// Errors: InvalidField.
 absl::Status CheckMemory(const nn::Network& network, const Spec& spec, int processes);
 
-/// How long a step of the optimizer takes on `threads` cores of the machine that the constants were
-/// measured on (docs/training.md, Plans): so much a layer, a parameter and an operation.
-absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int threads);
+/// Its type; "" where the spec leaves it to a base.
+std::string ArchitectureOf(const v1::JobSpec& spec);
 
-/// Rows that go through the network for one step.
+/// How long a step of the optimizer over `rows` takes on `cores` of the machine that the constants
+/// were measured on (docs/training.md, Plans): so much a layer, a parameter and an operation.
+absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int64_t rows,
+                        int cores);
+
+/// Rows that go through the network for one step of gradients from batches.
 int64_t RowsOfStep(const v1::LoopSpec& loop);
+/// The same of any optimizer, some of which take all `train_rows`.
+int64_t RowsOfStep(const Spec& spec, int64_t train_rows);
 
 }  // namespace slipway::training
 

@@ -39,33 +39,6 @@ constexpr int kDefaultRecordedSamples = 32;
 constexpr int kMaxRecordedSamples = 1024;
 constexpr absl::Duration kMaxTimeLimit = absl::Hours(24 * 30);
 
-json ToJson(const google::protobuf::Value& value) {
-  switch (value.kind_case()) {
-    case google::protobuf::Value::kBoolValue:
-      return value.bool_value();
-    case google::protobuf::Value::kNumberValue: {
-      const double number = value.number_value();
-      if (std::trunc(number) == number && std::abs(number) <= kMaxExactInteger) {
-        return static_cast<int64_t>(number);
-      }
-      return number;
-    }
-    case google::protobuf::Value::kStringValue:
-      return value.string_value();
-    case google::protobuf::Value::kStructValue:
-      return training::ToJson(value.struct_value());
-    case google::protobuf::Value::kListValue: {
-      json list = json::array();
-      for (const auto& item : value.list_value().values()) list.push_back(ToJson(item));
-      return list;
-    }
-    case google::protobuf::Value::kNullValue:
-    case google::protobuf::Value::KIND_NOT_SET:
-      break;
-  }
-  return nullptr;
-}
-
 void CheckRequiredSlug(std::string_view path, const std::string& id, Problems& problems) {
   if (id.empty()) {
     problems.Add(path, "is required");
@@ -316,6 +289,33 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   spec.targets = *targets;
   spec.optimizer = *optimizer;
   return spec;
+}
+
+json ToJson(const google::protobuf::Value& value) {
+  switch (value.kind_case()) {
+    case google::protobuf::Value::kBoolValue:
+      return value.bool_value();
+    case google::protobuf::Value::kNumberValue: {
+      const double number = value.number_value();
+      if (std::trunc(number) == number && std::abs(number) <= kMaxExactInteger) {
+        return static_cast<int64_t>(number);
+      }
+      return number;
+    }
+    case google::protobuf::Value::kStringValue:
+      return value.string_value();
+    case google::protobuf::Value::kStructValue:
+      return ToJson(value.struct_value());
+    case google::protobuf::Value::kListValue: {
+      json list = json::array();
+      for (const auto& item : value.list_value().values()) list.push_back(ToJson(item));
+      return list;
+    }
+    case google::protobuf::Value::kNullValue:
+    case google::protobuf::Value::KIND_NOT_SET:
+      break;
+  }
+  return nullptr;
 }
 
 nn::Task TaskOf(TargetKind targets) {

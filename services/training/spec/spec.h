@@ -15,7 +15,8 @@
 
 namespace google::protobuf {
 class Struct;
-}
+class Value;
+}  // namespace google::protobuf
 
 namespace slipway::training {
 
@@ -43,8 +44,9 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job);
 /// What a model does that is trained on such targets.
 nn::Task TaskOf(TargetKind targets);
 
-/// `object` as JSON. Numbers without a fraction stay integers up to 2^53.
+/// As JSON. Numbers without a fraction stay integers up to 2^53.
 nlohmann::json ToJson(const google::protobuf::Struct& object);
+nlohmann::json ToJson(const google::protobuf::Value& value);
 
 }  // namespace slipway::training
 

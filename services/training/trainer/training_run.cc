@@ -241,16 +241,13 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
     ASSIGN_OR_RETURN(base_, OpenBase(host_));
   }
   RETURN_IF_ERROR(ReadData());
-  description_.architecture =
-      spec_.architecture != nullptr ? spec_.architecture : base_->description.architecture;
-  // The base's has a vocabulary already.
-  if (const auto* const tokenizer = data_.table ? data_.table->tokenizer() : nullptr) {
-    if (spec_.architecture != nullptr) {
-      description_.architecture = spec_.architecture->ForTokens(tokenizer->size());
-    } else if (spec_.job.base().refit_preprocessing()) {
+  if (description_.architecture == nullptr) {
+    const bool has_tokens = data_.table.has_value() && data_.table->tokenizer() != nullptr;
+    if (has_tokens && spec_.job.base().refit_preprocessing()) {
       return InvalidField("spec.architecture",
                           "is required: the base's is made for the tokens of its own tokenizer");
     }
+    description_.architecture = base_->description.architecture;
   }
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
   *progress_.mutable_network() = training::SizeOf(network_);
@@ -268,8 +265,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
     ASSIGN_OR_RETURN(augmenter, Augmenter::Make(spec_.job.data().augment(), data_.train->input,
                                                 static_cast<uint64_t>(seed())));
   }
-  const int64_t step_rows = training::TakesAllRows(spec_.optimizer) ? std::ssize(data_.train_rows)
-                                                                    : training::RowsOfStep(loop);
+  const int64_t step_rows = training::RowsOfStep(spec_, std::ssize(data_.train_rows));
   reader_.emplace(*data_.train, Sampler(data_.train_rows, step_rows, static_cast<uint64_t>(seed())),
                   std::move(augmenter),
                   StepReader::Options{.batch_size = loop.batch_size(),
@@ -281,7 +277,7 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   return absl::OkStatus();
 }
 
-// All of the description but its architecture.
+// All of the description but an architecture that is the base's.
 absl::Status Run::ReadData() {
   const bool as_base = base_.has_value() && !spec_.job.base().refit_preprocessing();
   std::vector<std::string> files;
@@ -298,18 +294,14 @@ absl::Status Run::ReadData() {
                  spec_.job.data(), spec_.targets, static_cast<uint64_t>(seed()),
                  [&](const std::string& path) { return host_.FetchFile(path); }, data_options));
   RETURN_IF_ERROR(training::CheckClasses(spec_.loss, data_.outputs, "spec.loss"));
-  description_.task = training::TaskOf(spec_.targets);
-  keep_head_ = base_.has_value() && KeepsHead(*base_, description_.task, data_);
+  keep_head_ = base_.has_value() && KeepsHead(*base_, training::TaskOf(spec_.targets), data_);
   if (keep_head_ && data_.labels.empty()) data_.labels = base_->description.labels;
   data_report_ = ReportData(data_);
   for (const std::string& warning : data_report_.warnings) Tell("warning", warning);
   // Of the raw rows only the test's are asked for again, to be recorded.
   data_.raw_train = nullptr;
   if (!data_.table.has_value()) data_.raw_test = nullptr;
-  description_.input = data_.train->input;
-  description_.table = data_.table;
-  description_.output = nn::OutputOf(description_.task, data_.outputs);
-  description_.labels = data_.labels;
+  description_ = DescribeModel(spec_, data_);
   if (as_base) {
     RETURN_IF_ERROR(CheckRows(*base_, description_.input));
     description_.preprocessing = base_->description.preprocessing;

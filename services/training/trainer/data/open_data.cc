@@ -255,6 +255,21 @@ absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec, Target
   return data;
 }
 
+nn::ModelDescription DescribeModel(const training::Spec& spec, const TrainingData& data) {
+  nn::ModelDescription description;
+  description.task = training::TaskOf(spec.targets);
+  description.input = data.train->input;
+  description.table = data.table;
+  description.output = nn::OutputOf(description.task, data.outputs);
+  description.labels = data.labels;
+  description.architecture = spec.architecture;
+  const Tokenizer* const tokenizer = data.table.has_value() ? data.table->tokenizer() : nullptr;
+  if (tokenizer != nullptr && spec.architecture != nullptr) {
+    description.architecture = spec.architecture->ForTokens(tokenizer->size());
+  }
+  return description;
+}
+
 absl::StatusOr<std::vector<std::shared_ptr<const nn::Preprocessing>>> FitPreprocessing(
     const training::v1::DataSpec& spec, const TrainingData& data) {
   std::vector<std::shared_ptr<const nn::Preprocessing>> steps;

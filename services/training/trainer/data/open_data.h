@@ -9,6 +9,7 @@
 #include "common/nn/model_description.h"
 #include "common/nn/preprocessing.h"
 #include "common/status/status.h"
+#include "services/training/spec/spec.h"
 #include "services/training/spec/target_kind.h"
 #include "services/training/trainer/data/examples.h"
 #include "slipway/training/v1/training.pb.h"
@@ -38,6 +39,10 @@ struct OpenDataOptions {
 absl::StatusOr<TrainingData> OpenData(const training::v1::DataSpec& spec,
                                       training::TargetKind targets, uint64_t seed,
                                       FileFetcher fetch, const OpenDataOptions& options = {});
+
+/// What spec and data say of the model: all but its preprocessing; without an architecture where
+/// the spec leaves that to a base.
+nn::ModelDescription DescribeModel(const training::Spec& spec, const TrainingData& data);
 
 /// The steps that the spec asks for, with constants fitted on the training rows alone.
 absl::StatusOr<std::vector<std::shared_ptr<const nn::Preprocessing>>> FitPreprocessing(

@@ -93,7 +93,8 @@ class PlannerTest : public ::testing::Test {
     network.set_parameters(1000);
     network.set_row_flops(1e6);
     network.set_layers(5);
-    const double told = absl::ToDoubleSeconds(StepTime(network, job.spec, 1));
+    const double told =
+        absl::ToDoubleSeconds(StepTime(network, job.spec, RowsOfStep(job.spec.training()), 1));
     job.progress.set_samples_per_second(32 / (told * times_slower));
     ASSERT_TRUE(store_.Insert(job, {}, 1000).ok());
   }
@@ -129,6 +130,28 @@ TEST_F(PlannerTest, CountsRowsParametersAndSteps) {
   EXPECT_GT(plan->memory().total(), plan->memory().weights() + plan->memory().activations());
   EXPECT_LT(ToDuration(plan->shortest_time()), ToDuration(plan->time()));
   EXPECT_LT(ToDuration(plan->time()), ToDuration(plan->longest_time()));
+}
+
+TEST_F(PlannerTest, CountsOneStepAnEpochWhereItTakesAllRows) {
+  AddPictures(100, 20, 4);
+  v1::JobSpec spec = ExampleSpec();
+  spec.mutable_training()->set_epochs(3);
+  (*spec.mutable_optimizer()->mutable_fields())["type"].set_string_value("gd");
+  const auto plan = Plan(spec);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->steps(), 3);
+}
+
+TEST_F(PlannerTest, CountsTheMemoryOfEachProcess) {
+  AddPictures(100, 20, 4);
+  v1::JobSpec spec = ExampleSpec();
+  const auto one = Plan(spec);
+  spec.mutable_resources()->set_processes(2);
+  const auto two = Plan(spec);
+  ASSERT_TRUE(one.ok() && two.ok()) << one.status() << two.status();
+  EXPECT_EQ(two->memory().weights(), 2 * one->memory().weights());
+  EXPECT_EQ(two->memory().rows(), 2 * one->memory().rows());
+  EXPECT_EQ(two->memory().activations(), one->memory().activations());
 }
 
 TEST_F(PlannerTest, LeavesNoFilesBehind) {
