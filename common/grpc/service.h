@@ -27,6 +27,8 @@ class ServiceCall {
               uint64_t max_message_bytes);
 
   const CallContext& context() const { return context_; }
+  /// As the caller sent it.
+  const http::Headers& metadata() const { return wire_.exchange().head().headers; }
   ServiceEdge& edge() const { return edge_; }
   /// For the messages of a stream.
   http::grpc::ServerCall& wire() { return wire_; }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kSpanIdBytes = 8;
 constexpr size_t kMaxText = 1024;
+constexpr size_t kMaxLinks = 128;
 // The part of a trace's id that is random in every version of the standard.
 constexpr size_t kRandomDigits = 14;
 constexpr double kRandomValues = uint64_t{1} << 4 * kRandomDigits;
@@ -30,7 +31,12 @@ Span& Span::operator=(Span&& other) noexcept {
 }
 
 Span Span::Child(std::string_view name, Kind kind) const {
-  return state_ == nullptr ? Span() : state_->tracer->NewSpan(name, kind, state_->record.context);
+  return state_ == nullptr ? Span() : Child(name, kind, state_->tracer->clock_.Now());
+}
+
+Span Span::Child(std::string_view name, Kind kind, absl::Time start) const {
+  if (state_ == nullptr) return Span();
+  return state_->tracer->NewSpan(name, kind, state_->record.context, start);
 }
 
 void Span::Set(std::string_view key, std::string_view value) {
@@ -48,10 +54,19 @@ void Span::Fail(std::string_view error) {
   state_->record.error = error.substr(0, kMaxText);
 }
 
+void Span::Link(const Span& other) {
+  if (!recording() || !other.recording() || state_->record.links.size() == kMaxLinks) return;
+  state_->record.links.push_back(other.state_->record.context);
+}
+
 void Span::End() {
+  if (state_ != nullptr) End(state_->tracer->clock_.Now());
+}
+
+void Span::End(absl::Time end) {
   const std::unique_ptr<State> state = std::move(state_);
   if (state == nullptr || !state->record.context.sampled) return;
-  state->record.end = state->tracer->clock_.Now();
+  state->record.end = end;
   state->tracer->Add(std::move(state->record));
 }
 
@@ -78,15 +93,16 @@ Tracer::~Tracer() {
 
 Span Tracer::Start(std::string_view name, Kind kind, const std::optional<TraceContext>& parent,
                    std::string_view trace_id) {
-  if (parent) return NewSpan(name, kind, *parent);
+  if (parent) return NewSpan(name, kind, *parent, clock_.Now());
   if (!Samples(trace_id)) return Span();
   TraceContext root;
   root.trace_id = trace_id;
   root.sampled = true;
-  return NewSpan(name, kind, root);
+  return NewSpan(name, kind, root, clock_.Now());
 }
 
-Span Tracer::NewSpan(std::string_view name, Kind kind, const TraceContext& parent) {
+Span Tracer::NewSpan(std::string_view name, Kind kind, const TraceContext& parent,
+                     absl::Time start) {
   Span span;
   span.state_ = std::make_unique<Span::State>();
   span.state_->tracer = this;
@@ -97,7 +113,7 @@ Span Tracer::NewSpan(std::string_view name, Kind kind, const TraceContext& paren
   record.parent_span_id = parent.span_id;
   record.name = name;
   record.kind = kind;
-  record.start = clock_.Now();
+  record.start = start;
   return span;
 }
 

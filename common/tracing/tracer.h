@@ -43,6 +43,7 @@ struct SpanRecord {
   absl::Time start;
   absl::Time end;
   std::vector<std::pair<std::string, Value>> attributes;
+  std::vector<TraceContext> links;  ///< Steps, perhaps of other traces, that it has to do with.
   bool failed = false;
   std::string error;  ///< Where it failed, what is known of it.
 };
@@ -68,16 +69,20 @@ class Span {
     return state_ == nullptr ? nullptr : &state_->record.context;
   }
 
-  /// A step of this one.
+  /// A step of this one that begins now, or began at `start`.
   Span Child(std::string_view name, Kind kind) const;
+  Span Child(std::string_view name, Kind kind, absl::Time start) const;
 
   /// Texts are cut at 1 KB.
   void Set(std::string_view key, std::string_view value);
   void Set(std::string_view key, int64_t value);
   void Fail(std::string_view error);
+  /// No more than 128.
+  void Link(const Span& other);
 
   /// What is done to it later is void.
   void End();
+  void End(absl::Time end);
 
  private:
   friend class Tracer;
@@ -136,7 +141,7 @@ class Tracer {
  private:
   friend class Span;
 
-  Span NewSpan(std::string_view name, Kind kind, const TraceContext& parent);
+  Span NewSpan(std::string_view name, Kind kind, const TraceContext& parent, absl::Time start);
   bool Samples(std::string_view trace_id) const;
   void Add(SpanRecord record);
   void Run();

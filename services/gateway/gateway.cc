@@ -203,13 +203,9 @@ class Gateway::Impl : public http::Handler {
  private:
   absl::Status OpenObserver() {
     ASSIGN_OR_RETURN(cors_, Cors::Parse(config_.cors_origins, "cors_origins"));
-    if (!config_.tracing.endpoint.empty()) {
-      absl::StatusOr<tracing::Tracer::Export> export_spans =
-          tracing::OtlpExport(config_.tracing, {"slipway-gateway", std::string(Version())});
-      if (!export_spans.ok()) return Annotate(export_spans.status(), "tracing.endpoint");
-      tracer_ = std::make_unique<tracing::Tracer>(config_.tracing, *std::move(export_spans),
-                                                  metrics_.metrics(), clock_);
-    }
+    ASSIGN_OR_RETURN(
+        tracer_, tracing::OpenTracer(config_.tracing, {"slipway-gateway", std::string(Version())},
+                                     metrics_.metrics(), clock_));
     observer_ = std::make_unique<RequestObserver>(
         RequestObserver::Options{.access_log = config_.access_log, .tracer = tracer_.get()}, cors_,
         clock_);

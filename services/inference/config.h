@@ -9,6 +9,7 @@
 #include "common/grpc/tls.h"
 #include "common/log/log.h"
 #include "common/runtime_settings/torchscript.h"
+#include "common/tracing/tracer.h"
 
 namespace slipway::worker {
 
@@ -69,6 +70,7 @@ struct WorkerConfig {
   bool shared_memory = false;
   absl::Duration drain_delay = absl::ZeroDuration();
   absl::Duration drain_timeout = absl::Seconds(10);
+  tracing::TracingConfig tracing;
   LogConfig log;
 
   template <class V>
@@ -127,6 +129,7 @@ struct WorkerConfig {
             {.max = absl::Minutes(10)});
     v.Field("drain_timeout", drain_timeout, "How long calls in flight may go on after SIGTERM",
             {.max = absl::Minutes(10)});
+    v.Field("tracing", tracing, "OpenTelemetry spans of calls whose trace the gateway records");
     v.Field("log", log, "Log lines");
   }
 

@@ -46,6 +46,7 @@ class InferStream : public std::enable_shared_from_this<InferStream> {
       stream_->start_({.principal = context.principal,
                        .deadline = deadline,
                        .start = stream_->clock_.Monotonic(),
+                       .metadata = stream_->call_->metadata(),
                        .message = messages_.request(),
                        .contents = messages_.contents(),
                        .answer = messages_.answer()},

@@ -7,10 +7,21 @@
 
 namespace slipway::worker {
 
+void InferenceCall::GoOnWithTrace(tracing::Tracer& tracer) {
+  const http::Headers& metadata = request_.metadata;
+  const auto caller = tracing::TraceContext::Parse(metadata.Get(tracing::kTraceparent),
+                                                   metadata.Get(tracing::kTracestate));
+  if (!caller || !caller->sampled) return;
+  span_ = tracer.Start("worker.infer", tracing::Kind::kServer, caller, caller->trace_id);
+  span = &span_;
+}
+
 absl::Status InferenceCall::Prepare(const LoadedModels& models) {
   const inference::ModelInferRequest& message = request_.message;
   ASSIGN_OR_RETURN(model_,
                    models.Find(request_.principal, message.model_name(), message.model_version()));
+  span_.Set("slipway.deployment", model_->deployment_name);
+  span_.Set("slipway.model_version", model_->version_name);
   const Signature& signature = model_->signature;
   ASSIGN_OR_RETURN(inputs_, DecodeInputs(message, request_.contents, signature, memory()));
   ASSIGN_OR_RETURN(choices_, ChooseOutputs(message, signature));
@@ -81,7 +92,8 @@ bool InferenceCall::AnswerFromCache() {
   } else {
     model_->metrics.RecordFailure(now - request_.start);
   }
-  caller_.Answer(status);
+  span_.Set("slipway.response_cache", "hit");
+  Answer(status);
   return true;
 }
 
@@ -138,13 +150,19 @@ void InferenceCall::Finish(absl::StatusOr<CallAnswer> answer) {
   if (model_ != nullptr && !status.ok()) {
     model_->metrics.RecordFailure(clock_.Monotonic() - request_.start);
   }
-  if (!waited_) return caller_.Answer(status);
+  if (!waited_) return Answer(status);
   // Who has no answer may call again: the states are those from before.
   if (!status.ok()) states.reset();
   SequenceTable::Next next = model_->sequences->Leave(step_, std::move(states));
   model_->metrics.SetSequences(model_->sequences->size());
-  caller_.Answer(status);
+  Answer(status);
   next();
+}
+
+void InferenceCall::Answer(const absl::Status& status) {
+  if (!status.ok()) span_.Fail(std::string(status.message()));
+  span_.End();
+  caller_.Answer(status);
 }
 
 }  // namespace slipway::worker

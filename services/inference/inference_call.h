@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/http/message.h"
 #include "common/identity/principal.h"
 #include "common/status/status.h"
 #include "common/time/clock.h"
+#include "common/tracing/tracer.h"
 #include "inference/open_inference.pb.h"
 #include "services/inference/batching/batcher.h"
 #include "services/inference/infer_codec.h"
@@ -32,6 +34,7 @@ struct InferenceRequest {
   const Principal& principal;
   absl::Time deadline;
   absl::Duration start;  ///< Clock::Monotonic of its admission
+  const http::Headers& metadata;
   const inference::ModelInferRequest& message;
   const RawContents& contents;
   InferAnswer& answer;
@@ -42,10 +45,13 @@ struct InferenceRequest {
 /// that one left. One thread at a time.
 class InferenceCall final : public BatchCall {
  public:
-  /// `memory` may be null; all outlive the call.
-  InferenceCall(const SharedMemory* memory, const Clock& clock, const InferenceRequest& request,
-                InferenceCaller& caller)
-      : memory_(memory), clock_(clock), request_(request), caller_(caller) {}
+  /// `memory` and `tracer` may be null; all outlive the call. Where its caller records the trace
+  /// that it says the call belongs to (W3C Trace Context), so does `tracer`.
+  InferenceCall(const SharedMemory* memory, tracing::Tracer* tracer, const Clock& clock,
+                const InferenceRequest& request, InferenceCaller& caller)
+      : memory_(memory), clock_(clock), request_(request), caller_(caller) {
+    if (tracer != nullptr) GoOnWithTrace(*tracer);
+  }
 
   /// Finds the model and checks the request: cheap, and a bad request never waits. The parameters
   /// `priority` (1 is the most urgent, 0 the model's default) and `timeout` (microseconds after
@@ -62,6 +68,7 @@ class InferenceCall final : public BatchCall {
   void Finish(absl::StatusOr<CallAnswer> answer) override;
 
  private:
+  void GoOnWithTrace(tracing::Tracer& tracer);
   absl::Status ReadParameters();
   /// False where the model has to run.
   bool AnswerFromCache();
@@ -73,12 +80,14 @@ class InferenceCall final : public BatchCall {
   /// What the sequence is to keep; the caller's outputs stay in the answer, or what is wrong.
   std::optional<TensorBatch> TakeStates(absl::StatusOr<CallAnswer>& answer) const;
   absl::Status Encode(const CallAnswer& answer);
+  void Answer(const absl::Status& status);
   TenantMemory memory() const { return {memory_, request_.principal.tenant}; }
 
   const SharedMemory* const memory_;
   const Clock& clock_;
   const InferenceRequest request_;
   InferenceCaller& caller_;
+  tracing::Span span_;
   ModelHandle model_;
   TensorBatch inputs_;
   std::vector<OutputChoice> choices_;

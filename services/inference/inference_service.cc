@@ -20,7 +20,7 @@ class UnaryCaller final : public InferenceCaller {
   UnaryCaller(std::unique_ptr<ServiceCall> call, http::grpc::Message message)
       : call_(std::move(call)), messages_(std::move(message)) {}
 
-  const CallContext& context() const { return call_->context(); }
+  const ServiceCall& call() const { return *call_; }
   InferMessages& messages() { return messages_; }
 
   bool Gone() const override { return call_->gone(); }
@@ -46,11 +46,12 @@ absl::Status NotLoading() {
 
 class InferenceService::Impl {
  public:
-  Impl(LoadedModels& models, Batcher& batcher, SharedMemory* memory, const std::atomic<bool>& ready,
-       const Clock& clock, std::unique_ptr<ServiceEdge> edge)
+  Impl(LoadedModels& models, Batcher& batcher, SharedMemory* memory, tracing::Tracer* tracer,
+       const std::atomic<bool>& ready, const Clock& clock, std::unique_ptr<ServiceEdge> edge)
       : models_(models),
         batcher_(batcher),
         memory_(memory),
+        tracer_(tracer),
         ready_(ready),
         clock_(clock),
         service_(std::move(edge)) {
@@ -195,9 +196,11 @@ class InferenceService::Impl {
       auto& caller = *new UnaryCaller(std::move(call), std::move(message));
       InferMessages& messages = caller.messages();
       if (const absl::Status parsed = messages.Parse(); !parsed.ok()) return caller.Answer(parsed);
-      Infer({.principal = caller.context().principal,
-             .deadline = caller.context().deadline,
-             .start = caller.context().start,
+      const CallContext& context = caller.call().context();
+      Infer({.principal = context.principal,
+             .deadline = context.deadline,
+             .start = context.start,
+             .metadata = caller.call().metadata(),
              .message = messages.request(),
              .contents = messages.contents(),
              .answer = messages.answer()},
@@ -214,7 +217,7 @@ class InferenceService::Impl {
 
   void Infer(const InferenceRequest& request, InferenceCaller& caller) {
     models_.readers().Join();
-    auto call = std::make_unique<InferenceCall>(memory_, clock_, request, caller);
+    auto call = std::make_unique<InferenceCall>(memory_, tracer_, clock_, request, caller);
     if (const absl::Status status = call->Prepare(models_); !status.ok()) {
       call->Finish(status);
       return;
@@ -231,14 +234,16 @@ class InferenceService::Impl {
   LoadedModels& models_;
   Batcher& batcher_;
   SharedMemory* const memory_;
+  tracing::Tracer* const tracer_;
   const std::atomic<bool>& ready_;
   const Clock& clock_;
   Service service_;
 };
 
 absl::StatusOr<std::unique_ptr<InferenceService>> InferenceService::Create(
-    LoadedModels& models, Batcher& batcher, SharedMemory* memory, const std::atomic<bool>& ready,
-    const TokenVerifier& verifier, Metrics& metrics, const Clock& clock) {
+    LoadedModels& models, Batcher& batcher, SharedMemory* memory, tracing::Tracer* tracer,
+    const std::atomic<bool>& ready, const TokenVerifier& verifier, Metrics& metrics,
+    const Clock& clock) {
   // The proto is the protocol's own and declares no callers.
   std::vector<MethodPolicy> policies;
   for (const char* method :
@@ -252,7 +257,7 @@ absl::StatusOr<std::unique_ptr<InferenceService>> InferenceService::Create(
                    ServiceEdge::CreateWithPolicies("inference.GRPCInferenceService", policies,
                                                    verifier, metrics, clock));
   return std::unique_ptr<InferenceService>(new InferenceService(
-      std::make_unique<Impl>(models, batcher, memory, ready, clock, std::move(edge))));
+      std::make_unique<Impl>(models, batcher, memory, tracer, ready, clock, std::move(edge))));
 }
 
 InferenceService::InferenceService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "common/grpc/service.h"
+#include "common/tracing/tracer.h"
 #include "services/inference/batching/batcher.h"
 #include "services/inference/loaded_models.h"
 #include "services/inference/shared_memory.h"
@@ -18,10 +19,12 @@ namespace slipway::worker {
 class InferenceService {
  public:
   /// All outlive the service; `ready` is what ServerReady answers; `memory` is null where shared
-  /// memory is not offered. Errors: those of ServiceEdge::CreateWithPolicies.
+  /// memory is not offered, `tracer` where nothing is traced. Errors: those of
+  /// ServiceEdge::CreateWithPolicies.
   static absl::StatusOr<std::unique_ptr<InferenceService>> Create(
-      LoadedModels& models, Batcher& batcher, SharedMemory* memory, const std::atomic<bool>& ready,
-      const TokenVerifier& verifier, Metrics& metrics, const Clock& clock);
+      LoadedModels& models, Batcher& batcher, SharedMemory* memory, tracing::Tracer* tracer,
+      const std::atomic<bool>& ready, const TokenVerifier& verifier, Metrics& metrics,
+      const Clock& clock);
   ~InferenceService();
 
   /// For ServiceListener::Start.

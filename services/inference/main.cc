@@ -21,6 +21,7 @@
 #include "common/process/memory.h"
 #include "common/process/shutdown.h"
 #include "common/runtime_settings/torchscript.h"
+#include "common/tracing/otlp/otlp.h"
 #include "services/inference/auto_runtime.h"
 #include "services/inference/batching/batcher.h"
 #include "services/inference/config.h"
@@ -95,6 +96,9 @@ absl::Status Run(const WorkerConfig& config) {
                    TokenVerifier::Create(config.trust_dir, ServiceId::kWorker, clock));
   ASSIGN_OR_RETURN(const auto registry,
                    GrpcBlobClient::Create({.address = config.registry, .tls = config.tls}, clock));
+  ASSIGN_OR_RETURN(const auto tracer,
+                   tracing::OpenTracer(config.tracing, {"slipway-worker", std::string(Version())},
+                                       metrics, clock));
   ASSIGN_OR_RETURN(BlobCache cache, BlobCache::Open({.folder = config.data_dir + "/blobs",
                                                      .max_bytes = config.max_cache_bytes},
                                                     *registry));
@@ -147,8 +151,8 @@ absl::Status Run(const WorkerConfig& config) {
   std::atomic<bool> ready = false;
   ASSIGN_OR_RETURN(
       const auto inference,
-      InferenceService::Create(models, batcher, config.shared_memory ? &memory : nullptr, ready,
-                               *verifier, metrics, clock));
+      InferenceService::Create(models, batcher, config.shared_memory ? &memory : nullptr,
+                               tracer.get(), ready, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto control,
                    WorkerService::Create(models, ready, *verifier, metrics, clock));
   ASSIGN_OR_RETURN(const auto admin,

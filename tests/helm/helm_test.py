@@ -28,6 +28,8 @@ CASES = {
                   "--set", "identity.existingSecret=slipway-identity",
                   "--set", "pools.default.autoscaling.mode=horizontalPodAutoscaler",
                   "--set", "monitoring.podMonitor.enabled=true",
+                  "--set", "tracing.endpoint=http://collector.observability.svc:4318",
+                  "--set-json", "tracing.sampleRatio=0.1",
                   "--api-versions", "monitoring.coreos.com/v1/PodMonitor"],
 }
 OPTIONS = argparse.Namespace()
@@ -192,6 +194,16 @@ class Chart(unittest.TestCase):
         self.assertEqual(["registry"], re.findall(r"component: ([\w-]+)", egress))
         self.assertNotIn("5432", egress)
         self.assertIn("5432", policies["demo-registry"])
+
+    def test_gateway_and_workers_send_spans_where_they_may(self):
+        rendered = render("operators")
+        policies = {name_of(d): d for d in documents(rendered, "NetworkPolicy")}
+        traced = {"gateway", "worker-default"}
+        for component, config in configs(rendered):
+            with self.subTest(component):
+                self.assertEqual(component in traced, "collector.observability.svc:4318" in config)
+                self.assertEqual(component in traced,
+                                 "port: 4318" in policies[f"demo-{component}"])
 
     def test_draining_ends_before_the_grace_does(self):
         for component, config in configs(render("ha")):

@@ -41,6 +41,11 @@ Json SpanJson(const SpanRecord& span) {
   if (!span.context.state.empty()) json["traceState"] = span.context.state;
   Json& attributes = json["attributes"] = Json::array();
   for (const auto& [key, value] : span.attributes) attributes.push_back(Attribute(key, value));
+  for (const TraceContext& link : span.links) {
+    Json& linked = json["links"].emplace_back();
+    linked = {{"traceId", link.trace_id}, {"spanId", link.span_id}};
+    if (!link.state.empty()) linked["traceState"] = link.state;
+  }
   if (span.failed) json["status"] = {{"code", kStatusError}, {"message", span.error}};
   return json;
 }
@@ -60,12 +65,14 @@ std::string OtlpJson(const std::vector<SpanRecord>& spans, const Resource& resou
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-absl::StatusOr<Tracer::Export> OtlpExport(const TracingConfig& config, Resource resource) {
-  ASSIGN_OR_RETURN(
-      http::Client client,
-      http::Client::Create(config.endpoint, {.timeout = kPatience, .ca_file = config.ca_file}));
-  return Tracer::Export([client = std::move(client), resource = std::move(resource)](
-                            const std::vector<SpanRecord>& spans) -> absl::Status {
+absl::StatusOr<std::unique_ptr<Tracer>> OpenTracer(const TracingConfig& config, Resource resource,
+                                                   Metrics& metrics, const Clock& clock) {
+  if (config.endpoint.empty()) return nullptr;
+  absl::StatusOr<http::Client> client =
+      http::Client::Create(config.endpoint, {.timeout = kPatience, .ca_file = config.ca_file});
+  if (!client.ok()) return Annotate(client.status(), "tracing.endpoint");
+  auto post = [client = *std::move(client), resource = std::move(resource)](
+                  const std::vector<SpanRecord>& spans) -> absl::Status {
     ASSIGN_OR_RETURN(const http::Response answer,
                      client.Send({.method = "POST",
                                   .target = "/v1/traces",
@@ -74,7 +81,8 @@ absl::StatusOr<Tracer::Export> OtlpExport(const TracingConfig& config, Resource 
                                  kMaxAnswer));
     if (answer.status / 100 == 2) return absl::OkStatus();
     return absl::UnavailableError(fmt::format("the collector answered {}", answer.status));
-  });
+  };
+  return std::make_unique<Tracer>(config, std::move(post), metrics, clock);
 }
 
 }  // namespace slipway::tracing

@@ -1,6 +1,7 @@
 #ifndef SLIPWAY_COMMON_TRACING_OTLP_OTLP_H_
 #define SLIPWAY_COMMON_TRACING_OTLP_OTLP_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,11 @@ struct Resource {
 /// The body of a request.
 std::string OtlpJson(const std::vector<SpanRecord>& spans, const Resource& resource);
 
-/// Posts spans to the collector that `config` names, at <endpoint>/v1/traces; each batch once.
-/// Errors: kInvalidArgument (the endpoint is no URL, the file cannot be read).
-absl::StatusOr<Tracer::Export> OtlpExport(const TracingConfig& config, Resource resource);
+/// A tracer that posts spans to the collector that `config` names, at <endpoint>/v1/traces; each
+/// batch once. Null where it names none. `metrics` and `clock` outlive it. Errors:
+/// kInvalidArgument (the endpoint is no URL, the file cannot be read).
+absl::StatusOr<std::unique_ptr<Tracer>> OpenTracer(const TracingConfig& config, Resource resource,
+                                                   Metrics& metrics, const Clock& clock);
 
 }  // namespace slipway::tracing
 

@@ -72,6 +72,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if eq (default "none" $scaling.mode) "none" }}{{ .replicas }}{{ else }}{{ $scaling.maxReplicas }}{{ end }}
 {{- end }}
 
+{{/* Of a service that makes spans: a part of its settings. */}}
+{{- define "slipway.tracing" -}}
+{{- with .Values.tracing }}{{ if .endpoint }}
+tracing:
+  endpoint: {{ .endpoint | quote }}
+  sample_ratio: {{ .sampleRatio }}
+{{- end }}{{ end }}
+{{- end }}
+
 {{- define "slipway.podSecurity" -}}
 securityContext:
   runAsNonRoot: true

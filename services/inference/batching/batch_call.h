@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "common/status/status.h"
+#include "common/tracing/tracer.h"
 #include "services/inference/model_runtime.h"
 
 namespace slipway::worker {
@@ -55,6 +56,8 @@ class BatchCall {
   /// By the scheduler's monotonic clock, as all times here.
   absl::Duration arrived;
   absl::Duration deadline = absl::InfiniteDuration();
+  /// Its step of a trace that is recorded; null where none is.
+  tracing::Span* span = nullptr;
 
   // ---- Filled in by ModelQueue. ----
   int64_t rows = 1;

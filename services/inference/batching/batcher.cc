@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "services/inference/batching/batch_tensors.h"
+#include "services/inference/batching/batch_trace.h"
 
 namespace slipway::worker {
 namespace {
@@ -230,6 +231,7 @@ void Batcher::RunBatch(Batch batch) {
   batch.calls[0]->ReportRun(batch.rows, times);
   // One bad row must not fail the others: each has another try, alone.
   const bool again = !outputs.ok() && batch.calls.size() > 1;
+  TraceBatch(batch, start, times, outputs.status(), again, clock_);
   bool wake = false;
   {
     // Before the calls are answered: the last of them may take its model along.

@@ -31,8 +31,8 @@ int RunIdentityWorker(const std::string& address, const std::string& trust) {
   worker::Batcher batcher({.instances = 1}, clock);
   worker::LoadedModels models(*cache, runtime, batcher, metrics, {});
   const std::atomic<bool> ready = true;
-  auto service =
-      worker::InferenceService::Create(models, batcher, nullptr, ready, **verifier, metrics, clock);
+  auto service = worker::InferenceService::Create(
+      models, batcher, /*memory=*/nullptr, /*tracer=*/nullptr, ready, **verifier, metrics, clock);
   if (!service.ok()) return 1;
 
   slipway::registry::v1::ModelVersion version;

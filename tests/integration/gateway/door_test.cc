@@ -6,12 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "common/http/server/server.h"
 #include "common/log/log.h"
-#include "common/sync/mutex.h"
 #include "services/gateway/identity/api_key.h"
 #include "tests/integration/gateway/oip_fixture.h"
 #include "tests/integration/http/http2_peer.h"
+#include "tests/support/otlp_collector.h"
 
 namespace slipway::gateway {
 namespace {
@@ -197,65 +196,6 @@ TEST_F(AccessLogTest, SaysHowACallOfGrpcEnded) {
   EXPECT_EQ(line["tenant"], "acme");
 }
 
-// An OpenTelemetry collector: takes OTLP over HTTP and keeps its spans by their names.
-class Collector final : public http::Handler {
- public:
-  using json = nlohmann::json;
-
-  Collector() {
-    auto server = http::Server::Start({}, *this);
-    EXPECT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-
-  std::string url() const { return "http://" + server_->address(); }
-
-  void Handle(std::shared_ptr<http::Exchange> exchange) override {
-    http::Exchange& asked = *exchange;
-    asked.ReadBody(16 << 20, [this, exchange](absl::StatusOr<std::string> body) {
-      if (!body.ok()) return;
-      const http::RequestHead& head = exchange->head();
-      EXPECT_EQ(head.method, "POST");
-      EXPECT_EQ(head.target, "/v1/traces");
-      EXPECT_EQ(head.headers.Get("content-type"), "application/json");
-      const json request = json::parse(*body, nullptr, false);
-      MutexLock lock(mutex_);
-      for (const json& source : request["resourceSpans"]) {
-        EXPECT_EQ(source["resource"]["attributes"][0]["value"]["stringValue"], "slipway-gateway");
-        for (const json& scope : source["scopeSpans"]) {
-          for (const json& span : scope["spans"]) spans_.push_back(span);
-        }
-      }
-      exchange->Respond({.headers = {{"content-type", "application/json"}}, .body = "{}"});
-    });
-  }
-
-  std::vector<json> Spans(const std::string& name) {
-    MutexLock lock(mutex_);
-    std::vector<json> found;
-    for (const json& span : spans_) {
-      if (span["name"] == name) found.push_back(span);
-    }
-    return found;
-  }
-
- private:
-  Mutex mutex_;
-  std::vector<json> spans_ GUARDED_BY(mutex_);
-  std::unique_ptr<http::Server> server_;
-};
-
-// The attributes of a span; 64-bit numbers are text.
-std::map<std::string, std::string> Attributes(const nlohmann::json& span) {
-  std::map<std::string, std::string> attributes;
-  for (const auto& attribute : span["attributes"]) {
-    const auto& value = attribute["value"];
-    attributes[attribute["key"]] =
-        value.contains("intValue") ? value["intValue"] : value["stringValue"];
-  }
-  return attributes;
-}
-
 class TracingTest : public OipTest {
  protected:
   TracingTest() {
@@ -270,7 +210,7 @@ class TracingTest : public OipTest {
         [&] {
           found.clear();
           for (const json& span : collector_.Spans("gateway.request")) {
-            if (Attributes(span)["url.path"] == "/v2/models/digits/infer") found.push_back(span);
+            if (AttributesOf(span)["url.path"] == "/v2/models/digits/infer") found.push_back(span);
           }
           return !found.empty() && !collector_.Spans("worker.call").empty();
         },
@@ -278,18 +218,19 @@ class TracingTest : public OipTest {
     return found.empty() ? json() : found[0];
   }
 
-  Collector collector_;
+  OtlpCollector collector_;
 };
 
 TEST_F(TracingTest, AWorkersCallIsAStepOfTheRequest) {
   const Answer answer = Infer(InferBody());
   ASSERT_EQ(answer.status, 200);
   const json request = RequestSpan();
+  EXPECT_EQ(request["service"], "slipway-gateway");
   const std::string id(answer.headers.Get("x-request-id"));
   EXPECT_EQ(request["traceId"], id) << "a trace that begins here has the request's id";
   EXPECT_FALSE(request.contains("parentSpanId"));
   EXPECT_EQ(request["kind"], 2);
-  auto attributes = Attributes(request);
+  auto attributes = AttributesOf(request);
   EXPECT_EQ(attributes["http.request.method"], "POST");
   EXPECT_EQ(attributes["http.response.status_code"], "200");
   EXPECT_EQ(attributes["slipway.tenant"], "acme");
@@ -302,7 +243,7 @@ TEST_F(TracingTest, AWorkersCallIsAStepOfTheRequest) {
   EXPECT_EQ(calls[0]["traceId"], request["traceId"]);
   EXPECT_EQ(calls[0]["parentSpanId"], request["spanId"]);
   EXPECT_EQ(calls[0]["kind"], 3);
-  EXPECT_EQ(Attributes(calls[0])["server.address"], worker_->address());
+  EXPECT_EQ(AttributesOf(calls[0])["server.address"], worker_->address());
   EXPECT_LE(std::stoll(request["startTimeUnixNano"].get<std::string>()),
             std::stoll(calls[0]["startTimeUnixNano"].get<std::string>()));
   EXPECT_LE(std::stoll(calls[0]["startTimeUnixNano"].get<std::string>()),

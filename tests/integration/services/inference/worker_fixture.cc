@@ -27,8 +27,9 @@ void WorkerTest::StartWorker(ModelRuntime& runtime, int instances, size_t max_qu
   batcher_ = std::make_unique<Batcher>(Batcher::Options{.instances = instances}, clock);
   models_ = std::make_unique<LoadedModels>(*cache_, runtime, *batcher_, metrics_,
                                            LoadedModels::Options{.batching = batching});
-  auto inference = InferenceService::Create(*models_, *batcher_, shared_memory ? &memory_ : nullptr,
-                                            ready_, *verifier_, metrics_, clock);
+  auto inference =
+      InferenceService::Create(*models_, *batcher_, shared_memory ? &memory_ : nullptr,
+                               /*tracer=*/nullptr, ready_, *verifier_, metrics_, clock);
   ASSERT_TRUE(inference.ok()) << inference.status();
   inference_service_ = *std::move(inference);
   auto control = WorkerService::Create(*models_, ready_, *verifier_, metrics_, clock);

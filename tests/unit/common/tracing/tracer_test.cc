@@ -120,6 +120,40 @@ TEST_F(TracerTest, RecordsAStepAndItsChild) {
   EXPECT_EQ(std::get<int64_t>(call.attributes[0].second), 503);
 }
 
+TEST_F(TracerTest, RecordsAStepThatIsOverByThenAndItsLinks) {
+  Tracer& tracer = Start();
+  const absl::Time start = clock_.Now() - absl::Milliseconds(5);
+  {
+    const Span call = tracer.Start("call", Kind::kServer, std::nullopt, kTrace);
+    const Span other = tracer.Start("other", Kind::kServer, std::nullopt, std::string(32, 'b'));
+    const TraceContext not_sampled = {std::string(32, 'c'), "00f067aa0ba902b7", false, ""};
+    Span batch = call.Child("batch", Kind::kInternal, start);
+    batch.Link(call);
+    batch.Link(other);
+    batch.Link(tracer.Start("silent", Kind::kServer, not_sampled, ""));
+    batch.Link(Span());
+    batch.End(start + absl::Milliseconds(2));
+  }
+  const auto spans = End();
+  const SpanRecord& batch = spans.front();
+  ASSERT_EQ(batch.name, "batch");
+  EXPECT_EQ(batch.start, start);
+  EXPECT_EQ(batch.end - batch.start, absl::Milliseconds(2));
+  ASSERT_EQ(batch.links.size(), 2u) << "nobody could follow one to what is not recorded";
+  EXPECT_EQ(batch.links[0].span_id, batch.parent_span_id);
+  EXPECT_EQ(batch.links[1].trace_id, std::string(32, 'b'));
+}
+
+TEST_F(TracerTest, KeepsABoundedNumberOfLinks) {
+  Tracer& tracer = Start();
+  {
+    const Span call = tracer.Start("call", Kind::kServer, std::nullopt, kTrace);
+    Span batch = call.Child("batch", Kind::kInternal);
+    for (int i = 0; i < 200; ++i) batch.Link(call);
+  }
+  EXPECT_EQ(End().front().links.size(), 128u);
+}
+
 TEST_F(TracerTest, GoesOnWithTheTraceOfItsCaller) {
   TraceContext parent = {kTrace, "00f067aa0ba902b7", true, "vendor=1"};
   Tracer& tracer = Start();

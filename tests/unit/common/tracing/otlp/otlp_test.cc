@@ -1,7 +1,8 @@
 #include "common/tracing/otlp/otlp.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
+#include "common/metrics/metrics.h"
 #include "nlohmann/json.hpp"
 
 namespace slipway::tracing {
@@ -16,6 +17,8 @@ TEST(OtlpTest, WritesSpansAsTheProtocolHasThem) {
   span.start = absl::FromUnixNanos(1'700'000'000'123'456'789);
   span.end = absl::FromUnixNanos(1'700'000'000'223'456'789);
   span.attributes = {{"server.address", "w1"}, {"slipway.attempt", int64_t{2}}};
+  span.links = {{"0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203332", true, ""},
+                {"0af7651916cd43dd8448eb211c80319d", "b7ad6b7169203333", true, "vendor=2"}};
   span.failed = true;
   span.error = "gone";
   SpanRecord root;
@@ -37,15 +40,25 @@ TEST(OtlpTest, WritesSpansAsTheProtocolHasThem) {
     "startTimeUnixNano": "1700000000123456789", "endTimeUnixNano": "1700000000223456789",
     "attributes": [{"key": "server.address", "value": {"stringValue": "w1"}},
                    {"key": "slipway.attempt", "value": {"intValue": "2"}}],
+    "links": [{"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203332"},
+              {"traceId": "0af7651916cd43dd8448eb211c80319d", "spanId": "b7ad6b7169203333",
+               "traceState": "vendor=2"}],
     "status": {"code": 2, "message": "gone"}})"));
   EXPECT_FALSE(spans[1].contains("parentSpanId"));
+  EXPECT_FALSE(spans[1].contains("links"));
   EXPECT_FALSE(spans[1].contains("status"));
 }
 
-TEST(OtlpTest, RefusesAnEndpointThatIsNoUrl) {
+TEST(OtlpTest, OpensNoTracerWithoutACollectorAndNoneThatIsNoUrl) {
   TracingConfig config;
+  Metrics metrics("test");
+  const auto off = OpenTracer(config, {}, metrics, Clock::Real());
+  ASSERT_TRUE(off.ok()) << off.status();
+  EXPECT_EQ(*off, nullptr);
   config.endpoint = "collector:4318";
-  EXPECT_FALSE(OtlpExport(config, {}).ok());
+  const auto refused = OpenTracer(config, {}, metrics, Clock::Real());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()), testing::HasSubstr("tracing.endpoint"));
 }
 
 }  // namespace
