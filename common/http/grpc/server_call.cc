@@ -9,6 +9,10 @@ namespace {
 // No call lasts longer; some clock arithmetic does not know infinity.
 constexpr absl::Duration kForever = absl::Hours(24 * 365);
 
+void AddAll(const Headers& from, Headers& to) {
+  for (const Headers::Field field : from) to.Add(field.name, field.value);
+}
+
 }  // namespace
 
 ServerCall::ServerCall(std::shared_ptr<Exchange> exchange, const Call& call,
@@ -74,13 +78,11 @@ void ServerCall::ReadNext(NextCallback done) {
   });
 }
 
-void ServerCall::AddHeaders(const Headers& headers) {
-  for (const Headers::Field field : headers) headers_.Add(field.name, field.value);
-}
+void ServerCall::AddHeaders(const Headers& headers) { AddAll(headers, headers_); }
 
 Headers ServerCall::Head() const {
   Headers head = AnswerHead();
-  for (const Headers::Field field : headers_) head.Add(field.name, field.value);
+  AddAll(headers_, head);
   return head;
 }
 
@@ -97,10 +99,15 @@ void ServerCall::Write(std::string frame, DoneCallback done) {
   exchange_->Write(std::move(frame), std::move(done));
 }
 
-void ServerCall::Finish(const absl::Status& status) {
-  if (started_) return exchange_->Finish(Trailers(status, request_id(), details_));
+void ServerCall::Finish(const absl::Status& status, const Headers& more) {
+  if (started_) {
+    Headers trailers = Trailers(status, request_id(), details_);
+    AddAll(more, trailers);
+    return exchange_->Finish(std::move(trailers));
+  }
   Response response = ErrorAnswer(status, request_id(), details_);
-  for (const Headers::Field field : headers_) response.headers.Add(field.name, field.value);
+  AddAll(headers_, response.headers);
+  AddAll(more, response.headers);
   exchange_->Respond(std::move(response));
 }
 

@@ -55,8 +55,9 @@ class ServerCall {
   bool Answer(std::string frame, DoneCallback later);
   /// The next message of an answer that is a stream.
   void Write(std::string frame, DoneCallback done);
-  /// Ends the call: by trailers, or as trailers only where no message was written.
-  void Finish(const absl::Status& status);
+  /// Ends the call: by trailers, or as trailers only where no message was written. `more`: what
+  /// they say beside what the protocol wants.
+  void Finish(const absl::Status& status, const Headers& more = {});
 
  private:
   Headers Head() const;

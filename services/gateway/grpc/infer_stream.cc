@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/http/status_headers.h"
 #include "common/log/log.h"
 #include "fmt/format.h"
 #include "services/gateway/grpc/answer_frame.h"
@@ -18,6 +19,15 @@ namespace {
 // How many requests of one stream may be between their reading and their answer's writing.
 constexpr size_t kMaxInFlight = 16;
 
+// What a refusal says of the limits.
+http::Headers RateHeadersIn(const http::Headers& said) {
+  http::Headers found;
+  for (const http::Headers::Field field : said) {
+    if (field.name.starts_with("x-ratelimit-")) found.Add(field.name, field.value);
+  }
+  return found;
+}
+
 }  // namespace
 
 // One request of the stream.
@@ -29,6 +39,7 @@ struct InferStream::Item {
   std::string sequence;                    // with its model; empty: it belongs to none
   bool waits = false;                      // for the one before it in its sequence
   std::string frame;                       // the answer
+  http::Headers limits;                    // what is left after it
   int code = 0;                            // its status, as HTTP has it; 0: not yet
 };
 
@@ -129,6 +140,7 @@ void InferStream::Ask(const std::shared_ptr<Item>& item) {
 void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<InferAnswer> answer) {
   absl::Status status = answer.status();
   std::string frame;
+  http::Headers limits;
   Prediction* const prediction = item->prediction.get();
   if (status.ok()) {
     if (item->wants_final) {
@@ -138,6 +150,7 @@ void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<Inf
     // Before the first byte of the answer.
     status = prediction->Book(*answer, static_cast<int64_t>(frame.size()));
   }
+  if (prediction != nullptr) prediction->AddLimitHeaders(limits);
   const int code = status.ok() ? 200 : ToHttpCode(status);
   if (!status.ok()) {
     if (code == 500) {
@@ -148,6 +161,13 @@ void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<Inf
     response.set_error_message(std::string(ForCaller(status).message()));
     inference::ModelInferResponse& failed = *response.mutable_infer_response();
     failed.set_id(item->id);
+    const http::Headers said = http::HeadersOf(status);
+    for (const http::Headers::Field field : said) {
+      (*failed.mutable_parameters())[std::string(field.name)].set_string_param(
+          std::string(field.value));
+    }
+    // Who was refused holds no permit.
+    if (limits.empty()) limits = RateHeadersIn(said);
     if (item->wants_final) (*failed.mutable_parameters())[kFinalResponse].set_bool_param(true);
     frame = FrameOf(response);
     if (prediction != nullptr) {
@@ -160,6 +180,7 @@ void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<Inf
   {
     MutexLock lock(mutex_);
     item->frame = std::move(frame);
+    item->limits = std::move(limits);
     item->code = code;
     if (!item->sequence.empty() && !broken_) {
       const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& other) {
@@ -176,6 +197,8 @@ void InferStream::OnAnswer(const std::shared_ptr<Item>& item, absl::StatusOr<Inf
 // Writes the first answer where it is there and no other is on its way, or ends the call.
 void InferStream::Write() {
   std::shared_ptr<Item> first;
+  http::Headers limits;
+  bool begins = false;
   {
     MutexLock lock(mutex_);
     if (writing_ || finished_) return;
@@ -183,13 +206,17 @@ void InferStream::Write() {
       if (items_.front()->code == 0) return;
       writing_ = true;
       first = items_.front();
+      begins = !std::exchange(begun_, true);
+      if (!first->limits.empty()) limits_ = std::move(first->limits);
     } else if (ended_) {
       finished_ = true;
     } else {
       return;
     }
+    limits = limits_;
   }
-  if (first == nullptr) return call_->Finish(absl::OkStatus());
+  if (first == nullptr) return call_->Finish(absl::OkStatus(), limits);
+  if (begins) call_->AddHeaders(limits);
   call_->Write(std::move(first->frame),
                [self = shared_from_this(), first](const absl::Status& sent) {
                  if (first->code == 200) first->prediction->Settle(sent.ok() ? 200 : kCallerLeft);

@@ -15,8 +15,10 @@ namespace slipway::gateway {
 
 /// One ModelStreamInfer call: each request of the stream is a prediction of its own, with a row of
 /// its own; a few are under way at once, of one sequence one, and their answers go out in the order
-/// of the requests. One that fails is answered by an error_message, and the stream goes on. Owned
-/// by whatever it waits for.
+/// of the requests. One that fails is answered by an error_message, and the stream goes on; what
+/// else its status says (when to come back) are parameters of its answer. How much of the limits is
+/// left the stream's head says as of the first answer, and its trailers as of the last. Owned by
+/// whatever it waits for.
 class InferStream : public std::enable_shared_from_this<InferStream> {
  public:
   using Call = std::shared_ptr<http::grpc::ServerCall>;
@@ -56,6 +58,8 @@ class InferStream : public std::enable_shared_from_this<InferStream> {
   bool ended_ GUARDED_BY(mutex_) = false;    // no more requests come
   bool broken_ GUARDED_BY(mutex_) = false;   // nobody takes the answers
   bool writing_ GUARDED_BY(mutex_) = false;  // the first item
+  bool begun_ GUARDED_BY(mutex_) = false;    // an answer was written
+  http::Headers limits_ GUARDED_BY(mutex_);  // as of the last item that was written
   bool finished_ GUARDED_BY(mutex_) = false;
 };
 

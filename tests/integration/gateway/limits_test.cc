@@ -104,6 +104,61 @@ TEST_F(LimitsTest, PassesTheLimitAndThenRefusesInTheFormOfEachDoor) {
   EXPECT_EQ(Ask("GET", "/api/v1/platform", operator_key_).status, 200);
 }
 
+TEST_F(LimitsTest, AStreamSaysWhatIsLeftAndGoesOnAfterARefusal) {
+  SetLimits(R"({"requestsPerMinute":2})");
+  const auto stub = inference::GRPCInferenceService::NewStub(Dial());
+  grpc::ClientContext context;
+  Prepare(context);
+  const auto stream = stub->ModelStreamInfer(&context);
+  for (const char* id : {"a", "b", "c", "d"}) {
+    auto request = GrpcRequest();
+    request.set_id(id);
+    ASSERT_TRUE(stream->Write(request));
+  }
+  stream->WritesDone();
+  inference::ModelStreamInferResponse response;
+  for (const char* id : {"a", "b"}) {
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.error_message(), "");
+    EXPECT_EQ(response.infer_response().id(), id);
+  }
+  for (const char* id : {"c", "d"}) {
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.error_message(), "tenants/acme may make 2 requests a minute");
+    EXPECT_EQ(response.infer_response().id(), id);
+    const auto& said = response.infer_response().parameters();
+    ASSERT_TRUE(said.contains("retry-after"));
+    EXPECT_GE(std::stoi(said.at("retry-after").string_param()), 1);
+    EXPECT_EQ(said.at("x-ratelimit-remaining-requests").string_param(), "0");
+  }
+  EXPECT_FALSE(stream->Read(&response));
+  const grpc::Status status = stream->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  const auto& head = context.GetServerInitialMetadata();
+  EXPECT_EQ(head.find("x-ratelimit-limit-requests")->second, "2");
+  EXPECT_EQ(head.find("x-ratelimit-remaining-requests")->second, "1");
+  const auto& trailers = context.GetServerTrailingMetadata();
+  ASSERT_EQ(trailers.count("x-ratelimit-remaining-requests"), 1u);
+  EXPECT_EQ(trailers.find("x-ratelimit-remaining-requests")->second, "0");
+  EXPECT_EQ(trailers.count("retry-after"), 0u) << "the stream itself was not refused";
+  EXPECT_THAT(worker_->requests(), ::testing::SizeIs(2));
+}
+
+TEST_F(LimitsTest, AStreamOfAKeyWithoutLimitsSaysNothingOfThem) {
+  const auto stub = inference::GRPCInferenceService::NewStub(Dial());
+  grpc::ClientContext context;
+  Prepare(context);
+  const auto stream = stub->ModelStreamInfer(&context);
+  ASSERT_TRUE(stream->Write(GrpcRequest()));
+  stream->WritesDone();
+  inference::ModelStreamInferResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(context.GetServerInitialMetadata().count("x-ratelimit-limit-requests"), 0u);
+  EXPECT_EQ(context.GetServerTrailingMetadata().count("x-ratelimit-limit-requests"), 0u);
+}
+
 TEST_F(LimitsTest, RefusalsAreInTheAuditLogByKeyAndReasonAndExplained) {
   SetLimits(R"({"requestsPerMinute":1,"tokensPerMinute":1000})");
   SetLimits(R"({"tokensPerMinute":5})", KeySubject());
