@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/names/file_path.h"
 #include "common/nn/model_description.h"
 #include "common/sync/background.h"
 #include "fmt/format.h"
@@ -48,15 +49,6 @@ struct LoadedModels::Job {
 };
 
 namespace {
-
-// Paths become keys of a map and nothing else, but a runtime may make files of them one day.
-absl::Status CheckPath(std::string_view field, const std::string& path) {
-  const bool plain = !path.empty() && path.size() <= 512 && path.front() != '/' &&
-                     ("/" + path + "/").find("/../") == std::string::npos &&
-                     ("/" + path + "/").find("/./") == std::string::npos &&
-                     path.find("//") == std::string::npos && path.find('\0') == std::string::npos;
-  return plain ? absl::OkStatus() : InvalidField(field, "must be a relative path without . and ..");
-}
 
 // How often a load that waits for models that are in use looks again.
 constexpr std::chrono::milliseconds kRoomPause{2};
@@ -103,7 +95,7 @@ absl::StatusOr<LoadedModels::Part> LoadedModels::ReadPart(
   for (int i = 0; i < version.artifact().files_size(); ++i) {
     const auto& file = version.artifact().files(i);
     const std::string here = fmt::format("{}.artifact.files[{}]", field, i);
-    RETURN_IF_ERROR(CheckPath(here + ".path", file.path()));
+    RETURN_IF_ERROR(CheckFilePath(here + ".path", file.path()));
     if (part.format == nn::kArtifactFormat && file.path().starts_with(nn::kAboutFolder)) continue;
     ASSIGN_OR_RETURN(Digest digest, Digest::Parse(here + ".digest", file.digest()));
     if (file.size_bytes() < 0) return InvalidField(here + ".size_bytes", "must be >= 0");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/crypto/hash.h"
+#include "common/names/file_path.h"
 #include "common/names/names.h"
 #include "common/pipeline/pipeline_graph.h"
 #include "common/tensor/data_type.h"
@@ -23,30 +24,6 @@ std::string Path(std::string_view field, std::string_view name) {
 
 std::string Item(std::string_view field, std::string_view name, int i) {
   return fmt::format("{}.{}[{}]", field, name, i);
-}
-
-absl::Status CheckPath(std::string_view field, std::string_view path) {
-  if (path.empty()) return InvalidField(field, "must not be empty");
-  if (path.size() > kMaxPathBytes) {
-    return InvalidField(
-        field, fmt::format("must be at most {} bytes, got {}", kMaxPathBytes, path.size()));
-  }
-  const bool printable = std::all_of(path.begin(), path.end(), [](unsigned char c) {
-    return c >= 0x20 && c != 0x7f && c != '\\';
-  });
-  if (!printable) return InvalidField(field, "must not hold control characters or '\\'");
-  for (std::string_view rest = path;;) {
-    const size_t slash = rest.find('/');
-    const std::string_view segment = rest.substr(0, slash);
-    if (segment.empty() || segment == "." || segment == "..") {
-      return InvalidField(field,
-                          fmt::format("must be relative, without empty, \".\" or \"..\" parts, "
-                                      "got \"{}\"",
-                                      path));
-    }
-    if (slash == std::string_view::npos) return absl::OkStatus();
-    rest.remove_prefix(slash + 1);
-  }
 }
 
 absl::Status CheckTensors(std::string_view field,
@@ -190,7 +167,7 @@ absl::Status CheckFiles(std::string_view field, const Files& files) {
   std::set<std::string_view> paths;
   for (int i = 0; i < files.size(); ++i) {
     const std::string here = Item(field, "files", i);
-    RETURN_IF_ERROR(CheckPath(Path(here, "path"), files[i].path()));
+    RETURN_IF_ERROR(CheckFilePath(Path(here, "path"), files[i].path()));
     if (!paths.insert(files[i].path()).second) {
       return InvalidField(Path(here, "path"),
                           fmt::format("\"{}\" is there twice", files[i].path()));

@@ -14,7 +14,6 @@ namespace slipway::registry {
 
 inline constexpr size_t kMaxDescriptionBytes = 4096;
 inline constexpr int kMaxFiles = 10'000;
-inline constexpr size_t kMaxPathBytes = 512;
 inline constexpr int kMaxTensors = 256;
 inline constexpr int kMaxDimensions = 16;
 inline constexpr int kMaxMetrics = 1000;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/strings/ascii.h"
+#include "common/names/file_path.h"
 #include "common/nn/column.h"
 #include "common/tokenizer/tokenizer.h"
 #include "fmt/format.h"
@@ -19,35 +20,19 @@ namespace {
 constexpr int kMaxLabels = 100'000;
 constexpr size_t kMaxLabelBytes = 256;
 constexpr size_t kMaxColumnBytes = 1024;
-constexpr size_t kMaxPathBytes = 1024;
 constexpr int kMaxBuckets = 10'000;
 constexpr double kMaxWidth = 1e30;
 constexpr int kMaxImageSide = 4096;
 
-void CheckFilePath(std::string_view path, const std::string& file, Problems& problems) {
-  if (file.empty()) return problems.Add(path, "is required: a path of a file in the dataset");
-  const auto refuse = [&] {
-    problems.Add(path,
-                 "must be a relative path without empty, '.' or '..' parts, '\\' or control "
-                 "characters, of at most 1024 bytes");
-  };
-  if (file.size() > kMaxPathBytes) return refuse();
-  for (const unsigned char c : file) {
-    if (c < 0x20 || c == 0x7f || c == '\\') return refuse();
-  }
-  for (size_t start = 0; start <= file.size();) {
-    const size_t end = std::min(file.find('/', start), file.size());
-    const std::string_view part = std::string_view(file).substr(start, end - start);
-    if (part.empty() || part == "." || part == "..") return refuse();
-    start = end + 1;
-  }
-}
-
 void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
                Problems& problems) {
-  CheckFilePath(path + ".inputs", part.inputs(), problems);
+  const auto check = [&](const std::string& field, const std::string& file) {
+    if (file.empty()) return problems.Add(field, "is required: a path of a file in the dataset");
+    problems.Add(CheckFilePath(field, file));
+  };
+  check(path + ".inputs", part.inputs());
   if (has_targets) {
-    CheckFilePath(path + ".targets", part.targets(), problems);
+    check(path + ".targets", part.targets());
   } else if (!part.targets().empty()) {
     problems.Add(
         path + ".targets",
