@@ -353,6 +353,8 @@ absl::StatusOr<std::unique_ptr<Session>> Session::OpenSqlite(const std::string& 
        {fmt::format("PRAGMA busy_timeout = {}", absl::ToInt64Milliseconds(busy_timeout)),
         std::string("PRAGMA journal_mode = WAL"), std::string("PRAGMA synchronous = FULL"),
         std::string("PRAGMA foreign_keys = ON"),
+        // What a statement of many rows would undo: in a file it is a write for each row.
+        std::string("PRAGMA temp_store = MEMORY"),
         std::string("PRAGMA journal_size_limit = 67108864"),
         std::string(access == Access::kReadOnly ? "PRAGMA query_only = ON"
                                                 : "PRAGMA query_only = OFF")}) {
