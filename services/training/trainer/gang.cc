@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -21,6 +22,7 @@
 #include "common/process/local_process_launcher.h"
 #include "fmt/format.h"
 #include "services/training/spec/trainer_exit.h"
+#include "services/training/trainer/shared_sums.h"
 
 namespace slipway::trainer {
 namespace {
@@ -40,6 +42,10 @@ class Gang::Group {
  public:
   // Throws where the others do not come in time.
   explicit Group(const GangOptions& options) {
+    // Before the meeting, after which nobody needs its path.
+    if (!options.shared_memory.empty()) {
+      shared_.emplace(SharedMemory::Open(options.shared_memory), options.rank, options.processes);
+    }
     const std::chrono::milliseconds patience = ToMillis(options.patience);
     auto store = c10::make_intrusive<c10d::FileStore>(options.meeting_file, options.processes);
     store->setTimeout(patience);
@@ -50,6 +56,7 @@ class Gang::Group {
   }
 
   void Share(at::Tensor tensor, absl::Duration patience) {
+    if (shared_.has_value() && tensor.is_cpu()) return shared_->Share(tensor, patience);
     std::vector<at::Tensor> tensors = {std::move(tensor)};
     c10d::BroadcastOptions options;
     options.timeout = ToMillis(patience);
@@ -57,17 +64,26 @@ class Gang::Group {
   }
   void StartSum(at::Tensor tensor, absl::Duration patience) {
     std::vector<at::Tensor> tensors = {std::move(tensor)};
+    if (shared_.has_value() && tensors[0].is_cpu()) {
+      shared_sums_.push_back(std::move(tensors[0]));
+      shared_patience_ = patience;
+      return;
+    }
     c10d::AllreduceOptions options;
     options.timeout = ToMillis(patience);
     sums_.push_back(gloo_->allreduce(tensors, options));
   }
   void FinishSums() {
+    if (!shared_sums_.empty()) shared_->Sum(std::exchange(shared_sums_, {}), shared_patience_);
     for (const auto& sum : std::exchange(sums_, {})) sum->wait();
   }
 
  private:
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
   std::vector<c10::intrusive_ptr<c10d::Work>> sums_;
+  std::optional<SharedSums> shared_;
+  std::vector<at::Tensor> shared_sums_;
+  absl::Duration shared_patience_;
 };
 
 class Gang::Followers {
@@ -92,8 +108,8 @@ class Gang::Followers {
     if (error) return FromErrno(error.value(), "read", "/proc/self/exe");
     for (int rank = 1; rank < options.processes; ++rank) {
       spec.args = args;
-      spec.args.insert(spec.args.end(),
-                       {"--rank", std::to_string(rank), "--meeting-file", meeting_file()});
+      spec.args.insert(spec.args.end(), {"--rank", std::to_string(rank), "--meeting-file",
+                                         meeting_file(), "--shared-memory", options.shared_memory});
       const auto started = processes_->Launch(spec, [this, rank](const ProcessExit& exit) {
         // One that says nothing has found what the leader finds, too.
         if (ending_ || exit.ok()) return;
@@ -128,6 +144,13 @@ absl::StatusOr<std::unique_ptr<Gang>> Gang::Join(const GangOptions& options) {
 
 absl::StatusOr<std::unique_ptr<Gang>> Gang::Lead(GangOptions options, const std::string& folder,
                                                  const std::vector<std::string>& args) {
+  std::unique_ptr<SharedMemory> memory;
+  try {
+    memory = SharedMemory::Make();
+  } catch (const std::exception& error) {
+    return absl::ResourceExhaustedError(error.what());
+  }
+  options.shared_memory = memory->path();
   auto followers = std::make_unique<Followers>(fmt::format("{}/gang-{}", folder, ::getpid()));
   RETURN_IF_ERROR(followers->Start(options, args));
   options.meeting_file = followers->meeting_file();

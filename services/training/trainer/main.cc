@@ -178,6 +178,7 @@ int Main(int argc, char** argv) {
   app.add_option("--ca-file", arguments.tls.ca_file, "For calls by mutual TLS");
   app.add_option("--rank", arguments.gang.rank, "Of a process that another one has started");
   app.add_option("--meeting-file", arguments.gang.meeting_file, "Where it finds the others");
+  app.add_option("--shared-memory", arguments.gang.shared_memory, "What it shares with them");
   double patience = absl::ToDoubleSeconds(arguments.gang.patience);
   app.add_option("--patience", patience,
                  "Seconds that one process of a job may be behind the others (120)");
