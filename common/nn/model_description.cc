@@ -51,6 +51,7 @@ struct Fields {
   std::vector<TensorFields> outputs;
   std::vector<std::string> labels;
   json table;
+  std::optional<PictureScaling> pictures;
   json preprocessing = json::array();
   json architecture;
 
@@ -62,6 +63,7 @@ struct Fields {
     v.Objects("outputs", outputs, {.min = 1, .max = 1, .required = true});
     v.Texts("labels", labels, {.min = 1, .max = 256}, {.max = kMaxClasses});
     v.Raw("table", table);
+    v.Object("pictures", pictures);
     v.Raw("preprocessing", preprocessing);
     v.Raw("architecture", architecture, Presence::kRequired);
   }
@@ -88,7 +90,7 @@ absl::Status CheckInput(const TensorSpec& input, const std::string& path) {
   return absl::OkStatus();
 }
 
-// The raw inputs: those of the table, or the network's one.
+// The raw inputs: those of the table, pictures of any size, or the network's one.
 absl::Status ReadInputs(const Fields& fields, const std::string& path,
                         ModelDescription& description) {
   std::vector<TensorSpec> inputs;
@@ -101,10 +103,18 @@ absl::Status ReadInputs(const Fields& fields, const std::string& path,
     ASSIGN_OR_RETURN(description.table, Table::Parse(fields.table, JoinPath(path, "table")));
     description.input = description.table->encoded();
   }
+  if (fields.pictures.has_value()) {
+    if (description.table.has_value()) {
+      return InvalidField(JoinPath(path, "pictures"), "must be absent beside a table");
+    }
+    description.pictures = fields.pictures;
+    description.input = description.pictures->scaled();
+  }
   if (inputs == description.inputs()) return absl::OkStatus();
-  return InvalidField(JoinPath(path, "inputs"), description.table.has_value()
-                                                    ? "must be what the table takes"
-                                                    : "must be one tensor");
+  return InvalidField(JoinPath(path, "inputs"),
+                      description.table.has_value()      ? "must be what the table takes"
+                      : description.pictures.has_value() ? "must be pictures of any size"
+                                                         : "must be one tensor");
 }
 
 }  // namespace
@@ -146,6 +156,7 @@ std::string ModelDescription::Print() const {
   for (const TensorSpec& each : inputs()) fields.inputs.push_back(TensorFields::From(each));
   fields.outputs = {TensorFields::From(output)};
   fields.labels = labels;
+  fields.pictures = pictures;
   nlohmann::ordered_json object = WriteFields(fields);
   if (table.has_value()) object["table"] = table->ToJson();
   object["preprocessing"] = nlohmann::ordered_json::array();
@@ -155,11 +166,14 @@ std::string ModelDescription::Print() const {
 }
 
 std::vector<TensorSpec> ModelDescription::inputs() const {
-  return table.has_value() ? table->inputs() : std::vector<TensorSpec>{input};
+  if (table.has_value()) return table->inputs();
+  return {pictures.has_value() ? pictures->raw() : input};
 }
 
 absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) const {
-  RETURN_IF_ERROR(CheckInput(input, JoinPath(path, table.has_value() ? "table" : "inputs[0]")));
+  RETURN_IF_ERROR(CheckInput(input, JoinPath(path, table.has_value()      ? "table"
+                                                   : pictures.has_value() ? "pictures"
+                                                                          : "inputs[0]")));
   const int64_t size = output.shape.rank() == 2 ? output.shape[1] : 0;
   const TensorSpec expected = OutputOf(task, size);
   if (size < 1 || size > static_cast<int64_t>(kMaxClasses) || output != expected) {

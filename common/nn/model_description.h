@@ -10,6 +10,7 @@
 
 #include "common/nn/architecture.h"
 #include "common/nn/network.h"
+#include "common/nn/picture_scaling.h"
 #include "common/nn/preprocessing.h"
 #include "common/nn/table.h"
 #include "common/status/status.h"
@@ -40,8 +41,9 @@ enum class Task {
 /// Torch-free. A value; parts are shared and immutable.
 struct ModelDescription {
   Task task = Task::kClassification;
-  std::optional<Table> table;       // where raw rows are those of a table: what encodes them
-  TensorSpec input;                 // of the network: encoded or raw rows; dimension 0 is the batch
+  std::optional<Table> table;              // where raw rows are those of a table: what encodes them
+  std::optional<PictureScaling> pictures;  // where they are pictures of any size: what scales them
+  TensorSpec input;                 // of the network: such or raw rows; dimension 0 is the batch
   TensorSpec output;                // see Task
   std::vector<std::string> labels;  // of the classes, by index; may be empty
   std::vector<std::shared_ptr<const Preprocessing>> preprocessing;  // first to last

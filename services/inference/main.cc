@@ -31,8 +31,8 @@
 #include "services/inference/openvino/openvino_runtime.h"
 #include "services/inference/parallelism.h"
 #include "services/inference/pipeline/pipeline_runtime.h"
+#include "services/inference/raw_rows_runtime.h"
 #include "services/inference/shared_memory.h"
-#include "services/inference/table_runtime.h"
 #include "services/inference/torch/torch_runtime.h"
 #include "services/inference/worker_service.h"
 
@@ -117,8 +117,8 @@ absl::Status Run(const WorkerConfig& config) {
   ASSIGN_OR_RETURN(auto torch, MakeTorchRuntime(torch_options));
   ASSIGN_OR_RETURN(auto openvino, OpenVinoFor(config, parallelism));
   AutoRuntime single(std::move(torch), std::move(openvino), /*on_cpu=*/config.device == "cpu");
-  TableRuntime tables(single);
-  PipelineRuntime runtime(tables, clock);
+  RawRowsRuntime raw_rows(single);
+  PipelineRuntime runtime(raw_rows, clock);
   BatchPolicy batching = {.max_rows = config.batching.max_rows,
                           .max_delay = config.batching.max_delay};
   batching.queues[0].max_calls = static_cast<size_t>(config.max_queue);

@@ -56,12 +56,14 @@ TEST(ImageFolderTest, AFolderOfPicturesIsUploadedTrainedOnAndServed) {
                   .Post(acme.Path("deployments"), {{"modelVersion", (*job)["modelVersion"]}},
                         {{"deploymentId", "shades"}})
                   .ok());
+  // As a decoder gives them: the worker scales them and makes them grey.
+  const std::vector<int> pixels(12 * 10 * 3, 25);
   const auto predict = [&] {
     return acme.owner().Post("/v2/models/shades/infer", {{"inputs",
                                                           {{{"name", "image"},
                                                             {"datatype", "UINT8"},
-                                                            {"shape", {1, 1, 8, 8}},
-                                                            {"data", std::vector<int>(64, 25)}}}}});
+                                                            {"shape", {1, 12, 10, 3}},
+                                                            {"data", pixels}}}}});
   };
   ASSERT_TRUE(Eventually([&] { return predict().ok(); })) << predict().body;
   const json scores = predict().json()["outputs"][0]["data"];

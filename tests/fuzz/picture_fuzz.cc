@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "common/nn/picture_scaling.h"
 #include "services/training/trainer/data/picture.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/training/picture_files.h"
@@ -24,8 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   FuzzExpect(picture->height > 0 && picture->width > 0, "there are pixels");
   FuzzExpect(picture->pixels.size() == 3 * picture->height * picture->width, "all of them");
-  std::vector<uint8_t> small(3 * 5);
-  trainer::Resize({picture->pixels.data(), 3, 3 * picture->width},
-                  trainer::MiddleOf(*picture, 3, 5), 3, 5, small.data());
+  const nn::PictureScaling scaling{.height = 3, .width = 5, .fit = nn::PictureScaling::Fit::kCrop};
+  std::vector<uint8_t> small(scaling.scaled_bytes());
+  scaling.Scale({picture->pixels.data(), picture->height, picture->width, 3}, small.data());
   return 0;
 }

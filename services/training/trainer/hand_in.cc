@@ -24,7 +24,7 @@ constexpr std::string_view kEvaluationFile = "evaluation.json";
 constexpr std::string_view kDataReportFile = "data-report.json";
 constexpr std::string_view kModelCardFile = "model-card.md";
 
-// Raw rows; and of a table, whose network takes them encoded, those too.
+// Raw rows; and where the network takes them encoded or scaled, those too.
 absl::Status WriteSamples(const TrainedModel& model, const std::string& path) {
   const TrainingData& data = model.data;
   const int64_t count =
@@ -44,6 +44,9 @@ absl::Status WriteSamples(const TrainedModel& model, const std::string& path) {
         std::vector<Tensor> raw,
         ToTensors(*data.raw_test, std::span(data.test_rows).first(static_cast<size_t>(count))));
     for (Tensor& tensor : raw) tensors.push_back(std::move(tensor));
+  } else if (model.description.pictures.has_value()) {
+    ASSIGN_OR_RETURN(Tensor raw, model.description.pictures->Unscale(tensors[0]));
+    tensors.push_back(std::move(raw));
   }
   return WriteSafetensors(path, tensors, {});
 }

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "common/nn/picture_scaling.h"
 #include "fmt/format.h"
-#include "services/training/trainer/data/picture.h"
 #include "services/training/trainer/data/random.h"
 
 namespace slipway::trainer {
@@ -52,7 +52,7 @@ void Augmenter::Change(uint8_t* picture, int64_t place) const {
   Random random(seed_, kStream + static_cast<uint64_t>(place));
   const bool flip = spec_.flip() && random.Below(2) == 1;
   // A part of at least `crop` of the area, of any place and about the picture's shape.
-  Box box{0, 0, height_, width_};
+  nn::Box box{0, 0, height_, width_};
   if (spec_.crop() > 0) {
     const double side = std::sqrt(spec_.crop() + (1 - spec_.crop()) * Share(random));
     const auto part = [&](size_t whole) {
@@ -73,7 +73,7 @@ void Augmenter::Change(uint8_t* picture, int64_t place) const {
   for (size_t channel = 0; channel < channels_; ++channel) {
     uint8_t* const plane = picture + channel * height_ * width_;
     if (spec_.crop() > 0) {
-      Resize({plane, 1, width_}, box, height_, width_, part.data());
+      nn::Resize({plane, 1, width_}, box, height_, width_, part.data());
     } else {
       std::copy_n(plane, part.size(), part.data());
     }

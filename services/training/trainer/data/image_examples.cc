@@ -28,21 +28,15 @@ std::pair<std::string_view, std::string_view> FolderAndName(std::string_view pat
 // What some programs put beside files: .DS_Store, __MACOSX/cat/._1.png.
 bool IsHidden(std::string_view path) { return FolderAndName(path).second.starts_with('.'); }
 
-// As ITU-R BT.601 weighs the colours.
-std::vector<uint8_t> ToGrey(const Picture& picture) {
-  std::vector<uint8_t> grey(picture.height * picture.width);
-  for (size_t i = 0; i < grey.size(); ++i) {
-    const uint8_t* const pixel = picture.pixels.data() + 3 * i;
-    grey[i] = static_cast<uint8_t>((299 * pixel[0] + 587 * pixel[1] + 114 * pixel[2] + 500) / 1000);
-  }
-  return grey;
-}
-
 class Reader {
  public:
   Reader(const training::v1::ImageSpec& image, const std::string& part, const std::string& field,
          SpillFile out, const std::vector<std::string>& labels)
-      : image_(image), part_(part), field_(field), out_(std::move(out)), classes_(labels) {}
+      : scaling_(ScalingOf(image)),
+        part_(part),
+        field_(field),
+        out_(std::move(out)),
+        classes_(labels) {}
 
   // `path` is what a person calls the file.
   absl::Status Add(std::string_view path, std::string_view bytes) {
@@ -61,43 +55,25 @@ class Reader {
     }
     classes_.Finish(examples_.classes, labels);
     examples_.count = std::ssize(examples_.classes);
-    examples_.row_bytes = channels() * height() * width();
-    examples_.input = {
-        "image",
-        DataType::kUint8,
-        {Shape::kAny, static_cast<int64_t>(channels()), image_.height(), image_.width()}};
+    examples_.row_bytes = scaling_.scaled_bytes();
+    examples_.input = scaling_.scaled();
     ASSIGN_OR_RETURN(examples_.inputs, std::move(out_).Map(SpillFile::Access::kAnywhere));
     return std::move(examples_);
   }
 
  private:
-  size_t height() const { return static_cast<size_t>(image_.height()); }
-  size_t width() const { return static_cast<size_t>(image_.width()); }
-  size_t channels() const { return image_.channels() == 1 ? 1 : 3; }
-
   absl::Status Refuse(std::string_view path, std::string_view problem) const {
     return InvalidField(field_, fmt::format("{}/{}: {}", part_, path, problem));
   }
 
-  // One channel after another.
   std::string Scaled(const Picture& picture) const {
-    const Box box = image_.fit() == "crop" ? MiddleOf(picture, height(), width())
-                                           : Box{0, 0, picture.height, picture.width};
-    std::string scaled(channels() * height() * width(), '\0');
-    auto* const out = reinterpret_cast<uint8_t*>(scaled.data());
-    if (channels() == 1) {
-      const std::vector<uint8_t> grey = ToGrey(picture);
-      Resize({grey.data(), 1, picture.width}, box, height(), width(), out);
-      return scaled;
-    }
-    for (size_t i = 0; i < channels(); ++i) {
-      Resize({picture.pixels.data() + i, channels(), channels() * picture.width}, box, height(),
-             width(), out + i * height() * width());
-    }
+    std::string scaled(scaling_.scaled_bytes(), '\0');
+    scaling_.Scale({picture.pixels.data(), picture.height, picture.width, 3},
+                   reinterpret_cast<uint8_t*>(scaled.data()));
     return scaled;
   }
 
-  const training::v1::ImageSpec& image_;
+  const nn::PictureScaling scaling_;
   const std::string& part_;
   const std::string field_;
   SpillFile out_;
@@ -106,6 +82,14 @@ class Reader {
 };
 
 }  // namespace
+
+nn::PictureScaling ScalingOf(const training::v1::ImageSpec& image) {
+  using Fit = nn::PictureScaling::Fit;
+  return {.height = image.height(),
+          .width = image.width(),
+          .channels = image.channels() == 1 ? 1 : 3,
+          .fit = image.fit() == "crop" ? Fit::kCrop : Fit::kStretch};
+}
 
 absl::StatusOr<Examples> ReadImageExamples(const training::v1::ImageSpec& image,
                                            const training::v1::Part& part, const std::string& field,

@@ -4,9 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "common/nn/picture_scaling.h"
 #include "services/training/trainer/data/open_data.h"
 
 namespace slipway::trainer {
+
+/// How a checked spec scales pictures.
+nn::PictureScaling ScalingOf(const training::v1::ImageSpec& image);
 
 /// The pictures of `part`, PNG or JPEG, scaled as spec.data.image says: the files of a folder in
 /// the dataset, sorted by path, or of an archive, in its order. The folder that a file lies in

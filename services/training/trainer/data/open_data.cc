@@ -260,6 +260,9 @@ nn::ModelDescription DescribeModel(const training::Spec& spec, const TrainingDat
   description.task = training::TaskOf(spec.targets);
   description.input = data.train->input;
   description.table = data.table;
+  if (spec.job.data().format() == "images") {
+    description.pictures = ScalingOf(spec.job.data().image());
+  }
   description.output = nn::OutputOf(description.task, data.outputs);
   description.labels = data.labels;
   description.architecture = spec.architecture;

@@ -1,7 +1,5 @@
 #include "services/training/trainer/data/picture.h"
 
-#include <algorithm>
-#include <cmath>
 #include <csetjmp>
 #include <cstdio>
 #include <string>
@@ -116,77 +114,12 @@ absl::StatusOr<Picture> DecodeJpeg(std::string_view file) {
                   static_cast<const char*>(errors.message)));
 }
 
-// Which pixels of `length`, from `begin`, an output pixel is made of, and how much of each.
-struct Weights {
-  size_t first = 0;
-  std::vector<float> shares;  // together 1
-};
-
-std::vector<Weights> WeightsOf(size_t begin, size_t length, size_t out_length) {
-  const double scale = static_cast<double>(length) / static_cast<double>(out_length);
-  const double reach = std::max(1.0, scale);
-  std::vector<Weights> all(out_length);
-  for (size_t i = 0; i < out_length; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) * scale;
-    const auto from = static_cast<size_t>(std::max(0.0, center - reach + 0.5));
-    const auto to = std::min(length, static_cast<size_t>(center + reach + 0.5));
-    all[i].first = begin + from;
-    double sum = 0;
-    std::vector<double> shares;
-    for (size_t at = from; at < to; ++at) {
-      const double distance = std::abs(static_cast<double>(at) + 0.5 - center) / reach;
-      shares.push_back(std::max(0.0, 1 - distance));
-      sum += shares.back();
-    }
-    for (const double share : shares) all[i].shares.push_back(static_cast<float>(share / sum));
-  }
-  return all;
-}
-
 }  // namespace
 
 absl::StatusOr<Picture> DecodePicture(std::string_view file) {
   if (file.starts_with("\x89PNG\r\n\x1a\n")) return DecodePng(file);
   if (file.starts_with("\xff\xd8\xff")) return DecodeJpeg(file);
   return absl::InvalidArgumentError("is no PNG or JPEG picture");
-}
-
-Box MiddleOf(const Picture& picture, size_t height, size_t width) {
-  Box box{0, 0, picture.height, picture.width};
-  if (picture.height * width > picture.width * height) {
-    box.height = std::max<size_t>(1, picture.width * height / width);
-    box.top = (picture.height - box.height) / 2;
-  } else {
-    box.width = std::max<size_t>(1, picture.height * width / height);
-    box.left = (picture.width - box.width) / 2;
-  }
-  return box;
-}
-
-void Resize(const Channel& channel, const Box& box, size_t height, size_t width, uint8_t* out) {
-  const std::vector<Weights> across = WeightsOf(box.left, box.width, width);
-  const std::vector<Weights> down = WeightsOf(box.top, box.height, height);
-  // First every row that is asked for is made as wide as the result.
-  std::vector<float> rows(box.height * width);
-  for (size_t y = 0; y < box.height; ++y) {
-    const uint8_t* const row = channel.first + (box.top + y) * channel.stride;
-    for (size_t x = 0; x < width; ++x) {
-      float sum = 0;
-      for (size_t i = 0; i < across[x].shares.size(); ++i) {
-        sum += across[x].shares[i] * row[(across[x].first + i) * channel.step];
-      }
-      rows[y * width + x] = sum;
-    }
-  }
-  for (size_t y = 0; y < height; ++y) {
-    for (size_t x = 0; x < width; ++x) {
-      float sum = 0;
-      for (size_t i = 0; i < down[y].shares.size(); ++i) {
-        sum += down[y].shares[i] * rows[(down[y].first - box.top + i) * width + x];
-      }
-      out[y * width + x] = static_cast<uint8_t>(std::clamp(sum + 0.5f, 0.f, 255.f));
-    }
-  }
 }
 
 }  // namespace slipway::trainer

@@ -13,7 +13,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/inference/openvino/openvino_runtime.h"
-#include "services/inference/table_runtime.h"
+#include "services/inference/raw_rows_runtime.h"
 #include "tests/integration/services/inference/train_here.h"
 #include "tests/support/temp_dir.h"
 
@@ -82,7 +82,7 @@ TEST(TableServingTest, AServedVersionScoresOnRawRowsWhatTheTrainerSaid) {
   ModelSource source;
   ASSERT_NO_FATAL_FAILURE(TrainHere(folder, kSpec, source));
   const auto openvino = MakeOpenVinoRuntime({.staging_dir = folder / "staging"}).value();
-  TableRuntime runtime(*openvino);
+  RawRowsRuntime runtime(*openvino);
   const auto model = runtime.Load(source);
   ASSERT_TRUE(model.ok()) << model.status();
 

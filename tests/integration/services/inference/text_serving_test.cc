@@ -13,7 +13,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/inference/openvino/openvino_runtime.h"
-#include "services/inference/table_runtime.h"
+#include "services/inference/raw_rows_runtime.h"
 #include "tests/integration/services/inference/train_here.h"
 #include "tests/support/temp_dir.h"
 
@@ -30,7 +30,7 @@ class TextServingTest : public ::testing::Test {
     ModelSource source;
     ASSERT_NO_FATAL_FAILURE(TrainHere(folder_, spec, source));
     const auto openvino = MakeOpenVinoRuntime({.staging_dir = folder_ / "staging"}).value();
-    TableRuntime runtime(*openvino);
+    RawRowsRuntime runtime(*openvino);
     const auto model = runtime.Load(source);
     ASSERT_TRUE(model.ok()) << model.status();
     const auto answer =

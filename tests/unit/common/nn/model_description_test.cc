@@ -47,6 +47,32 @@ TEST(ModelDescriptionTest, PrintsWhatItParses) {
   EXPECT_EQ(again->Print(), printed);
 }
 
+TEST(ModelDescriptionTest, TakesPicturesOfAnySizeWhereItSaysHowTheyAreScaled) {
+  json object = Example();
+  object["pictures"] = json::parse(R"({"height": 20, "width": 30, "channels": 1, "fit": "crop"})");
+  object["inputs"] =
+      json::parse(R"([{"name": "image", "datatype": "UINT8", "shape": [-1, -1, -1, -1]}])");
+  const auto description = ModelDescription::Parse(object.dump(), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(description->inputs()[0], (TensorSpec{"image", DataType::kUint8, {-1, -1, -1, -1}}));
+  EXPECT_EQ(description->input, (TensorSpec{"scaled", DataType::kUint8, {-1, 1, 20, 30}}));
+  EXPECT_EQ(description->BuildNetwork("")->value(0), description->input);
+  const std::string printed = description->Print();
+  const auto again = ModelDescription::Parse(printed, "");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->Print(), printed);
+  EXPECT_EQ(again->pictures->fit, PictureScaling::Fit::kCrop);
+
+  object["pictures"]["channels"] = 2;
+  EXPECT_EQ(ErrorOf(object), "pictures.channels: must be 1 or 3, got 2");
+  object["pictures"]["channels"] = 3;
+  object["inputs"][0]["shape"] = {-1, 3, 20, 30};
+  EXPECT_EQ(ErrorOf(object), "inputs: must be pictures of any size");
+  object["inputs"] = json::parse(R"([{"name": "features", "datatype": "FP32", "shape": [-1, 1]}])");
+  object["table"] = json::parse(R"([{"type": "number", "name": "x"}])");
+  EXPECT_EQ(ErrorOf(object), "pictures: must be absent beside a table");
+}
+
 TEST(ModelDescriptionTest, TheNetworkGoesFromRawRowsToProbabilities) {
   const auto description = ModelDescription::Parse(Example().dump(), "");
   ASSERT_TRUE(description.ok());

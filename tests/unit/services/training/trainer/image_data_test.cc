@@ -10,7 +10,6 @@
 #include "gtest/gtest.h"
 #include "services/training/trainer/data/augment.h"
 #include "services/training/trainer/data/open_data.h"
-#include "services/training/trainer/data/picture.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/training/picture_files.h"
 #include "tests/unit/services/training/trainer/data_files.h"
@@ -75,7 +74,7 @@ TEST_F(ImageDataTest, TheFolderOfAPictureIsItsClass) {
   Write({{"train/dog/.DS_Store", "junk"}, {"readme.txt", "of the dataset"}});
   const auto data = Open();
   ASSERT_TRUE(data.ok()) << data.status();
-  EXPECT_EQ(data->train->input, (TensorSpec{"image", DataType::kUint8, {-1, 3, 2, 2}}));
+  EXPECT_EQ(data->train->input, (TensorSpec{"scaled", DataType::kUint8, {-1, 3, 2, 2}}));
   EXPECT_THAT(data->labels, ElementsAre("cat", "dog"));
   EXPECT_THAT(data->train->classes, ElementsAre(0, 0, 1, 1));
   EXPECT_THAT(RowOf(*data->train, 0), ElementsAre(255, 0, 0, 255,    // red
@@ -183,20 +182,6 @@ TEST_F(ImageDataTest, NamesTheFileOfWhatIsWrong) {
             "spec.data.train.inputs: pets/1.png: its folder must be a class, and is empty");
   WriteFile(folder_ / "pets", Archive({{"cat/x.txt", "hello"}}, Packing::kTar));
   EXPECT_EQ(ErrorOf(), "spec.data.train.inputs: pets/cat/x.txt: is no PNG or JPEG picture");
-}
-
-// As Pillow's resize with BILINEAR.
-TEST(ResizeTest, WeighsByATriangleThatIsAsWideAsTheScaling) {
-  const auto resize = [](const std::vector<uint8_t>& row, size_t width) {
-    std::vector<uint8_t> out(width);
-    Resize({row.data(), 1, row.size()}, {0, 0, 1, row.size()}, 1, width, out.data());
-    return out;
-  };
-  EXPECT_THAT(resize({0, 70, 140, 210}, 2), ElementsAre(50, 160));
-  EXPECT_THAT(resize({0, 100}, 4), ElementsAre(0, 25, 75, 100));
-  EXPECT_THAT(resize({7, 7, 7, 7, 7}, 3), ElementsAre(7, 7, 7));
-  EXPECT_THAT(resize({1, 2, 3}, 3), ElementsAre(1, 2, 3));
-  EXPECT_THAT(resize({0, 255}, 1), ElementsAre(128));
 }
 
 class AugmentTest : public ::testing::Test {

@@ -1,4 +1,4 @@
-#include "services/inference/table_runtime.h"
+#include "services/inference/raw_rows_runtime.h"
 
 #include <cstring>
 #include <limits>
@@ -59,7 +59,7 @@ class EchoRuntime final : public ModelRuntime {
   }
 };
 
-class TableRuntimeTest : public ::testing::Test {
+class RawRowsRuntimeTest : public ::testing::Test {
  protected:
   // A version of ours that was trained on a table, or on rows as they come.
   ModelSource Source(bool table) {
@@ -83,10 +83,10 @@ class TableRuntimeTest : public ::testing::Test {
 
   TempDir folder_;
   EchoRuntime network_;
-  TableRuntime runtime_{network_};
+  RawRowsRuntime runtime_{network_};
 };
 
-TEST_F(TableRuntimeTest, TakesRawRowsAndHandsOnEncodedOnes) {
+TEST_F(RawRowsRuntimeTest, TakesRawRowsAndHandsOnEncodedOnes) {
   const auto model = runtime_.Load(Source(true));
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ((*model)->platform(), "echo");
@@ -102,7 +102,7 @@ TEST_F(TableRuntimeTest, TakesRawRowsAndHandsOnEncodedOnes) {
   EXPECT_THAT(ToFloats((*answer)[0]), ElementsAre(2, 0, 1, 0, 0, 0));
 }
 
-TEST_F(TableRuntimeTest, ARowThatCannotBeEncodedGetsNaNAndNoOtherRowNotices) {
+TEST_F(RawRowsRuntimeTest, ARowThatCannotBeEncodedGetsNaNAndNoOtherRowNotices) {
   const auto model = runtime_.Load(Source(true));
   ASSERT_TRUE(model.ok()) << model.status();
   const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -116,13 +116,13 @@ TEST_F(TableRuntimeTest, ARowThatCannotBeEncodedGetsNaNAndNoOtherRowNotices) {
               ElementsAre(IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), IsNan(), 0, 1, 0));
 }
 
-TEST_F(TableRuntimeTest, LeavesOtherModelsAsTheyAre) {
+TEST_F(RawRowsRuntimeTest, LeavesOtherModelsAsTheyAre) {
   EXPECT_EQ((*runtime_.Load(Source(false)))->signature().inputs[0].name, "encoded");
   EXPECT_EQ((*runtime_.Load({.format = "onnx", .files = {}}))->signature().inputs[0].name,
             "encoded");
 }
 
-TEST_F(TableRuntimeTest, RefusesRowsThatDoNotFit) {
+TEST_F(RawRowsRuntimeTest, RefusesRowsThatDoNotFit) {
   const auto model = runtime_.Load(Source(true));
   const auto answer = (*model)->Run({Floats("features", {2, 1}, {5, 1})}, absl::InfiniteFuture());
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);

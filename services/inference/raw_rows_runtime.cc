@@ -1,4 +1,4 @@
-#include "services/inference/table_runtime.h"
+#include "services/inference/raw_rows_runtime.h"
 
 #include <cmath>
 #include <cstring>
@@ -42,11 +42,12 @@ absl::StatusOr<Tensor> WithoutAnswers(const Tensor& tensor, const std::vector<si
                       tensor.name());
 }
 
-class TableModel final : public LoadedModel {
+// A network, and what is in front of it.
+class RawRowsModel : public LoadedModel {
  public:
-  TableModel(nn::Table table, std::shared_ptr<const LoadedModel> network)
-      : table_(std::move(table)), network_(std::move(network)) {
-    signature_.inputs = table_.inputs();
+  RawRowsModel(std::vector<TensorSpec> inputs, std::shared_ptr<const LoadedModel> network)
+      : network_(std::move(network)) {
+    signature_.inputs = std::move(inputs);
     signature_.outputs = network_->signature().outputs;
   }
 
@@ -57,10 +58,23 @@ class TableModel final : public LoadedModel {
     return network_->precision_check();
   }
 
+ protected:
+  const LoadedModel& network() const { return *network_; }
+
+ private:
+  const std::shared_ptr<const LoadedModel> network_;
+  Signature signature_;
+};
+
+class TableModel final : public RawRowsModel {
+ public:
+  TableModel(nn::Table table, std::shared_ptr<const LoadedModel> network)
+      : RawRowsModel(table.inputs(), std::move(network)), table_(std::move(table)) {}
+
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time deadline) const override {
     TensorBatch encoded(1);
     ASSIGN_OR_RETURN(encoded[0], table_.Encode(inputs));
-    ASSIGN_OR_RETURN(TensorBatch outputs, network_->Run(encoded, deadline));
+    ASSIGN_OR_RETURN(TensorBatch outputs, network().Run(encoded, deadline));
     const std::vector<size_t> rows = RowsWithoutAnswer(encoded[0]);
     if (rows.empty()) return outputs;
     for (Tensor& output : outputs) {
@@ -71,18 +85,37 @@ class TableModel final : public LoadedModel {
 
  private:
   const nn::Table table_;
-  const std::shared_ptr<const LoadedModel> network_;
-  Signature signature_;
+};
+
+class PictureModel final : public RawRowsModel {
+ public:
+  PictureModel(const nn::PictureScaling& scaling, std::shared_ptr<const LoadedModel> network)
+      : RawRowsModel({scaling.raw()}, std::move(network)), scaling_(scaling) {}
+
+  absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time deadline) const override {
+    if (inputs.size() != 1) return absl::InvalidArgumentError("a picture is one tensor");
+    TensorBatch scaled(1);
+    ASSIGN_OR_RETURN(scaled[0], scaling_.Scale(inputs[0]));
+    return network().Run(scaled, deadline);
+  }
+
+ private:
+  const nn::PictureScaling scaling_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const LoadedModel>> TableRuntime::Load(const ModelSource& source) {
+absl::StatusOr<std::shared_ptr<const LoadedModel>> RawRowsRuntime::Load(const ModelSource& source) {
   ASSIGN_OR_RETURN(std::shared_ptr<const LoadedModel> network, network_.Load(source));
   if (source.format != nn::kArtifactFormat) return network;
   ASSIGN_OR_RETURN(nn::ModelDescription description, ReadDescription(source));
-  if (!description.table.has_value()) return network;
-  return std::make_shared<const TableModel>(*std::move(description.table), std::move(network));
+  if (description.table.has_value()) {
+    return std::make_shared<const TableModel>(*std::move(description.table), std::move(network));
+  }
+  if (description.pictures.has_value()) {
+    return std::make_shared<const PictureModel>(*description.pictures, std::move(network));
+  }
+  return network;
 }
 
 }  // namespace slipway::worker
