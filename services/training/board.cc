@@ -26,6 +26,7 @@ QueuedJob Describe(const Job& job) {
   out.pause_requested = job.pause_requested;
   out.has_result = job.result.has_value();
   out.is_search = job.is_search();
+  out.lacks_dataset = job.lacks_dataset();
   out.used = job.used;
   out.time_limit = ToDuration(job.spec.resources().time_limit());
   return out;
@@ -105,6 +106,13 @@ std::vector<QueuedJob> Board::Jobs() const {
   jobs.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) jobs.push_back(entry.job);
   return jobs;
+}
+
+bool Board::IsQueued(const JobName& name) const {
+  MutexLock lock(mutex_);
+  const auto entry = entries_.find(name);
+  return entry != entries_.end() && entry->second.job.state == v1::TrainingJob::QUEUED &&
+         !entry->second.job.cancel_requested;
 }
 
 void Board::Poke() {

@@ -31,6 +31,9 @@ class Board {
 
   std::vector<QueuedJob> Jobs() const;
 
+  /// Whether the job is there, waits, and is not being cancelled.
+  bool IsQueued(const JobName& name) const;
+
   /// Wakes the runner.
   void Poke();
 

@@ -2,13 +2,81 @@
 #define SLIPWAY_SERVICES_TRAINING_CONFIG_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
+#include "common/config/config.h"
 #include "common/grpc/tls.h"
 #include "common/log/log.h"
+#include "common/names/names.h"
+#include "common/status/status.h"
+#include "fmt/format.h"
 
 namespace slipway::training {
+
+/// What tenants may read of an object store.
+struct ObjectGrantConfig {
+  std::string tenant;
+  std::string prefix;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("tenant", tenant, "The tenant; \"*\": each one");
+    v.Field("prefix", prefix,
+            "The folder whose objects it may read, in which {tenant} stands for the tenant; empty: "
+            "the whole bucket");
+  }
+};
+
+/// A bucket that jobs may take their data from.
+struct ObjectStoreConfig {
+  std::string name;
+  std::string endpoint;
+  std::string region = "us-east-1";
+  std::string bucket;
+  SecretFile access_key_file;
+  SecretFile secret_key_file;
+  std::string ca_file = "/etc/ssl/certs/ca-certificates.crt";
+  std::vector<ObjectGrantConfig> grants;
+
+  template <class V>
+  void Describe(V& v) {
+    v.Field("name", name, "What specs call it");
+    v.Field("endpoint", endpoint,
+            "Its S3 interface: https://host or http://host:port; empty: Amazon's, of its region");
+    v.Field("region", region, "The bucket's region; whatever the server takes where it has none");
+    v.Field("bucket", bucket, "The bucket");
+    v.Field("access_key_file", access_key_file, "File that holds the access key's id");
+    v.Field("secret_key_file", secret_key_file, "File that holds the secret of the access key");
+    v.Field("ca_file", ca_file, "Certificates of those who vouch for the endpoint: PEM");
+    v.Field("grants", grants, "Who may read what; nobody else may read anything");
+  }
+
+  absl::Status Check(const std::string& field) const {
+    RETURN_IF_ERROR(CheckSlug(field + ".name", name));
+    const size_t host = endpoint.find("://");
+    const bool known = endpoint.starts_with("https://") || endpoint.starts_with("http://");
+    if (!endpoint.empty() && (!known || endpoint.find_first_of("/@?#", host + 3) != endpoint.npos ||
+                              endpoint.size() == host + 3)) {
+      return InvalidField(field + ".endpoint", "must be https://host or http://host:port");
+    }
+    if (bucket.empty() || bucket.find('/') != bucket.npos) {
+      return InvalidField(field + ".bucket", "is required: one bucket");
+    }
+    if (!access_key_file.configured())
+      return InvalidField(field + ".access_key_file", "is required");
+    if (!secret_key_file.configured())
+      return InvalidField(field + ".secret_key_file", "is required");
+    for (size_t i = 0; i < grants.size(); ++i) {
+      if (grants[i].tenant == "*") continue;
+      RETURN_IF_ERROR(CheckSlug(fmt::format("{}.grants[{}].tenant", field, i), grants[i].tenant));
+    }
+    return absl::OkStatus();
+  }
+};
 
 /// Settings of slipway-training. Durations as "10s"; the descriptions below are the documentation.
 struct TrainingConfig {
@@ -23,6 +91,9 @@ struct TrainingConfig {
   std::string database = "sqlite:/var/lib/slipway/training/training.db";
   std::string data_dir = "/var/lib/slipway/training";
   int64_t max_cache_bytes = int64_t{20} << 30;
+  std::vector<ObjectStoreConfig> object_stores;
+  int64_t max_copied_bytes = int64_t{100} << 30;
+  absl::Duration copy_timeout = absl::Hours(1);
   std::string trainer_program;
 
   int max_trainers = 1;
@@ -59,6 +130,11 @@ struct TrainingConfig {
     v.Field("max_cache_bytes", max_cache_bytes,
             "How much of the disk downloaded datasets may take; the longest unused go first",
             {.min = 1});
+    v.Field("object_stores", object_stores, "Buckets that jobs may take their data from");
+    v.Field("max_copied_bytes", max_copied_bytes,
+            "How many bytes of objects are copied for one job at most", {.min = 1});
+    v.Field("copy_timeout", copy_timeout, "For the copy of one object",
+            {.min = absl::Seconds(1), .max = absl::Hours(24)});
     v.Field("trainer_program", trainer_program,
             "Path of slipway-trainer; empty: the one beside this program");
     v.Field("max_trainers", max_trainers, "How many trainers run at once", {.min = 1, .max = 1000});
@@ -94,7 +170,17 @@ struct TrainingConfig {
     v.Field("log", log, "Log lines");
   }
 
-  absl::Status Check() const { return tls.Check(); }
+  absl::Status Check() const {
+    std::set<std::string_view> names;
+    for (size_t i = 0; i < object_stores.size(); ++i) {
+      const std::string field = fmt::format("object_stores[{}]", i);
+      RETURN_IF_ERROR(object_stores[i].Check(field));
+      if (!names.insert(object_stores[i].name).second) {
+        return InvalidField(field + ".name", "is there twice");
+      }
+    }
+    return tls.Check();
+  }
 };
 
 }  // namespace slipway::training

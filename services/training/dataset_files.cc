@@ -13,18 +13,7 @@ namespace {
 
 constexpr size_t kShownFiles = 10;
 
-}  // namespace
-
-absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry, const Principal& who,
-                                                  const v1::JobSpec& spec, absl::Time deadline) {
-  const DatasetName name{who.tenant, spec.dataset()};
-  auto found = registry.GetDataset(who, name, deadline);
-  if (absl::IsNotFound(found.status())) {
-    return InvalidField("spec.dataset", fmt::format("{} was not found", name.ToString()));
-  }
-  return found;
-}
-
+// Whether it has the files that `spec` names.
 absl::Status CheckFiles(const registry::v1::Dataset& dataset, const v1::JobSpec& spec) {
   std::vector<std::string_view> files;
   for (const auto& file : dataset.files()) files.push_back(file.path());
@@ -45,6 +34,27 @@ absl::Status CheckFiles(const registry::v1::Dataset& dataset, const v1::JobSpec&
   RETURN_IF_ERROR(check("spec.data.train.targets", spec.data().train().targets()));
   RETURN_IF_ERROR(check("spec.data.test.inputs", spec.data().test().inputs()));
   return check("spec.data.test.targets", spec.data().test().targets());
+}
+
+}  // namespace
+
+absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry,
+                                                  const ObjectStores& stores, const Principal& who,
+                                                  const v1::JobSpec& spec, absl::Time deadline) {
+  if (spec.data().has_source()) {
+    if (spec.data().train().inputs().empty()) {
+      return InvalidField("spec.data.train.inputs", "is required where spec.data.source is given");
+    }
+    ASSIGN_OR_RETURN(ObjectStore* const store, stores.Find(who.tenant, spec.data().source()));
+    return ListSource(*store, spec);
+  }
+  const DatasetName name{who.tenant, spec.dataset()};
+  auto found = registry.GetDataset(who, name, deadline);
+  if (absl::IsNotFound(found.status())) {
+    return InvalidField("spec.dataset", fmt::format("{} was not found", name.ToString()));
+  }
+  if (found.ok()) RETURN_IF_ERROR(CheckFiles(*found, spec));
+  return found;
 }
 
 }  // namespace slipway::training

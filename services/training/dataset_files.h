@@ -5,17 +5,18 @@
 #include "common/identity/principal.h"
 #include "common/status/status.h"
 #include "services/training/model_registry.h"
+#include "services/training/objects/object_stores.h"
 #include "slipway/training/v1/training.pb.h"
 
 namespace slipway::training {
 
-/// The dataset that `spec` names, of the principal's tenant. Errors: InvalidField("spec.dataset")
-/// where there is none; the registry's.
-absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry, const Principal& who,
+/// The dataset that `spec` names, of the principal's tenant, which has the files that it names.
+/// With spec.data.source: those files, as a dataset without name and digest that is still to be
+/// copied. Errors: InvalidField("spec.dataset") where there is none, InvalidField below spec.data;
+/// the registry's, the store's.
+absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry,
+                                                  const ObjectStores& stores, const Principal& who,
                                                   const v1::JobSpec& spec, absl::Time deadline);
-
-/// Whether it has the files that `spec` names. Errors: InvalidField below spec.data.
-absl::Status CheckFiles(const registry::v1::Dataset& dataset, const v1::JobSpec& spec);
 
 }  // namespace slipway::training
 

@@ -69,6 +69,26 @@ void StepBack(Job& job, absl::Duration wait, std::string_view reason, absl::Time
   }
 }
 
+// To another try, unless there were too many or none would help.
+void CountFailure(Job& job, const std::string& reason, bool retryable, const RetryPolicy& policy,
+                  absl::Time now, Effects& effects) {
+  ++job.failures;
+  if (!retryable) {
+    MoveTo(TrainingJob::FAILED, job, reason, now, effects);
+  } else if (job.failures >= policy.max_failures) {
+    MoveTo(TrainingJob::FAILED, job,
+           policy.max_failures > 1
+               ? fmt::format("{} failed attempts; the last one: {}", job.failures, reason)
+               : reason,
+           now, effects);
+  } else {
+    const absl::Duration wait = policy.Backoff(job.failures);
+    StepBack(job, wait,
+             fmt::format("{}; tried again in {:.3g} s", reason, absl::ToDoubleSeconds(wait)), now,
+             effects);
+  }
+}
+
 // Metrics below the spec's thresholds end the job.
 void KeepResult(Job& job, Result result, absl::Time now, Effects& effects) {
   job.metrics = result.metrics;
@@ -246,21 +266,30 @@ absl::Status EndAttempt(Job& job, const AttemptEnd& end, const RetryPolicy& poli
     StepBack(job, end.wait, end.reason, now, effects);
     return absl::OkStatus();
   }
-  ++job.failures;
-  if (!end.retryable) {
-    MoveTo(TrainingJob::FAILED, job, end.reason, now, effects);
-  } else if (job.failures >= policy.max_failures) {
-    const std::string reason =
-        policy.max_failures > 1
-            ? fmt::format("{} failed attempts; the last one: {}", job.failures, end.reason)
-            : end.reason;
-    MoveTo(TrainingJob::FAILED, job, reason, now, effects);
-  } else {
-    const absl::Duration wait = policy.Backoff(job.failures);
-    StepBack(job, wait,
-             fmt::format("{}; tried again in {:.3g} s", end.reason, absl::ToDoubleSeconds(wait)),
-             now, effects);
+  CountFailure(job, end.reason, end.retryable, policy, now, effects);
+  return absl::OkStatus();
+}
+
+absl::Status TakeDataset(Job& job, registry::v1::Dataset dataset, absl::Time now,
+                         Effects& effects) {
+  if (job.state != TrainingJob::QUEUED && job.state != TrainingJob::PAUSED) {
+    return Unexpected(job, "take its dataset");
   }
+  job.dataset = std::move(dataset);
+  AddLogLine(job, now, "info",
+             fmt::format("copied {} objects into {}, {}", job.dataset.files_size(),
+                         job.dataset.name(), job.dataset.digest()),
+             effects);
+  return absl::OkStatus();
+}
+
+absl::Status MissDataset(Job& job, std::string_view reason, bool retryable,
+                         const RetryPolicy& policy, absl::Time now, Effects& effects) {
+  if (job.state != TrainingJob::QUEUED || job.cancel_requested) {
+    return Unexpected(job, "miss its dataset");
+  }
+  CountFailure(job, fmt::format("the data could not be copied: {}", reason), retryable, policy, now,
+               effects);
   return absl::OkStatus();
 }
 
@@ -337,10 +366,17 @@ absl::Status GiveUpResult(Job& job, std::string_view reason, absl::Time now, Eff
   return absl::OkStatus();
 }
 
+v1::JobSpec SpecOf(const Job& job) {
+  v1::JobSpec spec = job.spec;
+  const std::string& dataset = job.dataset.name();
+  if (spec.dataset().empty()) spec.set_dataset(dataset.substr(dataset.rfind('/') + 1));
+  return spec;
+}
+
 TrainingJob ToProto(const Job& job) {
   TrainingJob out;
   out.set_name(job.name.ToString());
-  *out.mutable_spec() = job.spec;
+  *out.mutable_spec() = SpecOf(job);
   out.set_state(job.state);
   *out.mutable_create_time() = ToTimestamp(job.create_time);
   if (job.start_time.has_value()) *out.mutable_start_time() = ToTimestamp(*job.start_time);

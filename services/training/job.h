@@ -23,6 +23,8 @@
 //   QUEUED, PAUSED -- RequestCancel --> CANCELLED
 //   QUEUED -- RequestPause --> PAUSED
 //   PAUSED -- RequestResume --> QUEUED
+//   QUEUED, PAUSED, of spec.data.source -- TakeDataset --> the same, with its dataset
+//   QUEUED, of spec.data.source -- MissDataset --> QUEUED (tried again, after a wait), FAILED
 //   of a trial: RUNNING -- AcceptResult --> SUCCEEDED, with its result
 //
 // A search has no attempts:
@@ -58,7 +60,8 @@ struct Job {
   std::string request_hash;
 
   v1::JobSpec spec;
-  /// As it was when the job was made: what is trained on is known by digest.
+  /// As it was when the job was made: what is trained on is known by digest. With spec.data.source
+  /// it has no name until the objects were copied.
   registry::v1::Dataset dataset;
   /// The version that spec.base names.
   std::optional<registry::v1::ModelVersion> base;
@@ -101,6 +104,7 @@ struct Job {
   int64_t log_lines = 0;
 
   bool finished() const;
+  bool lacks_dataset() const { return spec.data().has_source() && dataset.name().empty(); }
   bool is_search() const { return spec.has_search(); }
   bool is_trial() const { return !search.empty(); }
 };
@@ -164,6 +168,14 @@ absl::Status RequestPause(Job& job, absl::Time now, Effects& effects);
 /// Errors: kFailedPrecondition when the job is over.
 absl::Status RequestResume(Job& job, absl::Time now, Effects& effects);
 
+/// QUEUED, PAUSED: the objects of spec.data.source are copied. Errors: kAborted in any other state.
+absl::Status TakeDataset(Job& job, registry::v1::Dataset dataset, absl::Time now, Effects& effects);
+
+/// QUEUED: they could not be. As a failed attempt: tried again after a wait, or -> FAILED.
+/// Errors: kAborted in any other state, and when the job is being cancelled.
+absl::Status MissDataset(Job& job, std::string_view reason, bool retryable,
+                         const RetryPolicy& policy, absl::Time now, Effects& effects);
+
 /// OK when `attempt` is the one that runs and has handed nothing in: whatever an older one says
 /// is void. Errors: kAborted.
 absl::Status CheckAttempt(const Job& job, int attempt);
@@ -210,6 +222,9 @@ absl::Status Succeed(Job& job, std::string model_version, absl::Time now, Effect
 /// The result will never be registered: -> FAILED, or CANCELLED where that was asked for.
 /// Errors: kAborted without a result.
 absl::Status GiveUpResult(Job& job, std::string_view reason, absl::Time now, Effects& effects);
+
+/// Its spec, with the id of its dataset where objects became one that the platform has named.
+v1::JobSpec SpecOf(const Job& job);
 
 /// The job as callers see it.
 v1::TrainingJob ToProto(const Job& job);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
+#include <vector>
 
 #include "common/admin/admin.h"
 #include "common/config/service_main.h"
@@ -17,6 +19,7 @@
 #include "services/training/config.h"
 #include "services/training/event_bell.h"
 #include "services/training/local_launcher.h"
+#include "services/training/objects/s3_object_store.h"
 #include "services/training/plan/planner.h"
 #include "services/training/registry_client.h"
 #include "services/training/runner.h"
@@ -27,10 +30,32 @@
 namespace slipway::training {
 namespace {
 
+absl::StatusOr<ObjectStores> OpenObjectStores(const std::vector<ObjectStoreConfig>& configs) {
+  std::vector<ObjectStores::Store> stores;
+  for (const ObjectStoreConfig& config : configs) {
+    ObjectStores::Store& store = stores.emplace_back();
+    store.name = config.name;
+    for (const ObjectGrantConfig& grant : config.grants) {
+      store.grants.push_back({grant.tenant, grant.prefix});
+    }
+    ASSIGN_OR_RETURN(store.objects, OpenS3Store({.name = config.name,
+                                                 .endpoint = config.endpoint,
+                                                 .region = config.region,
+                                                 .bucket = config.bucket,
+                                                 .access_key = config.access_key_file.secret(),
+                                                 .secret_key = config.secret_key_file.secret(),
+                                                 .ca_file = config.ca_file}));
+  }
+  return ObjectStores(std::move(stores));
+}
+
 absl::Status Run(const TrainingConfig& config) {
   ShutdownSignal shutdown;
   const Clock& clock = Clock::Real();
   Metrics metrics("training");
+
+  // Before other threads.
+  ASSIGN_OR_RETURN(const ObjectStores objects, OpenObjectStores(config.object_stores));
 
   ASSIGN_OR_RETURN(Ed25519PrivateKey key, Ed25519PrivateKey::Load(config.identity_key));
   TokenIssuer tokens(ServiceId::kTraining, std::move(key), clock);
@@ -46,12 +71,12 @@ absl::Status Run(const TrainingConfig& config) {
   const RetryPolicy retry{config.max_failed_attempts, config.first_retry, config.last_retry};
   Board board(metrics);
   EventBell bell;
-  Training training(*store, *registry, board, bell, clock,
+  Training training(*store, *registry, objects, board, bell, clock,
                     {.max_unfinished_per_tenant = config.max_unfinished_jobs_per_tenant,
                      .max_watchers = config.max_watchers,
                      .retry = retry,
                      .code_version = std::string(Version())});
-  Planner planner(*registry, *store, {.scratch_dir = config.data_dir});
+  Planner planner(*registry, objects, *store, {.scratch_dir = config.data_dir});
   ASSIGN_OR_RETURN(const auto edge,
                    TrainingEdge::Create(training, planner, *verifier, metrics, clock));
   std::atomic<bool> ready = false;
@@ -90,7 +115,10 @@ absl::Status Run(const TrainingConfig& config) {
                         .default_time_limit = config.default_time_limit};
   options.retry = retry;
   options.registry_timeout = config.registry_timeout;
-  Runner runner(*store, *launcher, *registry, board, bell, clock, options);
+  options.copies = {.max_bytes = config.max_copied_bytes,
+                    .object_timeout = config.copy_timeout,
+                    .call_timeout = config.registry_timeout};
+  Runner runner(*store, *launcher, *registry, objects, board, bell, clock, options);
   RETURN_IF_ERROR(runner.Start());
 
   server->SetServing(true);

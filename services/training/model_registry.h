@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "common/identity/principal.h"
 #include "common/names/names.h"
@@ -23,9 +25,24 @@ class ModelRegistry {
                                                            const DatasetName& name,
                                                            absl::Time deadline) = 0;
 
-  /// The first bytes of a blob of the principal's tenant, at most that many. Errors: kNotFound.
+  /// The bytes of a blob of the principal's tenant from `offset` on, at most that many. Errors:
+  /// kNotFound.
   virtual absl::StatusOr<std::string> ReadBlob(const Principal& who, const std::string& digest,
-                                               int64_t bytes, absl::Time deadline) = 0;
+                                               int64_t offset, int64_t bytes,
+                                               absl::Time deadline) = 0;
+
+  /// Makes a blob of the principal's tenant of the pieces that `content` hands to its argument; an
+  /// error of `content` ends it, and is returned.
+  using PieceSink = absl::FunctionRef<absl::Status(std::string_view piece)>;
+  virtual absl::StatusOr<registry::v1::Blob> StoreBlob(
+      const Principal& who, absl::FunctionRef<absl::Status(PieceSink)> content,
+      absl::Time deadline) = 0;
+
+  /// Registers blobs as a dataset. Errors: kAlreadyExists.
+  virtual absl::StatusOr<registry::v1::Dataset> CreateDataset(const Principal& who,
+                                                              const DatasetName& name,
+                                                              const registry::v1::Dataset& dataset,
+                                                              absl::Time deadline) = 0;
 
   /// Errors: kNotFound.
   virtual absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,

@@ -152,6 +152,9 @@ std::string ToString(const Action& action) {
       return fmt::format("kill {} attempt {}", a.job.ToString(), a.attempt);
     }
     std::string operator()(const SettleAttempt& a) const { return "settle " + a.job.ToString(); }
+    std::string operator()(const CopyObjects& a) const {
+      return "copy objects for " + a.job.ToString();
+    }
     std::string operator()(const RegisterResult& a) const { return "register " + a.job.ToString(); }
     std::string operator()(const DropResult& a) const { return "drop " + a.job.ToString(); }
     std::string operator()(const StepSearch& a) const { return "step " + a.job.ToString(); }
@@ -203,6 +206,7 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
   }
 
   std::set<const QueuedJob*> waiting;
+  std::set<const QueuedJob*> without_data;
   for (const auto& [name, job] : jobs) {
     const bool has_trainer = with_trainer.contains(name);
     const bool registering = running.registering.contains(name);
@@ -215,6 +219,8 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
       } else if (!WaitsForRegistry(*job, running, now, queue.policy)) {
         actions.push_back(RegisterResult{name});
       }
+    } else if (job->lacks_dataset && job->state == TrainingJob::QUEUED && !job->cancel_requested) {
+      if (IsDue(*job, queue.policy, now)) without_data.insert(job);
     } else if (job->is_search) {
       const bool rests = job->state == TrainingJob::PAUSED && !job->cancel_requested;
       if (!rests && NeedsStep(*job, jobs, running)) {
@@ -226,6 +232,11 @@ std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::
                IsDue(*job, queue.policy, now)) {
       waiting.insert(job);
     }
+  }
+
+  if (!running.copying.has_value()) {
+    const QueuedJob* const chosen = Choose(without_data, Counts(), running.last_copy, queue.policy);
+    if (chosen != nullptr) actions.push_back(CopyObjects{chosen->name});
   }
 
   std::map<std::string, int64_t> last_launch = running.last_launch;

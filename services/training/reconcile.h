@@ -49,6 +49,8 @@ struct QueuedJob {
   bool pause_requested = false;
   bool has_result = false;
   bool is_search = false;
+  /// Its data is to be copied first.
+  bool lacks_dataset = false;
   /// Time that ended attempts took.
   absl::Duration used = absl::ZeroDuration();
   /// Zero: the policy's.
@@ -81,6 +83,9 @@ struct Running {
   std::set<JobName> registering = {};
   /// Results that the registry could not take; when to try again.
   std::map<JobName, absl::Time> register_not_before = {};
+  /// The job whose data is being copied, and which tenant's was copied when, as last_launch.
+  std::optional<JobName> copying = {};
+  std::map<std::string, int64_t> last_copy = {};
   /// The trials that a search waits for since it last looked; absent: it has not looked yet.
   std::map<JobName, std::vector<JobName>> search_waits = {};
   /// Grows with each launch: which tenant was served when. Absent: longest ago.
@@ -109,6 +114,11 @@ struct SettleAttempt {
   JobName job;
   bool operator==(const SettleAttempt&) const = default;
 };
+/// The objects of spec.data.source become a dataset.
+struct CopyObjects {
+  JobName job;
+  bool operator==(const CopyObjects&) const = default;
+};
 struct RegisterResult {
   JobName job;
   bool operator==(const RegisterResult&) const = default;
@@ -128,8 +138,8 @@ struct DiscardFiles {
   JobName job;
   bool operator==(const DiscardFiles&) const = default;
 };
-using Action = std::variant<LaunchTrainer, StopTrainer, KillTrainer, SettleAttempt, RegisterResult,
-                            DropResult, StepSearch, DiscardFiles>;
+using Action = std::variant<LaunchTrainer, StopTrainer, KillTrainer, SettleAttempt, CopyObjects,
+                            RegisterResult, DropResult, StepSearch, DiscardFiles>;
 
 /// One line for a log or a failed test.
 std::string ToString(const Action& action);
@@ -156,6 +166,8 @@ int ProcessesOf(const QueuedJob& job, const SchedulingPolicy& policy);
 ///   room for all of them, the room that there is is kept for it: smaller jobs do not slip past.
 /// - A search has no trainer: its trials are jobs like any other. It takes a step whenever one of
 ///   those that it waits for is over, and until what it was asked for has reached all of them.
+/// - Objects are copied for one job at a time, in the order in which trainers would be given; until
+///   then the job waits, and a search begins no trial.
 /// - A job is not launched while a trainer of an earlier attempt lives: they share checkpoints.
 std::vector<Action> Reconcile(const Queue& queue, const Running& running, absl::Time now);
 

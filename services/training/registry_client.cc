@@ -1,6 +1,7 @@
 #include "services/training/registry_client.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "common/grpc/status.h"
@@ -9,6 +10,11 @@
 #include "slipway/registry/v1/registry.grpc.pb.h"
 
 namespace slipway::training {
+namespace {
+
+constexpr size_t kPieceBytes = 1 << 20;
+
+}  // namespace
 
 class RegistryClient::Impl {
  public:
@@ -43,6 +49,35 @@ class RegistryClient::Impl {
     if (!enough) RETURN_IF_ERROR(FromGrpcStatus(ended));
     content.resize(std::min(content.size(), bytes));
     return content;
+  }
+
+  absl::StatusOr<registry::v1::Blob> Upload(const Principal& who, absl::Time deadline,
+                                            const std::string& parent,
+                                            absl::FunctionRef<absl::Status(PieceSink)> content) {
+    grpc::ClientContext context;
+    RETURN_IF_ERROR(Prepare(who, deadline, context));
+    registry::v1::Blob blob;
+    const auto writer = stub_->UploadBlob(&context, &blob);
+    registry::v1::UploadBlobRequest request;
+    request.set_parent(parent);
+    // The first message says what comes, also where nothing does. A write that fails ends it, and
+    // Finish() says why.
+    bool open = writer->Write(request);
+    request.Clear();
+    const absl::Status read = content([&](std::string_view piece) -> absl::Status {
+      for (; open && !piece.empty(); piece.remove_prefix(std::min(piece.size(), kPieceBytes))) {
+        request.mutable_content()->set_data(std::string(piece.substr(0, kPieceBytes)));
+        open = writer->Write(request);
+      }
+      return open ? absl::OkStatus() : absl::UnavailableError("the registry takes no more");
+    });
+    // Nothing is kept of a call that breaks off.
+    if (open && !read.ok()) context.TryCancel();
+    writer->WritesDone();
+    const absl::Status ended = FromGrpcStatus(writer->Finish());
+    if (open) RETURN_IF_ERROR(read);
+    RETURN_IF_ERROR(ended);
+    return blob;
   }
 
  private:
@@ -83,11 +118,27 @@ absl::StatusOr<registry::v1::Dataset> RegistryClient::GetDataset(const Principal
 }
 
 absl::StatusOr<std::string> RegistryClient::ReadBlob(const Principal& who,
-                                                     const std::string& digest, int64_t bytes,
-                                                     absl::Time deadline) {
+                                                     const std::string& digest, int64_t offset,
+                                                     int64_t bytes, absl::Time deadline) {
   registry::v1::DownloadBlobRequest request;
   request.set_name(fmt::format("tenants/{}/blobs/{}", who.tenant, digest));
+  request.set_offset_bytes(offset);
   return impl_->Download(who, deadline, request, static_cast<size_t>(bytes));
+}
+
+absl::StatusOr<registry::v1::Blob> RegistryClient::StoreBlob(
+    const Principal& who, absl::FunctionRef<absl::Status(PieceSink)> content, absl::Time deadline) {
+  return impl_->Upload(who, deadline, TenantName{who.tenant}.ToString(), content);
+}
+
+absl::StatusOr<registry::v1::Dataset> RegistryClient::CreateDataset(
+    const Principal& who, const DatasetName& name, const registry::v1::Dataset& dataset,
+    absl::Time deadline) {
+  registry::v1::CreateDatasetRequest request;
+  request.set_parent(TenantName{name.tenant}.ToString());
+  request.set_dataset_id(name.id);
+  *request.mutable_dataset() = dataset;
+  return impl_->Call(who, deadline, &Stub::CreateDataset, request);
 }
 
 absl::StatusOr<registry::v1::ModelVersion> RegistryClient::GetVersion(const Principal& who,

@@ -21,7 +21,13 @@ class RegistryClient final : public ModelRegistry {
   absl::StatusOr<registry::v1::Dataset> GetDataset(const Principal& who, const DatasetName& name,
                                                    absl::Time deadline) override;
   absl::StatusOr<std::string> ReadBlob(const Principal& who, const std::string& digest,
-                                       int64_t bytes, absl::Time deadline) override;
+                                       int64_t offset, int64_t bytes, absl::Time deadline) override;
+  absl::StatusOr<registry::v1::Blob> StoreBlob(const Principal& who,
+                                               absl::FunctionRef<absl::Status(PieceSink)> content,
+                                               absl::Time deadline) override;
+  absl::StatusOr<registry::v1::Dataset> CreateDataset(const Principal& who, const DatasetName& name,
+                                                      const registry::v1::Dataset& dataset,
+                                                      absl::Time deadline) override;
   absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,
                                                         const VersionName& version,
                                                         absl::Time deadline) override;

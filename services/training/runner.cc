@@ -83,11 +83,13 @@ QueuedJob LimitsOf(const Job& job) {
 
 }  // namespace
 
-Runner::Runner(JobStore& store, Launcher& launcher, ModelRegistry& registry, Board& board,
-               EventBell& bell, const Clock& clock, const RunnerOptions& options)
+Runner::Runner(JobStore& store, Launcher& launcher, ModelRegistry& registry,
+               const ObjectStores& objects, Board& board, EventBell& bell, const Clock& clock,
+               const RunnerOptions& options)
     : store_(store),
       launcher_(launcher),
       registry_(registry),
+      objects_(objects),
       board_(board),
       bell_(bell),
       clock_(clock),
@@ -107,6 +109,7 @@ absl::Status Runner::Start() {
     Log(Severity::kWarning, "leftovers_kept", {{"error", status}});
   }
   Log(Severity::kInfo, "jobs_taken_up", {{"jobs", names.size()}});
+  copier_ = std::jthread([this](std::stop_token stop) { CopyLoop(stop); });
   registrar_ = std::jthread([this](std::stop_token stop) { RegisterLoop(stop); });
   loop_ = std::jthread([this](std::stop_token stop) { Loop(stop); });
   return absl::OkStatus();
@@ -118,11 +121,14 @@ void Runner::Stop() {
   board_.Poke();
   loop_.join();
   registrar_.request_stop();
+  copier_.request_stop();
   {
     MutexLock lock(mutex_);
     to_register_changed_.SignalAll();
+    copying_changed_.SignalAll();
   }
   registrar_.join();
+  copier_.join();
 }
 
 void Runner::Loop(std::stop_token stop) {
@@ -178,7 +184,7 @@ void Runner::TakeNews() {
   }
 }
 
-Running Runner::Observe() const {
+Running Runner::Observe() {
   Running running;
   const absl::Duration now = clock_.Monotonic();
   for (const auto& [name, live] : trainers_) {
@@ -195,6 +201,9 @@ Running Runner::Observe() const {
   running.register_not_before = register_not_before_;
   running.search_waits = search_waits_;
   running.last_launch = last_launch_;
+  running.last_copy = last_copy_;
+  MutexLock lock(mutex_);
+  running.copying = copying_;
   return running;
 }
 
@@ -234,6 +243,13 @@ absl::Status Runner::Act(const Action& action) {
       return absl::OkStatus();
     }
     absl::Status operator()(const SettleAttempt& a) { return runner.Settle(a.job); }
+    absl::Status operator()(const CopyObjects& a) {
+      runner.last_copy_[a.job.tenant] = ++runner.launches_;
+      MutexLock lock(runner.mutex_);
+      runner.copying_ = a.job;
+      runner.copying_changed_.Signal();
+      return absl::OkStatus();
+    }
     absl::Status operator()(const RegisterResult& a) {
       runner.registering_.insert(a.job);
       MutexLock lock(runner.mutex_);
@@ -268,7 +284,7 @@ absl::Status Runner::Launch(const JobName& name, int processes) {
   attempt.set_job(name.ToString());
   attempt.set_attempt(job.attempts);
   attempt.set_processes(processes);
-  *attempt.mutable_spec() = job.spec;
+  *attempt.mutable_spec() = SpecOf(job);
   *attempt.mutable_dataset() = job.dataset;
   if (job.base.has_value()) *attempt.mutable_base() = *job.base;
   attempt.set_trial(job.is_trial());
@@ -386,6 +402,8 @@ absl::Status Runner::Step(const JobName& name) {
   const Job& job = *found;
   board_.Show(job);
   if (job.finished() || job.result.has_value()) return absl::OkStatus();
+  // It was resumed meanwhile.
+  if (job.lacks_dataset() && !job.cancel_requested) return absl::OkStatus();
   const auto parsed = Search::Parse(job.spec);
   if (!parsed.ok()) {
     // Another version of the platform has taken it.
@@ -487,6 +505,49 @@ void Runner::StopTrainers() {
     }
     board_.Wait(killed ? kLongestPause : left);
   }
+}
+
+void Runner::CopyLoop(std::stop_token stop) {
+  for (;;) {
+    JobName name;
+    {
+      MutexLock lock(mutex_);
+      while (!copying_.has_value() && !stop.stop_requested()) copying_changed_.Wait(mutex_);
+      if (stop.stop_requested()) return;
+      name = *copying_;
+    }
+    Copy(name, stop);
+    {
+      MutexLock lock(mutex_);
+      copying_.reset();
+    }
+    board_.Poke();
+  }
+}
+
+void Runner::Copy(const JobName& name, const std::stop_token& stop) {
+  const absl::StatusOr<Job> found = store_.Get(name);
+  absl::Status status = found.status();
+  if (absl::IsNotFound(status)) return board_.Remove(name);  // its tenant was deleted
+  if (found.ok()) {
+    const auto copied =
+        CopySource(found->spec, OwnerOf(*found), objects_, registry_, options_.copies, clock_,
+                   [&] { return stop.stop_requested() || !board_.IsQueued(name); });
+    if (stop.stop_requested()) return;
+    status = Change(
+        name,
+        [&](Job& job, Effects& effects) {
+          const absl::Time now = clock_.Now();
+          if (copied.ok()) return TakeDataset(job, *copied, now, effects);
+          return MissDataset(job, std::string(copied.status().message()),
+                             IsPassing(copied.status()), options_.retry, now, effects);
+        },
+        nullptr);
+  }
+  if (status.ok()) return;
+  Log(Severity::kWarning, "copy_failed", {{"job", name.ToString()}, {"error", status}});
+  MutexLock lock(mutex_);
+  copying_changed_.WaitFor(mutex_, absl::ToChronoNanoseconds(options_.action_retry));
 }
 
 void Runner::RegisterLoop(std::stop_token stop) {

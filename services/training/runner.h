@@ -23,6 +23,8 @@
 #include "services/training/job_store.h"
 #include "services/training/launcher.h"
 #include "services/training/model_registry.h"
+#include "services/training/objects/copy_source.h"
+#include "services/training/objects/object_stores.h"
 #include "services/training/reconcile.h"
 #include "services/training/search/search.h"
 
@@ -33,14 +35,15 @@ struct RunnerOptions {
   RetryPolicy retry;
   /// For one call to the registry.
   absl::Duration registry_timeout = absl::Seconds(30);
+  CopyLimits copies = {};
   /// Between tries of what could not be done (a full disk).
   absl::Duration action_retry = absl::Seconds(1);
 };
 
 /// Runs the jobs: does what Reconcile says. A search makes its trials one after another: which ones
 /// follows from its spec and from those that there are, so that it goes on after a restart as if
-/// there had been none. Two threads: the loop owns the trainers, the registrar
-/// makes versions of results, since the registry may take its time.
+/// there had been none. Three threads: the loop owns the trainers; the registrar makes versions of
+/// results, since the registry may take its time; the copier makes datasets of objects.
 ///
 /// A trainer dies with this process. After a restart its job is found RUNNING without a trainer,
 /// and goes on with its next attempt, which finds the checkpoints of the one before. A result that
@@ -49,8 +52,8 @@ struct RunnerOptions {
 class Runner {
  public:
   /// All arguments outlive this.
-  Runner(JobStore& store, Launcher& launcher, ModelRegistry& registry, Board& board,
-         EventBell& bell, const Clock& clock, const RunnerOptions& options);
+  Runner(JobStore& store, Launcher& launcher, ModelRegistry& registry, const ObjectStores& objects,
+         Board& board, EventBell& bell, const Clock& clock, const RunnerOptions& options);
   /// Stop().
   ~Runner();
 
@@ -86,7 +89,7 @@ class Runner {
   // ---- The loop's thread. ----
   void Loop(std::stop_token stop);
   void TakeNews();
-  Running Observe() const;
+  Running Observe();
   absl::Status Act(const Action& action);
   absl::Status Launch(const JobName& name, int processes);
   absl::Status Settle(const JobName& name);
@@ -104,7 +107,11 @@ class Runner {
   absl::Status CompareWithHeld(const Principal& owner, const Job& job);
   absl::StatusOr<std::string> MakeVersion(const Job& job);
 
-  // ---- Either. ----
+  // ---- The copier's thread. ----
+  void CopyLoop(std::stop_token stop);
+  void Copy(const JobName& name, const std::stop_token& stop);
+
+  // ---- Each of them. ----
   // Changes the job and shows it. A change that came too late (kAborted) shows the job as it is
   // and is OK; so is one of a job that is no more, which leaves the board.
   absl::Status Change(const JobName& name, absl::FunctionRef<absl::Status(Job&, Effects&)> change,
@@ -113,6 +120,7 @@ class Runner {
   JobStore& store_;
   Launcher& launcher_;
   ModelRegistry& registry_;
+  const ObjectStores& objects_;
   Board& board_;
   EventBell& bell_;
   const Clock& clock_;
@@ -126,15 +134,19 @@ class Runner {
   std::map<JobName, int> register_failures_;
   std::map<JobName, std::vector<JobName>> search_waits_;
   std::map<std::string, int64_t> last_launch_;
-  int64_t launches_ = 0;
+  std::map<std::string, int64_t> last_copy_;
+  int64_t launches_ = 0;  // and copies
 
   Mutex mutex_;
   CondVar to_register_changed_;
   std::vector<std::pair<JobName, EndedAttempt>> news_ended_ GUARDED_BY(mutex_);
   std::vector<Registration> news_registered_ GUARDED_BY(mutex_);
   std::deque<JobName> to_register_ GUARDED_BY(mutex_);
+  CondVar copying_changed_;
+  std::optional<JobName> copying_ GUARDED_BY(mutex_);
 
   // Last, so that they end first.
+  std::jthread copier_;
   std::jthread registrar_;
   std::jthread loop_;
 };

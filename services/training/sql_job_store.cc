@@ -378,7 +378,13 @@ absl::StatusOr<Job> SqlJobStore::Update(const JobName& name,
     ASSIGN_OR_RETURN(auto job, QueryJob(tx, "WHERE tenant = ? AND id = ?", {name.tenant, name.id}));
     if (!job.has_value()) return NotFound(name.ToString());
     Effects effects;
+    const std::string dataset = job->dataset.name();
     RETURN_IF_ERROR(change(*job, effects));
+    if (job->dataset.name() != dataset) {
+      RETURN_IF_ERROR(tx.Execute("UPDATE jobs SET dataset = ? WHERE job_order = ?",
+                                 {Bytes(job->dataset), job->order})
+                          .status());
+    }
     // What identifies a job and what it was asked to do never change.
     RETURN_IF_ERROR(
         tx.Execute("UPDATE jobs SET state = ?, start_time = ?, end_time = ?, attempts = ?, "

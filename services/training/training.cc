@@ -124,10 +124,12 @@ absl::StatusOr<int64_t> ParsePageToken(const std::string& token) {
 
 }  // namespace
 
-Training::Training(JobStore& store, ModelRegistry& registry, Board& board, EventBell& bell,
-                   const Clock& clock, const TrainingOptions& options)
+Training::Training(JobStore& store, ModelRegistry& registry, const ObjectStores& objects,
+                   Board& board, EventBell& bell, const Clock& clock,
+                   const TrainingOptions& options)
     : store_(store),
       registry_(registry),
+      objects_(objects),
       board_(board),
       bell_(bell),
       clock_(clock),
@@ -179,8 +181,7 @@ absl::StatusOr<v1::TrainingJob> Training::Submit(const Principal& who,
   job.attempt_seen = job.create_time;
   Principal owner = who;
   owner.tenant = parent.tenant;
-  ASSIGN_OR_RETURN(job.dataset, FindDataset(registry_, owner, job.spec, deadline));
-  RETURN_IF_ERROR(CheckFiles(job.dataset, job.spec));
+  ASSIGN_OR_RETURN(job.dataset, FindDataset(registry_, objects_, owner, job.spec, deadline));
   RETURN_IF_ERROR(ResolveBase(owner, deadline, job));
   Effects effects;
   Enqueue(job, job.create_time, effects);

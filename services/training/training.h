@@ -16,6 +16,7 @@
 #include "services/training/job.h"
 #include "services/training/job_store.h"
 #include "services/training/model_registry.h"
+#include "services/training/objects/object_stores.h"
 #include "slipway/identity/v1/purge.pb.h"
 #include "slipway/training/v1/job_events.pb.h"
 #include "slipway/training/v1/training.pb.h"
@@ -39,13 +40,14 @@ struct TrainingOptions {
 class Training {
  public:
   /// All arguments outlive this.
-  Training(JobStore& store, ModelRegistry& registry, Board& board, EventBell& bell,
-           const Clock& clock, const TrainingOptions& options);
+  Training(JobStore& store, ModelRegistry& registry, const ObjectStores& objects, Board& board,
+           EventBell& bell, const Clock& clock, const TrainingOptions& options);
 
   // ---- What owners ask. ----
 
-  /// Checks the spec whole and against its dataset and base, and queues the job. The same request
-  /// id with the same request answers the job that the first call made. Errors: InvalidField
+  /// Checks the spec whole and against its dataset (or objects) and base, and queues the job. The
+  /// same request id with the same request answers the job that the first call made. Errors:
+  /// InvalidField
   /// ("spec..."), kAlreadyExists (the request id was used for another request, or the name is
   /// taken), kResourceExhausted (the tenant's limit), kUnavailable.
   absl::StatusOr<v1::TrainingJob> Submit(const Principal& who,
@@ -119,6 +121,7 @@ class Training {
 
   JobStore& store_;
   ModelRegistry& registry_;
+  const ObjectStores& objects_;
   Board& board_;
   EventBell& bell_;
   const Clock& clock_;

@@ -21,6 +21,7 @@ CASES = {
     "laptop": [],
     "gpu": ["--set", "pools.gpu.enabled=true", "--set", "image.digest=sha256:" + "a" * 64],
     "ha": ["--set", "gateway.replicas=3", "--set", "database.existingSecret=slipway-db",
+           "--set", "objectStores.existingSecret=slipway-buckets",
            "--set", "global.imageRegistry=registry.example.org",
            "--set", "gateway.tls.existingSecret=api-example-org-tls",
            "--set", "termination.drainSeconds=60", "--set", "termination.graceSeconds=90"],
@@ -151,7 +152,7 @@ class Chart(unittest.TestCase):
 
     def test_every_secret_that_a_pod_mounts_is_made_or_brought(self):
         for case, brought in (("laptop", set()), ("gpu", set()),
-                              ("ha", {"slipway-db", "api-example-org-tls"}),
+                              ("ha", {"slipway-db", "slipway-buckets", "api-example-org-tls"}),
                               ("operators", {"slipway-identity"})):
             rendered = render(case)
             certificates = {name_of(d) for d in documents(rendered, "Certificate")}
@@ -204,6 +205,14 @@ class Chart(unittest.TestCase):
                 self.assertEqual(component in traced, "collector.observability.svc:4318" in config)
                 self.assertEqual(component in traced,
                                  "port: 4318" in policies[f"demo-{component}"])
+
+    def test_only_training_has_the_keys_of_object_stores_and_reaches_them(self):
+        holders = [name_of(d) for d in documents(render("ha"), "StatefulSet")
+                   if "slipway-buckets" in d]
+        self.assertEqual(["demo-training"], holders)
+        policies = {name_of(d): d for d in documents(render("ha"), "NetworkPolicy")}
+        self.assertEqual(["demo-training"],
+                         [name for name, policy in policies.items() if "port: 443" in policy])
 
     def test_draining_ends_before_the_grace_does(self):
         for component, config in configs(render("ha")):

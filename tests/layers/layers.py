@@ -31,8 +31,9 @@ LIBRARIES = [
     Library("OpenVINO", r"openvino/", ["services/*/openvino/*"],
             "keep it behind a header without OpenVINO"),
     Library("Apache Arrow", r"(arrow|parquet)/",
-            ["services/training/trainer/*parquet*"],
-            "open tables by services/training/trainer/data/table_reader.h"),
+            ["services/training/trainer/*parquet*", "services/training/objects/s3_*"],
+            "open tables by services/training/trainer/data/table_reader.h, object stores by "
+            "services/training/objects/object_store.h"),
     Library("ONNX's own proto", r"onnx/onnx\.pb\.h", ["common/onnx/*"],
             "use common/onnx/export.h"),
     Library("cpprestsdk", r"(cpprest|pplx)/", ["common/http/client/*"],

@@ -175,6 +175,9 @@ spec:
         {{- if .publicTls }}
         - {name: public-tls, mountPath: /etc/slipway-public-tls, readOnly: true}
         {{- end }}
+        {{- if .objectStores }}
+        - {name: object-stores, mountPath: /etc/slipway-object-stores, readOnly: true}
+        {{- end }}
         {{- if .identityKeys }}
         - {name: identity, mountPath: /etc/slipway-identity, readOnly: true}
         {{- end }}
@@ -192,6 +195,10 @@ spec:
     {{- if .publicTls }}
     - name: public-tls
       secret: {secretName: {{ .publicTls }}, defaultMode: 0440}
+    {{- end }}
+    {{- if .objectStores }}
+    - name: object-stores
+      secret: {secretName: {{ .objectStores }}, defaultMode: 0440}
     {{- end }}
     {{- if .identityKeys }}
     - name: identity

@@ -232,6 +232,17 @@ absl::StatusOr<v1::TrainingPlan> PlanProposed(const v1::JobSpec& given,
   return plan;
 }
 
+// The first bytes of an object.
+absl::StatusOr<std::string> ReadObject(ObjectStore& store, const std::string& key, int64_t bytes) {
+  std::string content;
+  const absl::Status read = store.Read(key, 0, [&](std::string_view piece) {
+    content += piece.substr(0, static_cast<size_t>(bytes) - content.size());
+    return std::ssize(content) < bytes ? absl::OkStatus() : absl::CancelledError("it is enough");
+  });
+  if (std::ssize(content) < bytes) RETURN_IF_ERROR(read);
+  return content;
+}
+
 }  // namespace
 
 SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spec) {
@@ -274,8 +285,9 @@ SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spe
   return figures;
 }
 
-Planner::Planner(ModelRegistry& registry, JobStore& store, Options options)
-    : registry_(registry), store_(store), options_(std::move(options)) {
+Planner::Planner(ModelRegistry& registry, const ObjectStores& objects, JobStore& store,
+                 Options options)
+    : registry_(registry), objects_(objects), store_(store), options_(std::move(options)) {
   // What calls left that a crash ended.
   std::error_code absent;
   std::filesystem::remove_all(fmt::format("{}/{}", options_.scratch_dir, kScratch), absent);
@@ -293,7 +305,13 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
     return absl::ResourceExhaustedError("too many plans at once; try again");
   }
   v1::JobSpec spec = request.spec();
-  if (spec.dataset().empty()) return InvalidField("spec.dataset", "is required");
+  const bool from_objects = spec.data().has_source();
+  if (spec.dataset().empty() && !from_objects) return InvalidField("spec.dataset", "is required");
+  if (from_objects && !spec.has_architecture()) {
+    return InvalidField("spec.architecture",
+                        "is required where spec.data.source is given: specs are proposed for "
+                        "datasets that are registered");
+  }
   if (spec.has_base()) {
     return InvalidField("spec.base", "must be absent: what goes on from a version is not planned");
   }
@@ -306,8 +324,7 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
   // Before anything is fetched.
   if (spec.has_architecture()) RETURN_IF_ERROR(ParseSpec(spec).status());
   ASSIGN_OR_RETURN(const registry::v1::Dataset dataset,
-                   FindDataset(registry_, owner, spec, deadline));
-  RETURN_IF_ERROR(CheckFiles(dataset, spec));
+                   FindDataset(registry_, objects_, owner, spec, deadline));
 
   std::string folder = fmt::format("{}/{}", options_.scratch_dir, kScratch);
   std::error_code error;
@@ -315,9 +332,17 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
   folder += "/XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) return FromErrno(errno, "cannot make", folder);
   const absl::Cleanup remove = [&] { std::filesystem::remove_all(folder, error); };
-  Sample sample(dataset, folder, [&](const registry::v1::File& file, int64_t bytes) {
-    return registry_.ReadBlob(owner, file.digest(), bytes, deadline);
-  });
+  ObjectStore* store = nullptr;
+  if (from_objects) {
+    ASSIGN_OR_RETURN(store, objects_.Find(owner.tenant, spec.data().source()));
+  }
+  Sample sample(dataset, folder,
+                [&](const registry::v1::File& file, int64_t bytes) -> absl::StatusOr<std::string> {
+                  if (store == nullptr) {
+                    return registry_.ReadBlob(owner, file.digest(), 0, bytes, deadline);
+                  }
+                  return ReadObject(*store, KeyOf(spec.data().source(), file.path()), bytes);
+                });
 
   ASSIGN_OR_RETURN(const std::vector<Job> finished, store_.ListSucceeded(kComparedJobs));
   if (!spec.has_architecture()) {

@@ -11,6 +11,7 @@
 #include "services/training/job.h"
 #include "services/training/job_store.h"
 #include "services/training/model_registry.h"
+#include "services/training/objects/object_stores.h"
 #include "slipway/training/v1/training.pb.h"
 
 namespace slipway::training {
@@ -30,8 +31,8 @@ struct SpeedFigures {
 SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spec);
 
 /// Says what a training would take, and what to train on a dataset, by the beginnings of the
-/// dataset's files and by what such jobs have taken here. Trains nothing, keeps nothing. Any
-/// thread.
+/// dataset's files (or objects) and by what such jobs have taken here. Trains nothing, keeps
+/// nothing. Any thread.
 class Planner {
  public:
   struct Options {
@@ -41,8 +42,8 @@ class Planner {
     int max_at_once = 4;
   };
 
-  /// Both outlive this.
-  Planner(ModelRegistry& registry, JobStore& store, Options options);
+  /// They outlive this.
+  Planner(ModelRegistry& registry, const ObjectStores& objects, JobStore& store, Options options);
 
   /// Errors: InvalidField (of the spec; of the data, as the trainer would say it),
   /// kResourceExhausted (too many plans at once), kNotFound, kUnavailable.
@@ -52,6 +53,7 @@ class Planner {
 
  private:
   ModelRegistry& registry_;
+  const ObjectStores& objects_;
   JobStore& store_;
   const Options options_;
   std::atomic<int> under_way_ = 0;

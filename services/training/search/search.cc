@@ -29,9 +29,13 @@ constexpr int kDefaultReduction = 3;
 constexpr int kMaxReduction = 16;
 constexpr char kDefaultMetric[] = "loss";
 // What decides which rows a trial is judged on: trials would not be comparable.
-constexpr std::string_view kSame[] = {"data.train",         "data.test",
-                                      "data.test_fraction", "data.validation_fraction",
-                                      "data.split",         "data.drop_duplicates",
+constexpr std::string_view kSame[] = {"data.source",
+                                      "data.train",
+                                      "data.test",
+                                      "data.test_fraction",
+                                      "data.validation_fraction",
+                                      "data.split",
+                                      "data.drop_duplicates",
                                       "training.seed"};
 constexpr std::string_view kRooms[] = {"data",      "architecture", "loss",
                                        "optimizer", "schedule",     "training"};

@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "common/names/file_path.h"
+#include "common/names/names.h"
 #include "common/nn/column.h"
 #include "common/tokenizer/tokenizer.h"
 #include "fmt/format.h"
@@ -23,6 +24,17 @@ constexpr size_t kMaxColumnBytes = 1024;
 constexpr int kMaxBuckets = 10'000;
 constexpr double kMaxWidth = 1e30;
 constexpr int kMaxImageSide = 4096;
+
+void CheckSource(const v1::ObjectSource& source, Problems& problems) {
+  if (source.store().empty()) {
+    problems.Add("spec.data.source.store", "is required: a store that the operator has configured");
+  } else {
+    problems.Add(CheckSlug("spec.data.source.store", source.store()));
+  }
+  std::string prefix = source.prefix();
+  if (prefix.ends_with('/')) prefix.pop_back();
+  if (!prefix.empty()) problems.Add(CheckFilePath("spec.data.source.prefix", prefix));
+}
 
 void CheckPart(const std::string& path, const v1::Part& part, bool has_targets,
                Problems& problems) {
@@ -367,6 +379,7 @@ void CheckData(const v1::JobSpec& job, Problems& problems) {
       problems.Add("spec.data.tokenizer", "is for text; a column of text has one of its own");
     }
   }
+  if (data.has_source()) CheckSource(data.source(), problems);
   problems.CheckRange("spec.data.validation_fraction", data.validation_fraction(), 0.0, 0.5);
   problems.CheckRange("spec.data.test_fraction", data.test_fraction(), 0.0, 0.5);
   if (data.has_test() && data.test_fraction() > 0) {

@@ -247,7 +247,9 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   Problems problems;
   if (job.has_search()) problems.Add("spec.search", "must be absent here: this is one training");
   CheckRequiredSlug("spec.model", job.model(), problems);
-  CheckRequiredSlug("spec.dataset", job.dataset(), problems);
+  if (!job.data().has_source() || !job.dataset().empty()) {
+    CheckRequiredSlug("spec.dataset", job.dataset(), problems);
+  }
   CheckData(job, problems);
   if (job.has_base()) CheckBase(job, problems);
   if (!job.has_architecture()) {

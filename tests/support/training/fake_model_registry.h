@@ -1,13 +1,16 @@
 #ifndef SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_MODEL_REGISTRY_H_
 #define SLIPWAY_TESTS_SUPPORT_TRAINING_FAKE_MODEL_REGISTRY_H_
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "common/crypto/hash.h"
 #include "common/sync/mutex.h"
 #include "services/training/model_registry.h"
 
@@ -94,12 +97,43 @@ class FakeModelRegistry final : public ModelRegistry {
     return dataset->second;
   }
 
-  absl::StatusOr<std::string> ReadBlob(const Principal&, const std::string& digest, int64_t bytes,
-                                       absl::Time) override {
+  absl::StatusOr<std::string> ReadBlob(const Principal&, const std::string& digest, int64_t offset,
+                                       int64_t bytes, absl::Time) override {
     MutexLock lock(mutex_);
     const auto blob = blobs_.find(digest);
     if (blob == blobs_.end()) return NotFound(digest);
-    return blob->second.substr(0, static_cast<size_t>(bytes));
+    const std::string& content = blob->second;
+    return content.substr(std::min(static_cast<size_t>(offset), content.size()),
+                          static_cast<size_t>(bytes));
+  }
+
+  absl::StatusOr<registry::v1::Blob> StoreBlob(const Principal&,
+                                               absl::FunctionRef<absl::Status(PieceSink)> content,
+                                               absl::Time) override {
+    std::string bytes;
+    RETURN_IF_ERROR(content([&](std::string_view piece) {
+      bytes += piece;
+      return absl::OkStatus();
+    }));
+    registry::v1::Blob blob;
+    blob.set_digest("sha256:" + Sha256Hex(bytes));
+    blob.set_size_bytes(std::ssize(bytes));
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    blobs_[blob.digest()] = std::move(bytes);
+    return blob;
+  }
+
+  absl::StatusOr<registry::v1::Dataset> CreateDataset(const Principal& who, const DatasetName& name,
+                                                      const registry::v1::Dataset& dataset,
+                                                      absl::Time) override {
+    MutexLock lock(mutex_);
+    if (down_) return absl::UnavailableError("the registry is down");
+    if (who.tenant != name.tenant) return NotFound(name.ToString());
+    const auto [made, is_new] = datasets_.try_emplace(name.ToString(), dataset);
+    if (!is_new) return absl::AlreadyExistsError(name.ToString() + " exists already");
+    made->second.set_name(name.ToString());
+    return made->second;
   }
 
   absl::StatusOr<registry::v1::ModelVersion> GetVersion(const Principal& who,

@@ -46,11 +46,38 @@ class FakeRegistryService final : public registry::v1::RegistryService::Service 
     return edge_->Call(*ctx, "DownloadBlob", [&](const CallContext& call) -> absl::Status {
       const std::string digest = request->name().substr(request->name().rfind('/') + 1);
       constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
-      ASSIGN_OR_RETURN(const std::string content,
-                       models_.ReadBlob(call.principal, digest, kAll, call.deadline));
+      ASSIGN_OR_RETURN(
+          const std::string content,
+          models_.ReadBlob(call.principal, digest, request->offset_bytes(), kAll, call.deadline));
       google::api::HttpBody body;
       body.set_data(content);
       writer->Write(body);
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status UploadBlob(grpc::ServerContext* ctx,
+                          grpc::ServerReader<registry::v1::UploadBlobRequest>* reader,
+                          registry::v1::Blob* out) override {
+    return edge_->Call(*ctx, "UploadBlob", [&](const CallContext& call) -> absl::Status {
+      const auto content = [&](ModelRegistry::PieceSink sink) -> absl::Status {
+        for (registry::v1::UploadBlobRequest piece; reader->Read(&piece);) {
+          RETURN_IF_ERROR(sink(piece.content().data()));
+        }
+        return ctx->IsCancelled() ? absl::CancelledError("it broke off") : absl::OkStatus();
+      };
+      ASSIGN_OR_RETURN(*out, models_.StoreBlob(call.principal, content, call.deadline));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status CreateDataset(grpc::ServerContext* ctx,
+                             const registry::v1::CreateDatasetRequest* request,
+                             registry::v1::Dataset* out) override {
+    return edge_->Call(*ctx, "CreateDataset", [&](const CallContext& call) -> absl::Status {
+      const DatasetName name{call.principal.tenant, request->dataset_id()};
+      ASSIGN_OR_RETURN(
+          *out, models_.CreateDataset(call.principal, name, request->dataset(), call.deadline));
       return absl::OkStatus();
     });
   }

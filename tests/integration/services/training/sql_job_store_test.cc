@@ -204,6 +204,23 @@ TEST_P(SqlJobStoreTest, APausedJobIsNotOverAndStaysPausedThroughARestart) {
   EXPECT_TRUE((*unfinished)[1].pause_requested);
 }
 
+TEST_P(SqlJobStoreTest, KeepsTheDatasetThatAJobGetsLater) {
+  Job job = Make("acme", "first");
+  job.spec.mutable_data()->mutable_source()->set_store("lake");
+  job.dataset.clear_name();
+  ASSERT_TRUE(Insert(job).ok());
+  registry::v1::Dataset dataset;
+  dataset.set_name("tenants/acme/datasets/objects-1");
+  dataset.set_digest("sha256:1");
+  ASSERT_TRUE(store_->Get({"acme", "first"})->lacks_dataset());
+  const auto taken = store_->Update({"acme", "first"}, [&](Job& job, Effects& effects) {
+    return TakeDataset(job, dataset, kT0, effects);
+  });
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  Reopen();
+  EXPECT_EQ(store_->Get({"acme", "first"})->dataset.digest(), "sha256:1");
+}
+
 TEST_P(SqlJobStoreTest, AJobThatWasNotMadeIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(store_->Get({"acme", "none"}).status()));
   EXPECT_TRUE(absl::IsNotFound(Start({"acme", "none"}).status()));

@@ -58,8 +58,9 @@ TEST(TrainingEdgeTest, LetsInWhomItsProtoNames) {
   Metrics metrics("training");
   Board board(metrics);
   EventBell bell;
-  Training training(store, registry, board, bell, Clock::Real(), {});
-  Planner planner(registry, store, {.scratch_dir = dir.path().string()});
+  const ObjectStores objects;
+  Training training(store, registry, objects, board, bell, Clock::Real(), {});
+  Planner planner(registry, objects, store, {.scratch_dir = dir.path().string()});
   const auto verifier = trust.Verifier(ServiceId::kTraining);
   const auto edge = TrainingEdge::Create(training, planner, *verifier, metrics, Clock::Real());
   ASSERT_TRUE(edge.ok()) << edge.status();

@@ -101,9 +101,10 @@ class PlannerTest : public ::testing::Test {
 
   Principal who_;
   FakeModelRegistry registry_;
+  const ObjectStores objects_;
   FakeJobStore store_;
   TempDir folder_;
-  Planner planner_{registry_, store_, {.scratch_dir = folder_.path().string()}};
+  Planner planner_{registry_, objects_, store_, {.scratch_dir = folder_.path().string()}};
   int jobs_ = 0;
 };
 

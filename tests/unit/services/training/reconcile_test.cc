@@ -535,6 +535,42 @@ TEST(ReconcileTest, AsksForNothingOnceEveryActionIsDone) {
   EXPECT_THAT(Decide(jobs, running, Capacity(2)), IsEmpty());
 }
 
+// ---- Objects. ----
+
+TEST(ReconcileTest, AJobWaitsForItsObjectsWhichAreCopiedForOneAtATime) {
+  QueuedJob first = Waiting("a", "first", 1);
+  QueuedJob second = Waiting("a", "second", 2);
+  QueuedJob other = Waiting("b", "other", 3);
+  for (QueuedJob* job : {&first, &second, &other}) job->lacks_dataset = true;
+  EXPECT_THAT(Decide({second, first, other}), ElementsAre("copy objects for tenants/a/jobs/first"));
+  EXPECT_THAT(Decide({first, second, other}, {.copying = first.name}), IsEmpty());
+  // Each tenant in its turn.
+  EXPECT_THAT(Decide({second, other}, {.last_copy = {{"a", 1}}}),
+              ElementsAre("copy objects for tenants/b/jobs/other"));
+  first.lacks_dataset = false;
+  EXPECT_THAT(Decide({first, second}, {.copying = second.name}),
+              ElementsAre("launch tenants/a/jobs/first"));
+}
+
+TEST(ReconcileTest, NothingIsCopiedForAJobThatIsSetAsideOrIsToWait) {
+  QueuedJob job = Waiting("a", "first", 1);
+  job.lacks_dataset = true;
+  job.not_before = kNow + absl::Seconds(1);
+  EXPECT_THAT(Decide({job}), IsEmpty());
+  job.not_before = absl::InfinitePast();
+  job.state = TrainingJob::PAUSED;
+  EXPECT_THAT(Decide({job}), IsEmpty());
+}
+
+TEST(ReconcileTest, ASearchBeginsOnceItsObjectsAreCopied) {
+  QueuedJob search = SearchOf(TrainingJob::QUEUED);
+  search.lacks_dataset = true;
+  EXPECT_THAT(Decide({search}), ElementsAre("copy objects for tenants/a/jobs/find"));
+  EXPECT_THAT(Decide({search}, {.copying = search.name}), IsEmpty());
+  search.cancel_requested = true;
+  EXPECT_THAT(Decide({search}, {.copying = search.name}), ElementsAre("step tenants/a/jobs/find"));
+}
+
 // ---- When to look again. ----
 
 TEST(NextWakeTest, NeverWhereNothingIsDue) {

@@ -14,6 +14,7 @@
 #include "tests/support/training/fake_job_store.h"
 #include "tests/support/training/fake_launcher.h"
 #include "tests/support/training/fake_model_registry.h"
+#include "tests/support/training/fake_object_store.h"
 
 namespace slipway::training {
 
@@ -22,11 +23,11 @@ namespace slipway::training {
 class RunnerFixture : public ::testing::Test {
  protected:
   struct Service {
-    Service(FakeJobStore& store, FakeModelRegistry& registry, const Clock& clock,
-            const RunnerOptions& options)
-        : training(store, registry, board, bell, clock,
+    Service(FakeJobStore& store, FakeModelRegistry& registry, const ObjectStores& objects,
+            const Clock& clock, const RunnerOptions& options)
+        : training(store, registry, objects, board, bell, clock,
                    {.retry = options.retry, .code_version = "0.1.0"}),
-          runner(store, launcher, registry, board, bell, clock, options) {}
+          runner(store, launcher, registry, objects, board, bell, clock, options) {}
     Metrics metrics{"training"};
     Board board{metrics};
     EventBell bell;
@@ -55,7 +56,7 @@ class RunnerFixture : public ::testing::Test {
 
   void Restart() {
     Quit();
-    service_ = std::make_unique<Service>(store_, registry_, clock_, options_);
+    service_ = std::make_unique<Service>(store_, registry_, objects_, clock_, options_);
     ASSERT_TRUE(service_->runner.Start().ok());
   }
 
@@ -87,6 +88,8 @@ class RunnerFixture : public ::testing::Test {
   FakeClock clock_;
   FakeJobStore store_;
   FakeModelRegistry registry_;
+  FakeObjectStore* lake_ = nullptr;  // where acme may read below sales
+  const ObjectStores objects_ = FakeStores({{"acme", "sales"}}, lake_);
   RunnerOptions options_;
   std::unique_ptr<Service> service_;
 };

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/crypto/hash.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/services/training/runner_fixture.h"
@@ -15,6 +16,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::StartsWith;
 using v1::TrainingJob;
 
 constexpr char kFirst[] = "tenants/acme/jobs/first";
@@ -113,6 +115,94 @@ TEST_F(RunnerTest, AResultBelowItsThresholdMakesNoVersion) {
             "no version is registered: accuracy is 0.85 on the test part, and "
             "spec.evaluation.at_least.accuracy is 0.9");
   EXPECT_THAT(registry_.versions(), IsEmpty());
+}
+
+// ---- Objects of a store. ----
+
+class ObjectRunnerTest : public RunnerTest {
+ protected:
+  ObjectRunnerTest() {
+    for (const char* file : kExampleFiles) lake_->Put(std::string("sales/") + file, file);
+  }
+
+  static v1::JobSpec ObjectSpec() {
+    v1::JobSpec spec = ExampleSpec();
+    spec.clear_dataset();
+    spec.mutable_data()->mutable_source()->set_store("lake");
+    spec.mutable_data()->mutable_source()->set_prefix("sales");
+    return spec;
+  }
+};
+
+TEST_F(ObjectRunnerTest, EachAttemptHasTheBytesThatTheFirstOneHad) {
+  Submit("first", ObjectSpec());
+  const v1::Attempt first = launcher().WaitForLaunch(kFirst, 1);
+  EXPECT_THAT(first.dataset().name(), StartsWith("tenants/acme/datasets/objects-"));
+  ASSERT_EQ(first.dataset().files_size(), 4);
+  EXPECT_EQ(first.dataset().files(0).digest(), "sha256:" + Sha256Hex("train-images"));
+  EXPECT_EQ("tenants/acme/datasets/" + first.spec().dataset(), first.dataset().name());
+
+  lake_->Put("sales/train-images", "others");
+  launcher().End(kFirst, 1, kKilled);
+  WaitForState(TrainingJob::QUEUED, 2);
+  Advance(absl::Seconds(2));
+  const v1::Attempt second = launcher().WaitForLaunch(kFirst, 2);
+  EXPECT_EQ(second.dataset().digest(), first.dataset().digest());
+
+  ASSERT_TRUE(Complete(2).ok());
+  launcher().End(kFirst, 2, {});
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::SUCCEEDED);
+  EXPECT_EQ(job.spec().dataset(), first.spec().dataset());
+  const auto versions = registry_.versions();
+  ASSERT_EQ(versions.size(), 1u);
+  const auto& lineage = versions.begin()->second.lineage();
+  EXPECT_EQ(lineage.dataset(), first.dataset().name());
+  EXPECT_EQ(lineage.dataset_digest(), first.dataset().digest());
+}
+
+TEST_F(ObjectRunnerTest, ACopyIsTakenUpAfterARestart) {
+  registry_.SetDown(true);
+  Submit("first", ObjectSpec());
+  WaitForState(TrainingJob::QUEUED, 2);
+  Quit();
+  registry_.SetDown(false);
+  clock_.Advance(absl::Seconds(2));
+  Restart();
+  EXPECT_EQ(launcher().WaitForLaunch(kFirst, 1).dataset().files_size(), 4);
+}
+
+TEST_F(ObjectRunnerTest, AStoreThatDoesNotAnswerIsAskedAgain) {
+  lake_->FailReads({absl::UnavailableError("the object store lake does not answer")});
+  Submit("first", ObjectSpec());
+  EXPECT_EQ(WaitForState(TrainingJob::QUEUED, 2),
+            "the data could not be copied: train-images: the object store lake does not answer; "
+            "tried again in 2 s");
+  EXPECT_EQ(launcher().launches(), 0u);
+  Advance(absl::Seconds(2));
+  EXPECT_EQ(launcher().WaitForLaunch(kFirst, 1).dataset().files_size(), 4);
+}
+
+TEST_F(ObjectRunnerTest, WhatCannotBeCopiedFailsTheJob) {
+  lake_->FailReads({absl::FailedPreconditionError("the object store lake refuses its keys")});
+  Submit("first", ObjectSpec());
+  const TrainingJob job = Finished();
+  EXPECT_EQ(job.state(), TrainingJob::FAILED);
+  EXPECT_EQ(job.error(),
+            "the data could not be copied: train-images: the object store lake refuses its keys");
+  EXPECT_EQ(job.attempts(), 0);
+  EXPECT_THAT(*store_.ListUsage(0, 10), IsEmpty());
+}
+
+TEST_F(ObjectRunnerTest, ACancelledJobIsNotCopiedToTheEnd) {
+  lake_->WhileReading([&] { EXPECT_TRUE(training().Cancel(who_, {"acme", "first"}).ok()); });
+  Submit("first", ObjectSpec());
+  EXPECT_EQ(Finished().state(), TrainingJob::CANCELLED);
+  // The next job is copied, and the first one was not: it would have been read four times.
+  Submit("second", ObjectSpec());
+  launcher().WaitForLaunch("tenants/acme/jobs/second", 1);
+  EXPECT_EQ(lake_->reads(), 1 + 4);
+  EXPECT_EQ(launcher().launches(), 1u);
 }
 
 // ---- Held against the version that an alias holds. ----

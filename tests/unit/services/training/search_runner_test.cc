@@ -254,6 +254,23 @@ TEST_F(SearchRunnerTest, ATakenNameOfATrialIsNoHindrance) {
   EXPECT_EQ(Finished().state(), TrainingJob::SUCCEEDED);
 }
 
+TEST_F(SearchRunnerTest, ObjectsAreCopiedOnceForAllTrials) {
+  for (const char* file : kExampleFiles) lake_->Put(std::string("sales/") + file, file);
+  v1::JobSpec spec = GridSpec(2, 2);
+  spec.clear_dataset();
+  spec.mutable_data()->mutable_source()->set_store("lake");
+  spec.mutable_data()->mutable_source()->set_prefix("sales");
+  Submit(spec);
+  const v1::Attempt first = launcher().WaitForLaunch(Trial("0"), 1);
+  const v1::Attempt second = launcher().WaitForLaunch(Trial("1"), 1);
+  EXPECT_EQ(first.dataset().files_size(), 4);
+  EXPECT_EQ(first.dataset().digest(), second.dataset().digest());
+  EXPECT_EQ(lake_->reads(), 4);
+  Complete("0", 0.5);
+  Complete("1", 0.4);
+  EXPECT_EQ(Finished().state(), TrainingJob::SUCCEEDED);
+}
+
 TEST_F(SearchRunnerTest, TrialsKeepTheSearchesPriorityAndOwner) {
   auto request = ExampleRequest("acme", kSearch.id);
   *request.mutable_training_job()->mutable_spec() = GridSpec(1, 1);

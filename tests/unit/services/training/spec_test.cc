@@ -78,6 +78,16 @@ TEST(SpecTest, TakesASpecForPictures) {
   EXPECT_EQ(spec->time_limit, absl::Minutes(10));
 }
 
+TEST(SpecTest, TakesObjectsInPlaceOfADataset) {
+  json spec = Good();
+  spec.erase("dataset");
+  spec["data"]["source"] = {{"store", "lake"}, {"prefix", "fashion/2026/"}};
+  EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+  spec["data"]["source"].erase("prefix");
+  spec["dataset"] = "copy";
+  EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+}
+
 TEST(SpecTest, TakesBoundsOnEveryMetricOfItsLoss) {
   json spec = Good();
   spec["evaluation"] = {
@@ -222,11 +232,21 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/model", "../escape", "spec.model: "},
       {"/dataset", nullptr, "spec.dataset: is required"},
       {"/dataset", "a/b", "spec.dataset: "},
+      {"/data/source", {{"prefix", "a"}}, "spec.data.source.store: is required"},
+      {"/data/source", {{"store", "http://host"}}, "spec.data.source.store: must be 1 to 63"},
+      {"/data/source",
+       {{"store", "lake"}, {"prefix", "a/../b"}},
+       "spec.data.source.prefix: must be a relative path"},
+      {"/data/source",
+       {{"store", "lake"}, {"prefix", "/etc"}},
+       "spec.data.source.prefix: must be a relative path"},
       {"/alias", "Production", "spec.alias: "},
 
       {"/data", nullptr, "spec.data: is required"},
-      {"/data/format", nullptr, "spec.data.format: is required; must be one of idx, csv, jsonl, parquet, images, text"},
-      {"/data/format", "xlsx", "spec.data.format: must be one of idx, csv, jsonl, parquet, images, text"},
+      {"/data/format", nullptr,
+       "spec.data.format: is required; must be one of idx, csv, jsonl, parquet, images, text"},
+      {"/data/format", "xlsx",
+       "spec.data.format: must be one of idx, csv, jsonl, parquet, images, text"},
       {"/data/image", {{"height", 2}}, "spec.data.image: is for images"},
       {"/data/augment", {{"shift", -1}}, "spec.data.augment.shift: must be between 0 and 4096"},
       {"/data/augment", {{"crop", 1.5}}, "spec.data.augment.crop: must be between 0 and 1"},

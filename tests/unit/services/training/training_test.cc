@@ -13,6 +13,7 @@
 #include "tests/support/training/example_spec.h"
 #include "tests/support/training/fake_job_store.h"
 #include "tests/support/training/fake_model_registry.h"
+#include "tests/support/training/fake_object_store.h"
 
 namespace slipway::training {
 namespace {
@@ -75,11 +76,13 @@ class TrainingTest : public ::testing::Test {
   FakeClock clock_;
   FakeJobStore store_;
   FakeModelRegistry registry_;
+  FakeObjectStore* lake_ = nullptr;
+  const ObjectStores objects_ = FakeStores({{"acme", "sales"}}, lake_);
   Metrics metrics_{"training"};
   Board board_{metrics_};
   EventBell bell_;
   TrainingOptions options_{.max_unfinished_per_tenant = 5, .max_watchers = 2, .retry = {}};
-  Training training_{store_, registry_, board_, bell_, clock_, options_};
+  Training training_{store_, registry_, objects_, board_, bell_, clock_, options_};
 };
 
 // ---- Submitting. ----
@@ -94,6 +97,25 @@ TEST_F(TrainingTest, QueuesAJobWithItsOwnerAndItsDataset) {
   EXPECT_EQ(kept->key_id, "k-acme");
   EXPECT_EQ(kept->dataset.name(), "tenants/acme/datasets/digits");
   ASSERT_EQ(board_.Jobs().size(), 1u);
+}
+
+TEST_F(TrainingTest, AJobOfObjectsIsQueuedOnceTheyAreThere) {
+  auto request = ExampleRequest("acme", "first");
+  v1::JobSpec& spec = *request.mutable_training_job()->mutable_spec();
+  spec.clear_dataset();
+  spec.mutable_data()->mutable_source()->set_store("lake");
+  spec.mutable_data()->mutable_source()->set_prefix("sales");
+  EXPECT_EQ(FieldOf(Submit(request).status()), "spec.data.train.inputs");
+  for (const char* file : kExampleFiles) lake_->Put(std::string("sales/") + file, file);
+  const auto job = Submit(request);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), TrainingJob::QUEUED);
+  EXPECT_TRUE(board_.Jobs()[0].lacks_dataset);
+  // Nothing was read, and nobody else may.
+  EXPECT_EQ(lake_->reads(), 0);
+  request.set_parent("tenants/rival");
+  EXPECT_EQ(FieldOf(training_.Submit(rival_, request, kNoDeadline).status()),
+            "spec.data.source.store");
 }
 
 TEST_F(TrainingTest, MakesAnIdWhereNoneIsGiven) {
