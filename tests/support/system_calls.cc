@@ -22,6 +22,7 @@ struct Tape {
   std::atomic<bool> on = false;
   Mutex mutex;
   std::vector<SystemCalls::Call> calls GUARDED_BY(mutex);
+  std::string full GUARDED_BY(mutex);  // see FillVolume
 };
 Tape& TheTape() {
   static auto* const tape = new Tape;
@@ -45,6 +46,16 @@ void NoteBytes(const char* operation, int fd, const void* bytes, size_t size) {
   Note(operation, PathOf(fd), std::string(static_cast<const char*>(bytes), size));
 }
 
+// Whether its volume is full; says so.
+bool IsFull(int fd) {
+  if (!TheTape().on) return false;
+  MutexLock lock(TheTape().mutex);
+  const std::string& full = TheTape().full;
+  if (full.empty() || PathOf(fd).find(full) == std::string::npos) return false;
+  errno = ENOSPC;
+  return true;
+}
+
 void NoteSync(int fd) {
   if (TheTape().on) Note("sync", PathOf(fd));
 }
@@ -58,10 +69,16 @@ void NotePath(const char* operation, const char* path) {
 SystemCalls::SystemCalls() {
   MutexLock lock(TheTape().mutex);
   TheTape().calls.clear();
+  TheTape().full.clear();
   if (TheTape().on.exchange(true)) std::abort();
 }
 
 SystemCalls::~SystemCalls() { TheTape().on = false; }
+
+void SystemCalls::FillVolume(std::string path) {
+  MutexLock lock(TheTape().mutex);
+  TheTape().full = std::move(path);
+}
 
 std::vector<SystemCalls::Call> SystemCalls::calls() const {
   MutexLock lock(TheTape().mutex);
@@ -75,15 +92,17 @@ int64_t SystemCalls::Count(std::string_view operation, std::string_view path) co
   });
 }
 
-// In libc's place: each notes the call and then makes it.
+// In libc's place: each notes the call and then makes it, unless the test has filled the volume.
 extern "C" {
 
 ssize_t write(int fd, const void* bytes, size_t size) {
+  if (IsFull(fd)) return -1;
   NoteBytes("write", fd, bytes, size);
   return ::syscall(SYS_write, fd, bytes, size);
 }
 
 ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
+  if (IsFull(fd)) return -1;
   NoteBytes("write", fd, bytes, size);
   return ::syscall(SYS_pwrite64, fd, bytes, size, offset);
 }

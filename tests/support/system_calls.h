@@ -28,6 +28,10 @@ class SystemCalls {
   SystemCalls(const SystemCalls&) = delete;
   SystemCalls& operator=(const SystemCalls&) = delete;
 
+  /// From now on the volume of these files is full: what would write to a path that contains `path`
+  /// fails with ENOSPC. Empty: of none.
+  void FillVolume(std::string path);
+
   /// Those so far.
   std::vector<Call> calls() const;
 

@@ -176,18 +176,6 @@ void CheckSearch(const v1::JobSpec& job, Problems& problems) {
   }
 }
 
-// By what the trials may be compared, which their loss says.
-absl::Status CheckMetric(const v1::SearchSpec& search, TargetKind targets) {
-  std::set<std::string_view> known;
-  for (const GateMetric& metric : GateMetrics()) {
-    if (metric.targets == targets) known.insert(metric.name);
-  }
-  if (search.metric().empty() || known.contains(search.metric())) return absl::OkStatus();
-  return InvalidField(
-      "spec.search.metric",
-      fmt::format("is no metric of this loss; must be one of {}", fmt::join(known, ", ")));
-}
-
 // A trial's spec is refused: for the value that its message names, or else that of `field`, the one
 // that was changed last.
 absl::Status Blame(const v1::SearchSpec& search, const std::map<int, json>& values, int field,
@@ -286,7 +274,7 @@ absl::StatusOr<Search> Search::Parse(const v1::JobSpec& spec) {
       parsed = *std::move(one);
     }
   }
-  RETURN_IF_ERROR(CheckMetric(asked, parsed->targets));
+  RETURN_IF_ERROR(CheckMetric("spec.search.metric", asked.metric(), parsed->targets));
   search.time_limit_ = parsed->time_limit;
   *search.job_.mutable_resources() = parsed->job.resources();
 
@@ -327,12 +315,7 @@ std::string Search::metric() const {
   return fmt::format("validation_{}", name.empty() ? kDefaultMetric : name);
 }
 
-bool Search::higher_is_better() const {
-  const std::string& name = job_.search().metric();
-  return std::any_of(GateMetrics().begin(), GateMetrics().end(), [&](const GateMetric& metric) {
-    return metric.name == name && metric.higher_is_better;
-  });
-}
+bool Search::higher_is_better() const { return HigherIsBetter(job_.search().metric()); }
 
 json Search::ValueOf(int index, int field) const {
   const auto place = static_cast<size_t>(field);

@@ -1,9 +1,10 @@
 #include "services/training/spec/gates.h"
 
 #include <algorithm>
-#include <optional>
+#include <set>
 
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 
 namespace slipway::training {
 namespace {
@@ -32,12 +33,6 @@ constexpr GateMetric kGateMetrics[] = {
     {"perplexity", TargetKind::kToken, false},
     {"loss", TargetKind::kToken, false},
 };
-
-bool HigherIsBetter(std::string_view name) {
-  const auto* const metric = std::find_if(std::begin(kGateMetrics), std::end(kGateMetrics),
-                                          [&](const GateMetric& m) { return m.name == name; });
-  return metric == std::end(kGateMetrics) || metric->higher_is_better;
-}
 
 absl::Status Refuse(std::string_view reason) {
   return absl::FailedPreconditionError(fmt::format("no version is registered: {}", reason));
@@ -70,6 +65,22 @@ absl::Status CheckBounds(std::string_view field, const MetricValues& bounds,
 }  // namespace
 
 std::span<const GateMetric> GateMetrics() { return kGateMetrics; }
+
+bool HigherIsBetter(std::string_view metric) {
+  return std::any_of(std::begin(kGateMetrics), std::end(kGateMetrics), [&](const GateMetric& gate) {
+    return gate.name == metric && gate.higher_is_better;
+  });
+}
+
+absl::Status CheckMetric(std::string_view field, std::string_view metric, TargetKind targets) {
+  std::set<std::string_view> known;
+  for (const GateMetric& gate : kGateMetrics) {
+    if (gate.targets == targets) known.insert(gate.name);
+  }
+  if (metric.empty() || known.contains(metric)) return absl::OkStatus();
+  return InvalidField(
+      field, fmt::format("is no metric of this loss; must be one of {}", fmt::join(known, ", ")));
+}
 
 absl::Status CheckThresholds(const v1::EvaluationSpec& evaluation, const MetricValues& metrics) {
   RETURN_IF_ERROR(CheckBounds("at_least", Sorted(evaluation.at_least()), metrics));

@@ -26,6 +26,12 @@ struct GateMetric {
 /// All of them.
 std::span<const GateMetric> GateMetrics();
 
+/// Whether more of it is better; false for "" (the loss) and for what is no metric.
+bool HigherIsBetter(std::string_view metric);
+
+/// OK where `metric` is one of a loss with these targets, or empty. Errors: InvalidField.
+absl::Status CheckMetric(std::string_view field, std::string_view metric, TargetKind targets);
+
 using MetricValues = std::map<std::string, double>;
 
 /// OK where `metrics` keep the bounds at_least and at_most. Errors: kFailedPrecondition, for the

@@ -36,6 +36,8 @@ constexpr int kMaxProcesses = 64;
 constexpr int kMaxKeptCheckpoints = 1000;
 constexpr int kDefaultKeptCheckpoints = 2;
 constexpr int kDefaultRecordedSamples = 32;
+constexpr double kDefaultDivergenceFactor = 10;
+constexpr int kDefaultDivergenceSteps = 200;
 constexpr int kMaxRecordedSamples = 1024;
 constexpr absl::Duration kMaxTimeLimit = absl::Hours(24 * 30);
 
@@ -63,6 +65,12 @@ void CheckLoop(const v1::JobSpec& job, Problems& problems) {
     problems.Add("spec.training.ema_decay",
                  fmt::format("must be at least 0 and less than 1, got {}", loop.ema_decay()));
   }
+  const v1::DivergenceSpec& divergence = loop.divergence();
+  if (divergence.factor() != 0 && !(divergence.factor() > 1 && divergence.factor() <= 1e12)) {
+    problems.Add("spec.training.divergence.factor",
+                 fmt::format("must be 0 or more than 1, got {}", divergence.factor()));
+  }
+  problems.CheckRange("spec.training.divergence.steps", divergence.steps(), 0, 1 << 30);
   if (!loop.has_early_stopping()) return;
   problems.CheckRange("spec.training.early_stopping.patience", loop.early_stopping().patience(), 1,
                       kMaxEpochs);
@@ -71,6 +79,32 @@ void CheckLoop(const v1::JobSpec& job, Problems& problems) {
   if (job.data().validation_fraction() == 0) {
     problems.Add("spec.training.early_stopping",
                  "needs spec.data.validation_fraction: it looks at the validation loss");
+  }
+}
+
+// `targets` are the loss's, where that is known.
+void CheckCheckpoints(const v1::JobSpec& job, std::optional<TargetKind> targets,
+                      Problems& problems) {
+  const v1::CheckpointSpec& checkpoint = job.checkpoint();
+  problems.CheckRange("spec.checkpoint.every_steps", checkpoint.every_steps(), 0, 1 << 30);
+  problems.CheckRange("spec.checkpoint.keep", checkpoint.keep(), 0, kMaxKeptCheckpoints);
+  problems.CheckRange("spec.checkpoint.keep_best", checkpoint.keep_best(), 0, kMaxKeptCheckpoints);
+  if (targets.has_value()) {
+    problems.Add(CheckMetric("spec.checkpoint.metric", checkpoint.metric(), *targets));
+  }
+  if (checkpoint.keep_best() > 0 && job.data().validation_fraction() == 0) {
+    problems.Add("spec.checkpoint.keep_best",
+                 "needs spec.data.validation_fraction: epochs are compared on that part");
+  }
+  if (checkpoint.keep_best() == 0 && (checkpoint.register_best() || !checkpoint.metric().empty())) {
+    problems.Add(
+        checkpoint.register_best() ? "spec.checkpoint.register_best" : "spec.checkpoint.metric",
+        "needs spec.checkpoint.keep_best");
+  }
+  if (checkpoint.register_best() && job.training().has_early_stopping()) {
+    problems.Add("spec.checkpoint.register_best",
+                 "must be absent where spec.training.early_stopping is given, which registers the "
+                 "best epoch by its loss");
   }
 }
 
@@ -240,6 +274,9 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   if (spec.job.checkpoint().keep() == 0) {
     spec.job.mutable_checkpoint()->set_keep(kDefaultKeptCheckpoints);
   }
+  v1::DivergenceSpec& divergence = *spec.job.mutable_training()->mutable_divergence();
+  if (!divergence.has_factor()) divergence.set_factor(kDefaultDivergenceFactor);
+  if (divergence.steps() == 0) divergence.set_steps(kDefaultDivergenceSteps);
   if (!spec.job.evaluation().has_recorded_samples()) {
     spec.job.mutable_evaluation()->set_recorded_samples(kDefaultRecordedSamples);
   }
@@ -270,8 +307,6 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   }
   CheckLoop(job, problems);
   if (optimizer.has_value()) CheckStep(job, *optimizer, problems);
-  problems.CheckRange("spec.checkpoint.every_steps", job.checkpoint().every_steps(), 0, 1 << 30);
-  problems.CheckRange("spec.checkpoint.keep", job.checkpoint().keep(), 0, kMaxKeptCheckpoints);
   CheckResources(spec.job, problems);
   spec.time_limit = CheckTimeLimit(job.resources(), problems);
   std::optional<TargetKind> targets;
@@ -283,6 +318,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
     }
   }
   if (targets.has_value()) CheckDataFits(job.data(), *targets, problems);
+  CheckCheckpoints(job, targets, problems);
   CheckEvaluation(job.evaluation(), targets, problems);
   if (!job.alias().empty()) problems.Add(CheckSlug("spec.alias", job.alias()));
   RETURN_IF_ERROR(problems.Done());

@@ -58,9 +58,10 @@ absl::StatusOr<std::vector<CheckpointStore::Entry>> CheckpointStore::List() cons
   return entries;
 }
 
-absl::Status CheckpointStore::RemoveOld() const {
+absl::Status CheckpointStore::RemoveOld(std::span<const int64_t> best) const {
   ASSIGN_OR_RETURN(const std::vector<Entry> entries, List());
   for (size_t i = static_cast<size_t>(keep_); i < entries.size(); ++i) {
+    if (std::find(best.begin(), best.end(), entries[i].step) != best.end()) continue;
     const std::string path = fmt::format("{}/{}", folder_, entries[i].name);
     std::error_code error;
     fs::remove(path, error);
@@ -71,7 +72,8 @@ absl::Status CheckpointStore::RemoveOld() const {
 
 absl::StatusOr<CheckpointStore::Written> CheckpointStore::Write(int64_t step,
                                                                 std::span<const Tensor> state,
-                                                                const Metadata& metadata) {
+                                                                const Metadata& metadata,
+                                                                std::span<const int64_t> best) {
   ASSIGN_OR_RETURN(const std::vector<Buffer> pieces, LayOutSafetensors(state, metadata));
   Sha256 hash;
   Written written{.step = step, .digest = "", .size_bytes = 0};
@@ -85,7 +87,7 @@ absl::StatusOr<CheckpointStore::Written> CheckpointStore::Write(int64_t step,
                                                                    kPrefix, step, hex, kSuffix)));
   for (const Buffer& piece : pieces) RETURN_IF_ERROR(file.Append(piece.view()));
   RETURN_IF_ERROR(file.Commit());
-  RETURN_IF_ERROR(RemoveOld());
+  RETURN_IF_ERROR(RemoveOld(best));
   return written;
 }
 
@@ -101,8 +103,21 @@ absl::StatusOr<CheckpointStore::Found> CheckpointStore::FindNewest(const std::st
   }
   for (const fs::path& path : left_behind) fs::remove(path, error);
 
-  Found found;
   ASSIGN_OR_RETURN(const std::vector<Entry> entries, List());
+  return FindIn(entries, key, value);
+}
+
+absl::StatusOr<CheckpointStore::Found> CheckpointStore::Find(int64_t step, const std::string& key,
+                                                             const std::string& value) {
+  ASSIGN_OR_RETURN(std::vector<Entry> entries, List());
+  std::erase_if(entries, [&](const Entry& entry) { return entry.step != step; });
+  return FindIn(entries, key, value);
+}
+
+CheckpointStore::Found CheckpointStore::FindIn(std::span<const Entry> entries,
+                                               const std::string& key,
+                                               const std::string& value) const {
+  Found found;
   for (const Entry& entry : entries) {
     const auto refuse = [&](std::string_view problem) {
       found.refused.push_back(fmt::format("{}: {}", entry.name, problem));

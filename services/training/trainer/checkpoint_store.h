@@ -24,7 +24,8 @@ class CheckpointStore {
  public:
   using Metadata = std::map<std::string, std::string>;
 
-  /// Makes the folder where it is absent. Keeps the `keep` (>= 1) newest checkpoints.
+  /// Makes the folder where it is absent. Keeps the `keep` (>= 1) newest checkpoints, and those
+  /// that Write is told of.
   static absl::StatusOr<CheckpointStore> Open(const std::string& folder, int keep);
 
   struct Written {
@@ -32,10 +33,10 @@ class CheckpointStore {
     std::string digest;  // "sha256:<hex>"
     int64_t size_bytes = 0;
   };
-  /// Writes one, then removes what is too many. Errors: StorageFull and others of the volume; the
-  /// older checkpoints stay then.
+  /// Writes one, then removes what is too many; those of the steps `best` stay however old they
+  /// are. Errors: StorageFull and others of the volume; the older checkpoints stay then.
   absl::StatusOr<Written> Write(int64_t step, std::span<const Tensor> state,
-                                const Metadata& metadata);
+                                const Metadata& metadata, std::span<const int64_t> best = {});
 
   struct Found {
     /// Absent where there is none.
@@ -47,6 +48,8 @@ class CheckpointStore {
   /// The newest one that is intact and whose metadata holds `key` = `value`. Removes what a killed
   /// write left behind.
   absl::StatusOr<Found> FindNewest(const std::string& key, const std::string& value);
+  /// The same of that step.
+  absl::StatusOr<Found> Find(int64_t step, const std::string& key, const std::string& value);
 
  private:
   struct Entry {
@@ -56,7 +59,10 @@ class CheckpointStore {
   };
   CheckpointStore(std::string folder, int keep);
   absl::StatusOr<std::vector<Entry>> List() const;  // newest first
-  absl::Status RemoveOld() const;
+  absl::Status RemoveOld(std::span<const int64_t> best) const;
+  // The first that is intact and whose metadata fits.
+  Found FindIn(std::span<const Entry> entries, const std::string& key,
+               const std::string& value) const;
 
   std::string folder_;
   int keep_;

@@ -14,10 +14,10 @@ CheckpointWriter::~CheckpointWriter() {
 }
 
 void CheckpointWriter::Submit(int64_t step, std::vector<Tensor> state,
-                              CheckpointStore::Metadata metadata) {
+                              CheckpointStore::Metadata metadata, std::vector<int64_t> best) {
   MutexLock lock(mutex_);
   while (waiting_.has_value()) changed_.Wait(mutex_);
-  waiting_ = Request{step, std::move(state), std::move(metadata)};
+  waiting_ = Request{step, std::move(state), std::move(metadata), std::move(best)};
   changed_.SignalAll();
 }
 
@@ -43,7 +43,7 @@ void CheckpointWriter::Work() {
       writing_ = true;
       changed_.SignalAll();
     }
-    auto result = store_.Write(request.step, request.state, request.metadata);
+    auto result = store_.Write(request.step, request.state, request.metadata, request.best);
     MutexLock lock(mutex_);
     results_.push_back(std::move(result));
     writing_ = false;

@@ -20,8 +20,9 @@ class CheckpointWriter {
   explicit CheckpointWriter(CheckpointStore& store);
   ~CheckpointWriter();
 
-  /// Hands one over; waits while another one waits already.
-  void Submit(int64_t step, std::vector<Tensor> state, CheckpointStore::Metadata metadata);
+  /// Hands one over, as CheckpointStore::Write takes it; waits while another one waits already.
+  void Submit(int64_t step, std::vector<Tensor> state, CheckpointStore::Metadata metadata,
+              std::vector<int64_t> best = {});
 
   /// What became of those that are done, each told once.
   std::vector<absl::StatusOr<CheckpointStore::Written>> TakeResults();
@@ -34,6 +35,7 @@ class CheckpointWriter {
     int64_t step = 0;
     std::vector<Tensor> state;
     CheckpointStore::Metadata metadata;
+    std::vector<int64_t> best;
   };
   void Work();
 

@@ -5,15 +5,9 @@
 #include <limits>
 
 #include "common/status/status.h"
+#include "slipway/training/v1/training.pb.h"
 
 namespace slipway::trainer {
-
-struct DivergenceLimits {
-  /// How many times its best the smoothed loss may become; 0: as many as it likes.
-  double factor = 10;
-  /// For how many steps in a row it must be more.
-  int64_t steps = 200;
-};
 
 /// Sees that a loss has left its course though it is still a number: smoothed, it has been many
 /// times its best, and above where it began, for many steps in a row. (The second keeps a loss that
@@ -37,7 +31,7 @@ struct DivergenceWatch {
   }
 
   /// Takes the loss of the next step. Errors: kFailedPrecondition, the verdict for the job's owner.
-  absl::Status Add(double loss, const DivergenceLimits& limits);
+  absl::Status Add(double loss, const training::v1::DivergenceSpec& limits);
 };
 
 }  // namespace slipway::trainer

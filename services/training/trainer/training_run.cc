@@ -20,6 +20,7 @@
 #include "services/training/spec/estimate.h"
 #include "services/training/spec/gates.h"
 #include "services/training/trainer/base_version.h"
+#include "services/training/trainer/best_epochs.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
 #include "services/training/trainer/data/augment.h"
@@ -64,6 +65,7 @@ struct LoopState {
   int64_t epochs_since_best = 0;
   training::PlateauState plateau = {};
   DivergenceWatch divergence = {};
+  BestEpochs best_epochs = {};  // whose checkpoints are kept
 
   std::string Print() {
     nlohmann::json object = {
@@ -72,6 +74,7 @@ struct LoopState {
     object["epochs_since_best"] = epochs_since_best;
     object["plateau"] = WriteFields(plateau);
     object["divergence"] = WriteFields(divergence);
+    object["best_epochs"] = WriteFields(best_epochs);
     return object.dump();
   }
   static absl::StatusOr<LoopState> Parse(std::string_view text) {
@@ -86,13 +89,14 @@ struct LoopState {
     reader.Int("epochs_since_best", state.epochs_since_best, {.min = 0, .required = true});
     reader.Object("plateau", state.plateau, Presence::kRequired);
     reader.Object("divergence", state.divergence, Presence::kRequired);
+    reader.Object("best_epochs", state.best_epochs);
     RETURN_IF_ERROR(reader.Done());
     return state;
   }
 };
 
 // Two runs with the same fingerprint take the same steps. What changes no step (the model's name,
-// the alias, how many checkpoints are kept) is not in it.
+// the alias, how many checkpoints are kept, when it is given up) is not in it.
 std::string Fingerprint(const training::Spec& spec, const std::string& dataset_digest,
                         const std::string& base_digest) {
   const training::v1::JobSpec& job = spec.job;
@@ -104,7 +108,9 @@ std::string Fingerprint(const training::Spec& spec, const std::string& dataset_d
   add(kStepFormat);
   add(dataset_digest);
   add(job.data().SerializeAsString());
-  add(job.training().SerializeAsString());
+  training::v1::LoopSpec loop = job.training();
+  loop.clear_divergence();
+  add(loop.SerializeAsString());
   add(fmt::format("{} {}", job.resources().device(), job.resources().threads()));
   // Maps have no order in protobuf's bytes, but one in JSON.
   for (const auto* object : {&job.architecture(), &job.loss(), &job.optimizer(), &job.schedule()}) {
@@ -138,6 +144,10 @@ class Run {
   absl::Status TakeStep();
   absl::Status EndEpoch();
   absl::Status CompareWithBest(double loss);
+  void RankEpoch(const Score& score);
+  bool IsBestEpoch() const;
+  std::string MetricOfBest() const;
+  absl::Status TakeBestEpoch(CheckpointStore& store);
   void FollowPlateau(double loss);
   bool done() const;
   absl::Status HandOverCheckpoint(CheckpointWriter& writer);
@@ -380,7 +390,7 @@ absl::Status Run::TakeStep() {
         "any more; try a smaller spec.optimizer.learning_rate, or spec.training.clip_norm",
         state_.step + 1, state_.step / per_epoch + 1));
   }
-  RETURN_IF_ERROR(state_.divergence.Add(result.loss, {}));
+  RETURN_IF_ERROR(state_.divergence.Add(result.loss, spec_.job.training().divergence()));
   if (state_.step % per_epoch == 0) state_.sums = {};
   ++state_.step;
   const int64_t judged = rows * data_.train->targets_per_row;
@@ -417,6 +427,7 @@ absl::Status Run::EndEpoch() {
       text += fmt::format(", accuracy {:.4f}", *accuracy);
     }
     RETURN_IF_ERROR(CompareWithBest(score.loss));
+    RankEpoch(score);
   }
   FollowPlateau(data_.validation_rows.empty() ? state_.sums.mean_loss()
                                               : progress_.validation_loss());
@@ -442,6 +453,47 @@ absl::Status Run::CompareWithBest(double loss) {
   return learner_->KeepBest();
 }
 
+void Run::RankEpoch(const Score& score) {
+  const training::v1::CheckpointSpec& checkpoint = spec_.job.checkpoint();
+  if (checkpoint.keep_best() == 0) return;
+  const std::map<std::string, double> metrics = score.Report({});
+  const auto metric = metrics.find(MetricOfBest());
+  if (metric == metrics.end()) return;
+  state_.best_epochs.Add(state_.step, metric->second, training::HigherIsBetter(metric->first),
+                         static_cast<size_t>(checkpoint.keep_best()));
+}
+
+// Whether the step that was done last ended one of the best epochs.
+bool Run::IsBestEpoch() const {
+  const std::vector<int64_t>& best = state_.best_epochs.steps;
+  return std::find(best.begin(), best.end(), state_.step) != best.end();
+}
+
+std::string Run::MetricOfBest() const {
+  const std::string& metric = spec_.job.checkpoint().metric();
+  return metric.empty() ? "loss" : metric;
+}
+
+absl::Status Run::TakeBestEpoch(CheckpointStore& store) {
+  const BestEpochs& best = state_.best_epochs;
+  for (size_t i = 0; i < best.steps.size(); ++i) {
+    ASSIGN_OR_RETURN(const CheckpointStore::Found found,
+                     store.Find(best.steps[i], kJobKey, fingerprint_));
+    for (const std::string& refused : found.refused) Tell("warning", "passed over " + refused);
+    if (!found.state.has_value()) continue;
+    RETURN_IF_ERROR(learner_->LoadState(*found.state));
+    Tell("info", fmt::format("registers the weights of step {}, of which the validation part's {} "
+                             "is {:.6g}",
+                             best.steps[i], MetricOfBest(), best.metrics[i]));
+    return absl::OkStatus();
+  }
+  Tell("warning",
+       fmt::format("registers the last weights: there is no checkpoint of an epoch whose "
+                   "{} was measured",
+                   MetricOfBest()));
+  return absl::OkStatus();
+}
+
 void Run::FollowPlateau(double loss) {
   const auto* const plateau = std::get_if<training::PlateauSchedule>(&spec_.schedule.decay);
   if (plateau == nullptr) return;
@@ -463,7 +515,7 @@ bool Run::done() const {
 absl::Status Run::HandOverCheckpoint(CheckpointWriter& writer) {
   ASSIGN_OR_RETURN(std::vector<Tensor> state, learner_->SaveState());
   writer.Submit(state_.step, std::move(state),
-                {{kJobKey, fingerprint_}, {kLoopKey, state_.Print()}});
+                {{kJobKey, fingerprint_}, {kLoopKey, state_.Print()}}, state_.best_epochs.steps);
   return absl::OkStatus();
 }
 
@@ -496,7 +548,7 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
     RETURN_IF_ERROR(TakeStep());
     const bool epoch_ended = state_.step % per_epoch == 0;
     if (epoch_ended) RETURN_IF_ERROR(EndEpoch());
-    if (done() || (every > 0 ? state_.step % every == 0 : epoch_ended)) {
+    if (done() || (every > 0 ? state_.step % every == 0 : epoch_ended) || IsBestEpoch()) {
       RETURN_IF_ERROR(HandOverCheckpoint(writer));
       saved = state_.step;
     }
@@ -556,6 +608,7 @@ absl::StatusOr<RunOutcome> Run::Go(const LearnerFactory& make_learner) {
     RETURN_IF_ERROR(TrainAll(writer));
   }
   if (stopped()) return *outcome_;
+  if (spec_.job.checkpoint().register_best()) RETURN_IF_ERROR(TakeBestEpoch(store));
 
   progress_.set_remaining_seconds(0);
   Enter("evaluating");

@@ -53,7 +53,8 @@ using LearnerFactory = std::function<absl::StatusOr<std::unique_ptr<Learner>>(nn
 ///  2. the newest checkpoint of this job, if there is one, is gone on from;
 ///  3. training: epochs of steps, with a checkpoint now and then and a look at the validation part
 ///     after each epoch;
-///  4. evaluating: metrics on the test part, held against the spec's thresholds;
+///  4. evaluating: metrics of the last weights (or the best ones) on the test part, held against
+///  the spec's thresholds;
 ///  5. registering: the files of the artifact are stored and the result handed in.
 ///
 /// The same spec, data, machine kind and threads give the same weights bit for bit, however often

@@ -88,6 +88,22 @@ TEST(SpecTest, TakesObjectsInPlaceOfADataset) {
   EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
 }
 
+TEST(SpecTest, TakesTheBestEpochsByAnyMetricOfItsLoss) {
+  json spec = Good();
+  spec["checkpoint"] = {{"keep_best", 3}, {"metric", "f1_macro"}, {"register_best", true}};
+  EXPECT_TRUE(ParseSpec(ToSpec(spec)).ok()) << ErrorOf(ToSpec(spec));
+  json unwatched = spec;
+  unwatched["data"].erase("validation_fraction");
+  EXPECT_EQ(
+      ErrorOf(ToSpec(unwatched)),
+      "spec.checkpoint.keep_best: needs spec.data.validation_fraction: epochs are compared on "
+      "that part");
+  spec["training"]["early_stopping"] = {{"patience", 2}};
+  EXPECT_EQ(ErrorOf(ToSpec(spec)),
+            "spec.checkpoint.register_best: must be absent where spec.training.early_stopping is "
+            "given, which registers the best epoch by its loss");
+}
+
 TEST(SpecTest, TakesBoundsOnEveryMetricOfItsLoss) {
   json spec = Good();
   spec["evaluation"] = {
@@ -204,6 +220,8 @@ TEST(SpecTest, FillsInItsDefaults) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->job.resources().device(), "cpu");
   EXPECT_EQ(spec->job.checkpoint().keep(), 2);
+  EXPECT_EQ(spec->job.training().divergence().factor(), 10);
+  EXPECT_EQ(spec->job.training().divergence().steps(), 200);
   EXPECT_TRUE(std::holds_alternative<ConstantSchedule>(spec->schedule.decay));
   EXPECT_EQ(spec->time_limit, absl::ZeroDuration());
 }
@@ -331,6 +349,17 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
        "spec.training.early_stopping.min_delta: must be between 0 and"},
       {"/checkpoint/every_steps", -1, "spec.checkpoint.every_steps: must be between 0 and"},
       {"/checkpoint/keep", -1, "spec.checkpoint.keep: must be between 0 and"},
+      {"/checkpoint/keep_best", 1001, "spec.checkpoint.keep_best: must be between 0 and 1000"},
+      {"/checkpoint/metric", "accuracy", "spec.checkpoint.metric: needs spec.checkpoint.keep_best"},
+      {"/checkpoint/register_best", true,
+       "spec.checkpoint.register_best: needs spec.checkpoint.keep_best"},
+      {"/checkpoint",
+       {{"keep_best", 2}, {"metric", "r2"}},
+       "spec.checkpoint.metric: is no metric of this loss; must be one of accuracy, "},
+      {"/training/divergence",
+       {{"factor", 0.5}},
+       "spec.training.divergence.factor: must be 0 or more than 1, got 0.5"},
+      {"/training/divergence", {{"steps", -1}}, "spec.training.divergence.steps: must be between"},
       {"/evaluation/recorded_samples", 2000,
        "spec.evaluation.recorded_samples: must be between 0 and 1024, got 2000"},
       {"/resources/pool", "No Pool", "spec.resources.pool: "},

@@ -1,11 +1,14 @@
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/files/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "services/training/trainer/best_epochs.h"
 #include "services/training/trainer/checkpoint_store.h"
 #include "services/training/trainer/checkpoint_writer.h"
 #include "tests/support/system_calls.h"
@@ -71,6 +74,39 @@ TEST_F(CheckpointStoreTest, KeepsTheNewestOnes) {
   CheckpointStore store = Open(2);
   for (int64_t step = 1; step <= 5; ++step) Write(store, step);
   EXPECT_THAT(Files(), ElementsAre(HasSubstr("-000000000004-"), HasSubstr("-000000000005-")));
+}
+
+TEST_F(CheckpointStoreTest, KeepsThoseThatItIsToldOfHoweverOld) {
+  CheckpointStore store = Open(1);
+  const std::vector<int64_t> best = {2, 1};
+  for (int64_t step = 1; step <= 5; ++step) {
+    ASSERT_TRUE(store.Write(step, State(static_cast<float>(step)), {{"job", "j"}}, best).ok());
+  }
+  EXPECT_THAT(Files(), ElementsAre(HasSubstr("-000000000001-"), HasSubstr("-000000000002-"),
+                                   HasSubstr("-000000000005-")));
+  const auto found = store.Find(2, "job", "j");
+  ASSERT_TRUE(found.ok() && found->state.has_value());
+  EXPECT_EQ(ValueOf(*found), 2);
+  EXPECT_FALSE(store.Find(3, "job", "j")->state.has_value());
+  // It is the best no more.
+  Write(store, 6);
+  EXPECT_THAT(Files(), ElementsAre(HasSubstr("-000000000006-")));
+}
+
+TEST(BestEpochsTest, TheBestComeFirstAndOfEqualOnesTheEarlier) {
+  BestEpochs best;
+  const std::pair<int64_t, double> epochs[] = {{10, 0.5}, {20, 0.7}, {30, NAN}, {40, 0.7},
+                                               {50, 0.6}, {60, 0.4}, {70, 0.9}};
+  for (const auto& [step, metric] : epochs) {
+    best.Add(step, metric, /*higher_is_better=*/true, /*most=*/3);
+  }
+  EXPECT_THAT(best.steps, ElementsAre(70, 20, 40));
+  EXPECT_THAT(best.metrics, ElementsAre(0.9, 0.7, 0.7));
+  best = {};
+  for (const auto& [step, metric] : epochs) {
+    best.Add(step, metric, /*higher_is_better=*/false, /*most=*/2);
+  }
+  EXPECT_THAT(best.steps, ElementsAre(60, 10));
 }
 
 // A power cut at any moment leaves a whole checkpoint: the one before goes only when the new one is

@@ -12,8 +12,16 @@ namespace {
 
 using ::testing::HasSubstr;
 
+training::v1::DivergenceSpec Limits(double factor, int steps) {
+  training::v1::DivergenceSpec limits;
+  limits.set_factor(factor);
+  limits.set_steps(steps);
+  return limits;
+}
+
 // The step of the verdict among a thousand; 0: none.
-int64_t VerdictAt(const DivergenceLimits& limits, const std::function<double(int64_t)>& loss) {
+int64_t VerdictAt(const training::v1::DivergenceSpec& limits,
+                  const std::function<double(int64_t)>& loss) {
   DivergenceWatch watch;
   for (int64_t step = 1; step <= 1000; ++step) {
     if (!watch.Add(loss(step), limits).ok()) return step;
@@ -23,16 +31,16 @@ int64_t VerdictAt(const DivergenceLimits& limits, const std::function<double(int
 
 TEST(DivergenceWatchTest, SeesALossThatHasGrownForLong) {
   const auto jump = [](int64_t step) { return step <= 100 ? 1.0 : 1e6; };
-  EXPECT_EQ(VerdictAt({10, 1}, jump), 101);
-  EXPECT_EQ(VerdictAt({10, 50}, jump), 150);
-  const int64_t grown =
-      VerdictAt({10, 50}, [](int64_t step) { return std::exp(0.02 * static_cast<double>(step)); });
+  EXPECT_EQ(VerdictAt(Limits(10, 1), jump), 101);
+  EXPECT_EQ(VerdictAt(Limits(10, 50), jump), 150);
+  const int64_t grown = VerdictAt(
+      Limits(10, 50), [](int64_t step) { return std::exp(0.02 * static_cast<double>(step)); });
   EXPECT_GT(grown, 150);
   EXPECT_LT(grown, 300);
 }
 
 TEST(DivergenceWatchTest, LetsPassWhatIsNoDivergence) {
-  const DivergenceLimits limits = {10, 50};
+  const auto limits = Limits(10, 50);
   EXPECT_EQ(VerdictAt(limits, [](int64_t step) { return 1.0 / static_cast<double>(step); }), 0);
   EXPECT_EQ(VerdictAt(limits, [](int64_t) { return 0.0; }), 0);
   // A few bad steps, far apart.
@@ -46,12 +54,12 @@ TEST(DivergenceWatchTest, LetsPassWhatIsNoDivergence) {
   EXPECT_EQ(
       VerdictAt(limits, [](int64_t step) { return 2 + std::sin(static_cast<double>(step) / 30); }),
       0);
-  EXPECT_EQ(VerdictAt({0, 1}, [](int64_t step) { return std::pow(10, step / 20); }), 0);
+  EXPECT_EQ(VerdictAt(Limits(0, 1), [](int64_t step) { return std::pow(10, step / 20); }), 0);
 }
 
 TEST(DivergenceWatchTest, TheVerdictSaysWhatWasSeenAndWhatToDo) {
   DivergenceWatch watch;
-  const DivergenceLimits limits = {4, 2};
+  const auto limits = Limits(4, 2);
   ASSERT_TRUE(watch.Add(0.5, limits).ok());
   ASSERT_TRUE(watch.Add(1e4, limits).ok());
   const absl::Status verdict = watch.Add(1e4, limits);

@@ -1,5 +1,6 @@
 #include "services/training/trainer/training_run.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -13,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/fake_clock.h"
+#include "tests/support/system_calls.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/services/training/trainer/data_files.h"
 #include "tests/unit/services/training/trainer/fake_attempt.h"
@@ -20,6 +22,7 @@
 namespace slipway::trainer {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -81,6 +84,17 @@ class TrainingRunTest : public ::testing::Test {
     std::filesystem::remove_all(folder_ / checkpoints_);
     checkpoints_ = before;
     return host.stored.at("model.safetensors");
+  }
+
+  // Of the checkpoints that are there, in order.
+  std::vector<int64_t> CheckpointSteps() const {
+    std::vector<int64_t> steps;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / checkpoints_)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("checkpoint-")) steps.push_back(std::stoll(name.substr(11)));
+    }
+    std::sort(steps.begin(), steps.end());
+    return steps;
   }
 
   // What was told of the last epoch: its loss and accuracy are over all of its steps.
@@ -597,6 +611,8 @@ TEST_F(TrainingRunTest, WhatChangesNoStepDoesNotVoidACheckpoint) {
   ASSERT_EQ(Attempt(host, 10).value(), RunOutcome::kAbandoned);
   job_.set_alias("production");
   job_.mutable_checkpoint()->set_keep(5);
+  job_.mutable_checkpoint()->set_keep_best(5);
+  job_.mutable_training()->mutable_divergence()->set_factor(5);
   ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
   EXPECT_EQ(steps_taken_, kSteps - 8);
 }
@@ -651,6 +667,19 @@ TEST_F(TrainingRunTest, ALossThatHasLeftItsCourseEndsTheJobWithAVerdict) {
   ASSERT_EQ(Attempt(killed, 201).value(), RunOutcome::kAbandoned);
   EXPECT_EQ(Attempt(killed).status(), verdict);
   EXPECT_EQ(steps_taken_, 9);
+}
+
+TEST_F(TrainingRunTest, TheSpecSaysHowFarALossMayLeaveItsCourse) {
+  job_.mutable_training()->set_epochs(30);
+  training::v1::DivergenceSpec& divergence = *job_.mutable_training()->mutable_divergence();
+  script_.train_loss = [](int64_t step) { return step < 10 ? 2.0 : 1000.0; };
+  divergence.set_steps(5);
+  FakeAttemptHost host(folder_.path().string());
+  EXPECT_THAT(std::string(Attempt(host).status().message()),
+              StartsWith("the training diverged: at step 14 "));
+  divergence.set_factor(0);
+  checkpoints_ = "never";
+  EXPECT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
 }
 
 TEST_F(TrainingRunTest, AKilledRunComesDownFromAPlateauAsOneThatWasNot) {
@@ -720,21 +749,108 @@ TEST_F(TrainingRunTest, RefusesANetworkThatTheMachineCannotHold) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("GiB, and the machine has"));
 }
 
-TEST_F(TrainingRunTest, AVolumeThatIsFullCostsCheckpointsAndNotTheRun) {
+// Checkpoints are due after 4, 8, ... 24 and 27 steps; there is no room for those of 12 and 16.
+TEST_F(TrainingRunTest, AFullVolumeCostsCheckpointsAndNotTheRun) {
+  const std::string expected = WeightsOfOneRun();
+  SystemCalls calls;
+  calls.FillVolume("/.checkpoint-00000000001");
   FakeAttemptHost host(folder_.path().string());
-  // Checkpoints cannot be written once their folder is gone; the result needs it back.
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+  std::vector<int64_t> written;
+  for (const auto& event : host.events) {
+    if (event.has_checkpoint()) written.push_back(event.checkpoint().step());
+  }
+  // It goes on once there is room.
+  EXPECT_THAT(written, ElementsAre(4, 8, 20, 24, 27));
+  const std::string logs = host.Logs();
+  const std::string warning = "a checkpoint was not written: no space is left on ";
+  const size_t first = logs.find(warning);
+  ASSERT_NE(first, std::string::npos) << logs;
+  EXPECT_NE(logs.find(warning, first + 1), std::string::npos) << logs;
+
+  // While there is none the older ones stay, and a killed run goes on from them.
+  checkpoints_ = "killed";
+  FakeAttemptHost killed(folder_.path().string());
+  ASSERT_EQ(Attempt(killed, 18).value(), RunOutcome::kAbandoned);
+  EXPECT_THAT(CheckpointSteps(), ElementsAre(4, 8));
+  ASSERT_EQ(Attempt(killed).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, kSteps - 8);
+  EXPECT_EQ(killed.stored.at("model.safetensors"), expected);
+}
+
+// ---- The best epochs. ----
+
+class BestEpochTest : public TrainingRunTest {
+ protected:
+  // Four epochs of 9 steps, of which the second is the best, and the first the next.
+  BestEpochTest() {
+    job_.mutable_training()->set_epochs(4);
+    job_.mutable_checkpoint()->set_keep(1);
+    job_.mutable_checkpoint()->set_keep_best(2);
+    job_.mutable_checkpoint()->set_register_best(true);
+    script_.loss = [](int64_t step) { return std::vector{9.0, 2.0, 1.0, 3.0, 4.0}.at(step / 9); };
+  }
+};
+
+TEST_F(BestEpochTest, TheBestOnesAreKeptAndTheVeryBestIsRegistered) {
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 36);
+  EXPECT_THAT(CheckpointSteps(), ElementsAre(9, 18, 36));
+  EXPECT_EQ(host.result->metrics().at("loss"), 1.0);
+  EXPECT_THAT(host.Logs(), HasSubstr("registers the weights of step 18, of which the validation "
+                                     "part's loss is 1"));
+  // Early stopping keeps the same epoch's weights by itself.
+  job_.clear_checkpoint();
+  job_.mutable_training()->mutable_early_stopping()->set_patience(10);
+  EXPECT_EQ(WeightsOfOneRun(), host.stored.at("model.safetensors"));
+}
+
+TEST_F(BestEpochTest, AKilledRunRegistersWhatOneThatWasNotDoes) {
+  const std::string expected = WeightsOfOneRun();
+  for (int64_t kill = 0; kill < 36; ++kill) {
+    checkpoints_ = "killed-" + std::to_string(kill);
+    FakeAttemptHost first(folder_.path().string());
+    ASSERT_EQ(Attempt(first, kill).value(), RunOutcome::kAbandoned);
+    FakeAttemptHost second(folder_.path().string());
+    ASSERT_EQ(Attempt(second).value(), RunOutcome::kCompleted);
+    EXPECT_EQ(second.stored.at("model.safetensors"), expected) << "killed before step " << kill;
+    EXPECT_THAT(CheckpointSteps(), ElementsAre(9, 18, 36)) << "killed before step " << kill;
+  }
+  checkpoints_ = "evaluating";
+  FakeAttemptHost first(folder_.path().string());
+  first.on_event = [](const auto& event) { return event.progress().phase() == "evaluating"; };
+  ASSERT_EQ(Attempt(first).value(), RunOutcome::kAbandoned);
+  FakeAttemptHost second(folder_.path().string());
+  ASSERT_EQ(Attempt(second).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(steps_taken_, 0);
+  EXPECT_EQ(second.stored.at("model.safetensors"), expected);
+}
+
+TEST_F(BestEpochTest, WhereTheBestIsDamagedTheNextOneIsRegistered) {
+  FakeAttemptHost host(folder_.path().string());
   host.on_event = [&](const training::v1::Event& event) {
-    if (event.has_progress() && event.progress().phase() == "training" &&
-        event.progress().step() == 0) {
-      std::filesystem::remove_all(folder_ / "ck");
-    }
-    if (event.has_progress() && event.progress().phase() == "evaluating") {
-      std::filesystem::create_directory(folder_ / "ck");
+    if (event.checkpoint().step() != 36) return false;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "ck")) {
+      if (entry.path().filename().string().starts_with("checkpoint-000000000018-")) {
+        std::filesystem::resize_file(entry.path(), 40);
+      }
     }
     return false;
   };
-  EXPECT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
-  EXPECT_THAT(host.Logs(), HasSubstr("a checkpoint was not written: cannot create"));
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(host.result->metrics().at("loss"), 2.0);
+  EXPECT_THAT(host.Logs(), HasSubstr("passed over checkpoint-000000000018-"));
+}
+
+TEST_F(BestEpochTest, WhereNoneIsThereTheLastWeightsAreRegistered) {
+  SystemCalls calls;
+  calls.FillVolume("/.checkpoint-");
+  FakeAttemptHost host(folder_.path().string());
+  ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+  EXPECT_EQ(host.result->metrics().at("loss"), 4.0);
+  EXPECT_THAT(host.Logs(), HasSubstr("registers the last weights: "));
 }
 
 TEST_F(TrainingRunTest, SaysHowLongItWillTake) {
