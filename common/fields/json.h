@@ -2,6 +2,7 @@
 #define SLIPWAY_COMMON_FIELDS_JSON_H_
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "common/status/status.h"
@@ -28,6 +29,10 @@ absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, std::string_view
 /// `.inf`. Aliases count as often as they are used. Errors name the line.
 absl::StatusOr<nlohmann::json> ParseYaml(std::string_view text, std::string_view path,
                                          const DocumentLimits& limits = {});
+
+/// The document as YAML that ParseYaml reads as the same, in its own order: lists of scalars, and
+/// objects of scalars within lists, on one line.
+std::string PrintYaml(const nlohmann::ordered_json& document);
 
 /// `path` extended by a key: "spec" and "hidden" give "spec.hidden"; "" and "hidden", "hidden".
 std::string JoinPath(std::string_view path, std::string_view key);

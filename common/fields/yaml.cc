@@ -1,11 +1,13 @@
 #include "yaml-cpp/yaml.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "common/fields/json.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
@@ -14,6 +16,7 @@ namespace slipway {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 template <class T>
 std::optional<T> ParseWhole(std::string_view text, int base = 10) {
@@ -140,7 +143,62 @@ class Converter {
   size_t values_ = 0;
 };
 
+// Texts that other readers of YAML take for something else, though ParseYaml does not.
+bool IsWordOfYaml11(std::string_view text) {
+  return OneOf(text, {"y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON",
+                      "off", "Off", "OFF"});
+}
+
+// On one line: JSON is YAML, and a text needs no quotes where it is read as itself.
+std::string PrintScalar(const ordered_json& value) {
+  if (!value.is_string()) return value.dump();
+  const auto& text = value.get_ref<const std::string&>();
+  const bool simple = std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("_-./").find(c) != std::string_view::npos;
+  });
+  if (text.empty() || !simple || !absl::ascii_isalpha(static_cast<unsigned char>(text[0])) ||
+      IsWordOfYaml11(text)) {
+    return value.dump();
+  }
+  const auto read = ParseYaml(text, "text");
+  return read.ok() && *read == json(text) ? text : value.dump();
+}
+
+std::string PrintFlow(const ordered_json& value) {
+  if (!value.is_structured()) return PrintScalar(value);
+  std::string out;
+  for (const auto& [key, item] : value.items()) {
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ",
+                       value.is_object() ? PrintScalar(ordered_json(key)) + ": " : "",
+                       PrintFlow(item));
+  }
+  return value.is_object() ? "{" + out + "}" : "[" + out + "]";
+}
+
+void PrintBlock(const ordered_json& value, const std::string& indent, std::string& out) {
+  for (const auto& [key, item] : value.items()) {
+    out += indent + (value.is_object() ? PrintScalar(ordered_json(key)) + ":" : "-");
+    const bool scalars =
+        std::none_of(item.begin(), item.end(), [](const auto& v) { return v.is_structured(); });
+    if (!item.is_structured() || item.empty() ||
+        (scalars && (item.is_array() || value.is_array()))) {
+      out += " " + PrintFlow(item) + "\n";
+    } else {
+      out += "\n";
+      PrintBlock(item, indent + "  ", out);
+    }
+  }
+}
+
 }  // namespace
+
+std::string PrintYaml(const ordered_json& document) {
+  if (!document.is_structured() || document.empty()) return PrintFlow(document) + "\n";
+  std::string out;
+  PrintBlock(document, "", out);
+  return out;
+}
 
 absl::StatusOr<json> ParseYaml(std::string_view text, std::string_view path,
                                const DocumentLimits& limits) {

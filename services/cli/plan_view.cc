@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 #include "services/cli/output.h"
@@ -14,6 +15,7 @@ namespace slipway::cli {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 // "75.3s", as the platform writes durations.
 double SecondsOf(const json& object, const char* key) {
@@ -54,9 +56,45 @@ json WithoutDefaults(const json& value) {
   return out;
 }
 
+// Those of a spec come first, in this order.
+constexpr const char* kOrder[] = {"model",    "dataset",  "base",         "name",      "type",
+                                  "format",   "source",   "train",        "test",      "inputs",
+                                  "targets",  "data",     "architecture", "loss",      "optimizer",
+                                  "schedule", "training", "checkpoint",   "resources", "evaluation",
+                                  "search",   "alias"};
+
+// "testFraction", as the API answers, is "test_fraction".
+std::string SnakeCase(const std::string& name) {
+  std::string out;
+  for (const char c : name) {
+    if (absl::ascii_isupper(static_cast<unsigned char>(c))) out += '_';
+    out += absl::ascii_tolower(static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+ordered_json AsWritten(const json& value) {
+  if (value.is_array()) {
+    ordered_json list = ordered_json::array();
+    for (const json& item : value) list.push_back(AsWritten(item));
+    return list;
+  }
+  if (!value.is_object()) return ordered_json::parse(value.dump());
+  ordered_json object = ordered_json::object();
+  for (const char* key : kOrder) {
+    if (value.contains(key)) object[key] = AsWritten(value[key]);
+  }
+  for (const auto& [key, field] : value.items()) {
+    if (!object.contains(SnakeCase(key))) object[SnakeCase(key)] = AsWritten(field);
+  }
+  return object;
+}
+
 }  // namespace
 
-json SpecOfPlan(const json& plan) { return WithoutDefaults(plan.value("spec", json::object())); }
+ordered_json SpecOfPlan(const json& plan) {
+  return AsWritten(WithoutDefaults(plan.value("spec", json::object())));
+}
 
 void PrintPlan(std::ostream& out, const json& plan) {
   const json spec = plan.value("spec", json::object());

@@ -10,8 +10,9 @@ namespace slipway::cli {
 /// What a training would take (TrainingPlan), and why what was proposed was.
 void PrintPlan(std::ostream& out, const nlohmann::json& plan);
 
-/// The spec of a plan without what says nothing: as a file for `slipway train`.
-nlohmann::json SpecOfPlan(const nlohmann::json& plan);
+/// The spec of a plan as a file for `slipway train` has it: without what says nothing, and with
+/// names and order of the documentation.
+nlohmann::ordered_json SpecOfPlan(const nlohmann::json& plan);
 
 /// The trials of a search (TrainingJob) as a table, the best one marked.
 void PrintTrials(std::ostream& out, const nlohmann::json& job);

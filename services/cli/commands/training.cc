@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "CLI/CLI.hpp"
+#include "common/fields/json.h"
 #include "common/files/files.h"
 #include "common/time/clock.h"
 #include "fmt/format.h"
@@ -114,7 +115,8 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
       plan.add_option("-f,--file,file", options->file, "The job's spec, YAML or JSON");
   auto* dataset = plan.add_option("--dataset", options->dataset, "Propose a spec for this dataset");
   plan.add_option("--target", options->target, "Of a table: the column to predict")->needs(dataset);
-  plan.add_option("--write", options->write, "Write the spec that was proposed to this file")
+  plan.add_option("--write", options->write,
+                  "Write the spec that was proposed to this file, as YAML")
       ->needs(dataset);
   spec_file->excludes(dataset);
   plan.footer(
@@ -131,8 +133,7 @@ void AddTrainingCommands(CLI::App& root, Session& session) {
     ASSIGN_OR_RETURN(const Api api, session.Connect());
     ASSIGN_OR_RETURN(const json found, api.Post(session.Path("jobs:plan"), {{"spec", spec}}));
     if (!options->write.empty()) {
-      // JSON is YAML.
-      RETURN_IF_ERROR(WriteFileAtomically(options->write, SpecOfPlan(found).dump(2) + "\n"));
+      RETURN_IF_ERROR(WriteFileAtomically(options->write, PrintYaml(SpecOfPlan(found))));
     }
     if (!session.PrintJson(found)) PrintPlan(session.out(), found);
     return absl::OkStatus();

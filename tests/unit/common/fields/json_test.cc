@@ -102,5 +102,25 @@ TEST(YamlTest, RefusesAliasBombsCyclesTagsAndSecondDocuments) {
   EXPECT_FALSE(ParseYaml("a: &a [*a]", "spec").ok());
 }
 
+TEST(PrintYamlTest, IsReadAsTheSame) {
+  const auto document = nlohmann::ordered_json::parse(R"({
+    "words": ["true", "null", "~", "1", "1e3", "0x1f", "no", "", " a", "a: b", "- a", "#", "[a]",
+              "a, b", "it's", "tab\there", "line\nbreak", "caf\u00e9", "{tenant}", "*", "&a", "!x",
+              "plain", "a/b.csv", "-", "2026-11-23", "@"],
+    "numbers": [0, -1, 0.2, 1e-05, 1e300, 9007199254740993, 18446744073709551615, 255.0],
+    "others": [true, false, null, {}, [], [[1, 2], [3]]],
+    "deep": {"list": [{"name": "*", "values": ["a", "b"]}, {"name": "id", "kind": "ignore"}],
+             "empty": {}, "a key: with": {"more": 1}},
+    "last": "x"})");
+  const std::string text = PrintYaml(document);
+  const auto read = ParseYaml(text, "document");
+  ASSERT_TRUE(read.ok()) << read.status() << "\n" << text;
+  EXPECT_EQ(*read, nlohmann::json::parse(document.dump())) << text;
+  for (const char* one : {"7", "\"true\"", "{}", "[]", "[1]"}) {
+    EXPECT_EQ(*ParseYaml(PrintYaml(nlohmann::ordered_json::parse(one)), "document"),
+              nlohmann::json::parse(one));
+  }
+}
+
 }  // namespace
 }  // namespace slipway

@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "common/fields/json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -43,13 +44,26 @@ TEST(PrintPlanTest, SaysWhatItTakesAndWhy) {
             "  task: classification\n");
 }
 
-TEST(SpecOfPlanTest, LeavesOutWhatNobodySaid) {
-  EXPECT_EQ(SpecOfPlan(kPlan), json::parse(R"({
-      "model": "iris", "dataset": "iris",
-      "data": {"format": "csv", "train": {"inputs": "iris.csv"}, "testFraction": 0.2,
-               "standardize": true, "columns": [{"name": "id", "kind": "ignore"}]},
-      "architecture": {"type": "mlp", "hidden": [32], "dropout": 0},
-      "training": {"epochs": 90, "batchSize": 16, "seed": "1"}})"));
+TEST(SpecOfPlanTest, LeavesOutWhatNobodySaidAndIsWrittenAsPeopleDo) {
+  EXPECT_EQ(PrintYaml(SpecOfPlan(kPlan)), R"(model: iris
+dataset: iris
+data:
+  format: csv
+  train:
+    inputs: iris.csv
+  columns:
+    - {name: id, kind: ignore}
+  standardize: true
+  test_fraction: 0.2
+architecture:
+  type: mlp
+  dropout: 0
+  hidden: [32]
+training:
+  batch_size: 16
+  epochs: 90
+  seed: "1"
+)");
 }
 
 TEST(PrintTrialsTest, ShowsEachTrialsValuesAndTheBestOne) {
