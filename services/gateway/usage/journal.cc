@@ -28,7 +28,7 @@ constexpr char kMagic[8] = {'S', 'L', 'W', 'J', 'R', 'N', 'L', '1'};
 constexpr int64_t kHeaderBytes = 64;
 constexpr int64_t kFrameHead = 8;
 constexpr int64_t kMaxFrame = kFrameHead + static_cast<int64_t>(Journal::kMaxRecordBytes);
-constexpr int64_t kReadChunk = 256 << 10;
+constexpr int64_t kReadChunk = 1 << 20;
 
 struct Header {
   char magic[8];
@@ -191,7 +191,10 @@ absl::Status Journal::Scan(Segment& segment) {
 
 absl::StatusOr<Journal::Room> Journal::Reserve(int records) {
   MutexLock lock(mutex_);
-  if (reserved_ + records * kMaxFrame > Usable()) return StorageFull(options_.folder);
+  if (reserved_ + records * kMaxFrame > Usable()) {
+    return absl::UnavailableError(fmt::format(
+        "usage that the database has not taken yet fills {}; try again", options_.folder));
+  }
   reserved_ += records * kMaxFrame;
   return Room(this, records);
 }

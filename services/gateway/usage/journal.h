@@ -39,7 +39,7 @@ struct JournalPosition {
 /// loses that much). Only then Read hands it on: whoever stores how far it has read never stores a
 /// place that a power cut takes back, so that no later record can come to lie before it. Whoever
 /// moves the records on calls Release, and their space is used again; when all of it is in use,
-/// Reserve says StorageFull.
+/// Reserve says so.
 ///
 /// A segment is a header (magic, sequence number, CRC) and records: 4 bytes of length, 4 bytes of
 /// CRC-32 over sequence number, length and payload, payload; little-endian. The first record that
@@ -81,7 +81,7 @@ class Journal {
     int records_ = 0;
   };
 
-  /// Errors: StorageFull(folder).
+  /// Errors: kUnavailable (no space is left).
   absl::StatusOr<Room> Reserve(int records);
 
   /// Writes a record of at most kMaxRecordBytes (more aborts) into reserved room (none left
@@ -109,6 +109,7 @@ class Journal {
   /// Stays the same for a folder: tells the rows of this journal from those of other replicas.
   const std::string& id() const { return id_; }
 
+  int64_t size_bytes() const { return options_.segments * options_.segment_bytes; }
   /// Bytes that Reserve may still hand out.
   int64_t free_bytes() const;
 
