@@ -45,6 +45,7 @@ endforeach()
 find_path(SOCI_INCLUDE_DIR soci/soci.h REQUIRED)
 find_package(PostgreSQL REQUIRED)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 
 # The pkg-config file of cjose asks for that of Jansson, which the package does not bring.
 find_library(CJOSE_LIBRARY cjose REQUIRED)
