@@ -38,7 +38,7 @@ test-clients: configure-dev ## Run public clients (inference protocol, OpenAI), 
 
 .PHONY: test-kubernetes
 test-kubernetes: bootstrap-kubernetes configure-dev ## Try the chart on a real Kubernetes API server
-	cmake --build build/dev -j $(JOBS) --target programs
+	cmake --build build/dev -j $(JOBS) --target programs kubernetes_worker_pool_test
 	$(CTEST) --test-dir build/dev -V -L kubernetes
 
 .PHONY: bench

@@ -13,6 +13,7 @@
 #include "common/runtime_settings/torchscript.h"
 #include "common/status/status.h"
 #include "fmt/format.h"
+#include "services/controller/kubernetes/kubernetes_config.h"
 
 namespace slipway::controller {
 
@@ -25,6 +26,7 @@ struct PoolConfig {
   bool share_uploaded = false;
   int threads = 0;
   std::vector<std::string> addresses;
+  std::string pod_template;
 
   template <class V>
   void Describe(V& v) {
@@ -43,6 +45,9 @@ struct PoolConfig {
             {.min = 0, .max = 1024});
     v.Field("addresses", addresses,
             "Workers that somebody else keeps running (a StatefulSet); none is started then");
+    v.Field("pod_template", pod_template,
+            "Beside `addresses`: the Kubernetes PodTemplate by which isolated workers are made; "
+            "empty: there are none");
   }
 };
 
@@ -60,6 +65,7 @@ struct ControllerConfig {
   std::string run_dir = "/run/slipway";
   std::string worker_program;
   std::vector<PoolConfig> pools = {PoolConfig{}};
+  KubernetesConfig kubernetes;
   TorchScriptConfig torchscript;
 
   int max_watchers = 64;
@@ -90,6 +96,7 @@ struct ControllerConfig {
     v.Field("worker_program", worker_program,
             "Path of slipway-worker; empty: the one beside this program");
     v.Field("pools", pools, "The pools of workers");
+    v.Field("kubernetes", kubernetes, "Its API server, for pools with a pod_template");
     v.Field("torchscript", torchscript, "What is allowed of TorchScript, which is code");
     v.Field("max_watchers", max_watchers, "How many gateways may watch the routes at once",
             {.min = 1, .max = 10000});
@@ -122,6 +129,10 @@ struct ControllerConfig {
       const std::string field = fmt::format("pools[{}].name", i);
       RETURN_IF_ERROR(CheckSlug(field, pools[i].name));
       if (!names.insert(pools[i].name).second) return InvalidField(field, "is there twice");
+      if (!pools[i].pod_template.empty() && pools[i].addresses.empty()) {
+        return InvalidField(fmt::format("pools[{}].pod_template", i),
+                            "goes with addresses; without them workers are processes here");
+      }
     }
     return tls.Check();
   }

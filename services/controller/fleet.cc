@@ -42,6 +42,7 @@ void Fleet::LookAtProcesses(absl::Duration now) {
         memory = WorkerMemory{};
         memory.heard_at = now - process.since;
       }
+      if (!process.waits_for.empty()) memory.heard_at = now;
       memory.process = std::move(process);
     }
   }
@@ -90,6 +91,7 @@ ObservedWorker Fleet::Describe(const WorkerMemory& memory, absl::Duration now) {
   worker.owner = memory.process.owner;
   worker.ending = memory.process.ending;
   worker.down_reason = memory.process.down_reason;
+  worker.waits_for = memory.process.waits_for;
   if (!memory.process.running) {
     worker.failed_starts = memory.process.failed_starts;
     worker.down_for = memory.process.since;

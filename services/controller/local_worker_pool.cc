@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "common/log/log.h"
-#include "common/runtime_settings/torchscript.h"
 #include "common/sync/mutex.h"
 #include "fmt/format.h"
+#include "services/controller/worker_exit.h"
 
 namespace slipway::controller {
 
@@ -129,15 +129,13 @@ void LocalWorkerPool::Start(int index, const std::string& owner) {
   }
   const std::string name = WorkerId{options_.name, index}.ToString();
   RemoveStaleSocket(options_.address(index));
-  absl::StatusOr<std::unique_ptr<Process>> process = launcher_.Launch(
-      options_.spec(index, owner),
-      [state = state_, index, incarnation, name](const ProcessExit& exit) {
-        Log(exit.ok() ? Severity::kInfo : Severity::kWarning, "worker_exited",
-            {{"worker", name}, {"exit", exit.ToString()}});
-        const bool hung = exit.signal == 0 && exit.code == kHungModelExit;
-        state->Ended(index, incarnation,
-                     hung ? "a model ran for longer than it may" : exit.ToString());
-      });
+  absl::StatusOr<std::unique_ptr<Process>> process =
+      launcher_.Launch(options_.spec(index, owner),
+                       [state = state_, index, incarnation, name](const ProcessExit& exit) {
+                         Log(exit.ok() ? Severity::kInfo : Severity::kWarning, "worker_exited",
+                             {{"worker", name}, {"exit", exit.ToString()}});
+                         state->Ended(index, incarnation, HowItEnded(exit));
+                       });
   if (!process.ok()) {
     Log(Severity::kError, "worker_start_failed", {{"worker", name}, {"error", process.status()}});
     state_->Ended(index, incarnation, std::string(process.status().message()));

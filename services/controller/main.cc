@@ -21,6 +21,8 @@
 #include "services/controller/fixed_worker_pool.h"
 #include "services/controller/grpc_registry_client.h"
 #include "services/controller/grpc_worker_client.h"
+#include "services/controller/kubernetes/kubernetes_api.h"
+#include "services/controller/kubernetes/kubernetes_worker_pool.h"
 #include "services/controller/local_worker_pool.h"
 #include "services/controller/route_board.h"
 #include "services/controller/sql_deployment_store.h"
@@ -31,19 +33,37 @@ namespace {
 
 struct Pools {
   std::vector<std::unique_ptr<LocalWorkerPool>> local;
-  std::vector<std::unique_ptr<FixedWorkerPool>> fixed;
+  std::vector<std::unique_ptr<WorkerPool>> elsewhere;
   std::vector<WorkerPool*> all;
 };
 
+// Whose workers for everybody a StatefulSet keeps running.
+absl::StatusOr<std::unique_ptr<WorkerPool>> MakePoolElsewhere(
+    const ControllerConfig& config, const PoolConfig& pool, KubernetesApi& kubernetes,
+    const Clock& clock, const std::function<void()>& changed) {
+  if (pool.pod_template.empty()) {
+    return std::make_unique<FixedWorkerPool>(pool.name, pool.addresses, pool.share_uploaded);
+  }
+  return KubernetesWorkerPool::Open(
+      {.name = pool.name,
+       .addresses = pool.addresses,
+       .share_uploaded = pool.share_uploaded,
+       .isolated_workers = pool.isolated_workers,
+       .pod_template = pool.pod_template,
+       .arguments = [&config](const std::string& owner) { return OwnerArguments(config, owner); }},
+      kubernetes, clock, changed);
+}
+
 absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher& launcher,
-                                const Clock& clock, const std::function<void()>& changed) {
+                                KubernetesApi& kubernetes, const Clock& clock,
+                                const std::function<void()>& changed) {
   Pools pools;
   std::string program = config.worker_program;
   for (const PoolConfig& pool : config.pools) {
     if (!pool.addresses.empty()) {
-      pools.fixed.push_back(
-          std::make_unique<FixedWorkerPool>(pool.name, pool.addresses, pool.share_uploaded));
-      pools.all.push_back(pools.fixed.back().get());
+      ASSIGN_OR_RETURN(pools.elsewhere.emplace_back(),
+                       MakePoolElsewhere(config, pool, kubernetes, clock, changed));
+      pools.all.push_back(pools.elsewhere.back().get());
       continue;
     }
     if (program.empty()) {
@@ -97,11 +117,15 @@ absl::Status Run(const ControllerConfig& config) {
   LoopPeriods periods;
   periods.resolve = config.alias_poll;
   ControlLoop loop(periods);
-  ASSIGN_OR_RETURN(const Pools pools, MakePools(config, launcher, clock, [&loop] { loop.Wake(); }));
+  KubernetesApi kubernetes(config.kubernetes);
+  ASSIGN_OR_RETURN(const Pools pools,
+                   MakePools(config, launcher, kubernetes, clock, [&loop] { loop.Wake(); }));
   RouteBoard board(absl::ToUnixMicros(clock.Now()));
   Controller controller(*store, *registry, workers, pools.all, board, clock, metrics,
                         OptionsOf(config), [&loop] { loop.Wake(); });
   RETURN_IF_ERROR(controller.Load());
+  // The gateways' first table is to have what serves on workers that outlived the last controller.
+  controller.Resolve();
 
   ASSIGN_OR_RETURN(const auto service,
                    ControllerService::Create(controller, board, *verifier, metrics, clock));

@@ -82,6 +82,7 @@ class Pass {
       }
       return;
     }
+    if (!deployment.wanted && !deployment.unloaded) undecided_.insert(deployment.name);
     std::vector<WorkerId> for_wanted;
     std::vector<WorkerId> for_old;
     ObservedRoute wanted;
@@ -211,6 +212,7 @@ class Pass {
       for (const auto& [key, model] : worker.models) {
         if (needed_.contains({id, key}) || model.state == ModelState::kUnloading) continue;
         if (Routed(id, key) || model.unrouted_for < desired_.patience.drain) continue;
+        if (undecided_.contains(key.deployment)) continue;
         actions_.push_back(UnloadModel{id, key});
       }
     }
@@ -267,6 +269,8 @@ class Pass {
   const Observed& observed_;
   std::vector<Action> actions_;
   std::set<std::pair<WorkerId, ModelKey>> needed_;
+  // Those of whose versions the registry has not said anything yet.
+  std::set<DeploymentName> undecided_;
   std::map<WorkerId, int> assigned_;
   // Isolated workers and their owners.
   std::map<WorkerId, std::string> claims_;
@@ -389,6 +393,9 @@ DeploymentSummary Summarize(const DesiredDeployment& deployment, const Observed&
     if (summary.error.empty() && !worker.down_reason.empty()) {
       summary.error = fmt::format("worker {} {} down: {}", id.ToString(), down ? "is" : "was",
                                   worker.down_reason);
+    } else if (summary.error.empty() && !worker.waits_for.empty()) {
+      summary.error =
+          fmt::format("worker {} is being started: {}", id.ToString(), worker.waits_for);
     }
     if (down) continue;
     const auto model = worker.models.find({deployment.name, *awaited});

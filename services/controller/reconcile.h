@@ -113,6 +113,8 @@ struct ObservedWorker {
   std::string owner = "";
   /// It was retired and has not ended yet.
   bool ending = false;
+  /// Why it has not answered yet, where that is known; for people.
+  std::string waits_for = "";
   /// Since its newest answer, or since its start where there is none.
   absl::Duration silent_for = absl::ZeroDuration();
   std::map<ModelKey, ObservedModel> models;
@@ -208,6 +210,8 @@ std::string KindOf(const Action& action);
 ///   `patience.drain`.
 /// - A candidate is loaded beside the wanted version, and is in the route while it is ready on all
 ///   of its workers.
+/// - Nothing is unloaded of a deployment whose wanted version is not known (yet): a controller that
+/// starts finds models on workers that outlived the one before.
 /// - A version that fails to load is never routed; it is tried again, each time a little later.
 /// - A deleted deployment leaves the routes first, then the workers, then the store.
 std::vector<Action> Reconcile(const Desired& desired, const Observed& observed);

@@ -31,6 +31,8 @@ struct WorkerProcess {
   std::string owner = "";
   /// It runs and was told to end.
   bool ending = false;
+  /// It counts as running, and its program does not run yet: why, for people ("no node has room").
+  std::string waits_for = "";
 };
 
 /// The workers of one pool: all of the same hardware. Any thread.

@@ -1,6 +1,7 @@
 #include "services/controller/worker_spec.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "common/names/names.h"
 #include "fmt/format.h"
@@ -8,6 +9,11 @@
 
 namespace slipway::controller {
 namespace {
+
+void Set(std::vector<std::string>& args, std::string_view key, std::string_view value) {
+  args.push_back("--set");
+  args.push_back(fmt::format("{}={}", key, value));
+}
 
 std::string WorkerName(const PoolConfig& pool, int index) {
   return fmt::format("worker-{}-{}", pool.name, index);
@@ -19,13 +25,25 @@ std::string WorkerAddress(const ControllerConfig& config, const PoolConfig& pool
   return fmt::format("unix:{}/{}.sock", config.run_dir, WorkerName(pool, index));
 }
 
+std::vector<std::string> OwnerArguments(const ControllerConfig& config, const std::string& owner) {
+  std::vector<std::string> args;
+  if (const auto version = VersionName::Parse("owner", owner); version.ok()) {
+    Set(args, "tenant", version->model.tenant);
+    Set(args, "model_version", owner);
+    Set(args, "torchscript.digests", fmt::format("{}", fmt::join(config.torchscript.digests, ",")));
+    Set(args, "torchscript.max_run", absl::FormatDuration(config.torchscript.max_run));
+  } else {
+    Set(args, "tenant", TenantName::Parse("owner", owner)->tenant);
+  }
+  return args;
+}
+
 ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, int index,
                        const std::string& owner, const std::string& program) {
   ProcessSpec spec;
   spec.program = program;
   const auto set = [&](std::string_view key, std::string_view value) {
-    spec.args.push_back("--set");
-    spec.args.push_back(fmt::format("{}={}", key, value));
+    Set(spec.args, key, value);
   };
   const std::string name = WorkerName(pool, index);
   set("listen", WorkerAddress(config, pool, index));
@@ -37,14 +55,7 @@ ProcessSpec WorkerSpec(const ControllerConfig& config, const PoolConfig& pool, i
     set("share_uploaded", pool.share_uploaded ? "true" : "false");
   } else {
     set("data_dir", fmt::format("{}/{}", config.data_dir, owner));
-    if (const auto version = VersionName::Parse("owner", owner); version.ok()) {
-      set("tenant", version->model.tenant);
-      set("model_version", owner);
-      set("torchscript.digests", fmt::format("{}", fmt::join(config.torchscript.digests, ",")));
-      set("torchscript.max_run", absl::FormatDuration(config.torchscript.max_run));
-    } else {
-      set("tenant", TenantName::Parse("owner", owner)->tenant);
-    }
+    for (std::string& arg : OwnerArguments(config, owner)) spec.args.push_back(std::move(arg));
   }
   set("device", pool.kind == "gpu" ? "cuda" : "cpu");
   set("threads", std::to_string(pool.threads));

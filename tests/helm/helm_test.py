@@ -8,6 +8,7 @@ service takes the config that the chart writes for it.
 """
 import argparse
 import base64
+import json
 import os
 import pathlib
 import re
@@ -128,8 +129,12 @@ class Chart(unittest.TestCase):
     def test_pods_are_restricted(self):
         for case in CASES:
             for document in render(case).split("\n---\n"):
-                if not re.search(r"^kind: StatefulSet$", document, re.M):
+                if not re.search(r"^kind: (StatefulSet|PodTemplate)$", document, re.M):
                     continue
+                if name_of(document) == "demo-controller":
+                    # It makes pods.
+                    self.assertIn("automountServiceAccountToken: true", document)
+                    document = document.replace("Token: true", "Token: false")
                 for line in ("runAsNonRoot: true", "readOnlyRootFilesystem: true",
                              "allowPrivilegeEscalation: false", "capabilities: {drop: [ALL]}",
                              "seccompProfile: {type: RuntimeDefault}",
@@ -158,7 +163,8 @@ class Chart(unittest.TestCase):
             certificates = {name_of(d) for d in documents(rendered, "Certificate")}
             made = set(secrets(rendered)) | certificates | brought
             mounted = set(re.findall(r"secretName: ([^\s,}]+)|secretKeyRef: {name: ([^\s,}]+)",
-                                     "".join(documents(rendered, "StatefulSet"))))
+                                     "".join(documents(rendered, "StatefulSet") +
+                                             documents(rendered, "PodTemplate"))))
             for name in {a or b for a, b in mounted}:
                 with self.subTest(case=case, secret=name):
                     self.assertIn(name, made)
@@ -172,9 +178,12 @@ class Chart(unittest.TestCase):
         self.assertRegex(identity["pepper"].decode(), r"^[0-9a-f]{64}\n$")
         authority = made.pop("demo-ca")["tls.crt"]
         hosts = {"demo-registry": "demo-registry.slipway.svc",
-                 "demo-worker-gpu": "demo-worker-gpu-7.demo-worker-gpu.slipway.svc"}
+                 "demo-worker-gpu": "demo-worker-gpu-7.demo-worker-gpu.slipway.svc",
+                 "demo-worker-default-isolated":
+                     "demo-worker-default-isolated-3.demo-worker-default-isolated.slipway.svc"}
         self.assertEqual({f"demo-{name}-tls" for name in (
-            "gateway", "registry", "training", "controller", "worker-default", "worker-gpu")}, set(made))
+            "gateway", "registry", "training", "controller", "worker-default",
+            "worker-default-isolated", "worker-gpu")}, set(made))
         with tempfile.NamedTemporaryFile() as trusted:
             trusted.write(authority)
             trusted.flush()
@@ -196,10 +205,42 @@ class Chart(unittest.TestCase):
         self.assertNotIn("5432", egress)
         self.assertIn("5432", policies["demo-registry"])
 
+    def test_isolated_workers_are_the_pools_but_for_their_life(self):
+        rendered = render("laptop")
+        [template] = documents(rendered, "PodTemplate")
+        [pool] = [d for d in documents(rendered, "StatefulSet") if name_of(d) == "demo-worker-default"]
+        own = {"restartPolicy: Never", "subdomain: demo-worker-default-isolated"}
+
+        def lines(document, begin):
+            return [line.strip().replace("demo-worker-default-isolated", "demo-worker-default")
+                    for line in document.split(begin)[1].splitlines()
+                    if "checksum/config" not in line and "component:" not in line and
+                    line.strip() not in own]
+        self.assertEqual(lines(template, "\ntemplate:\n"), lines(pool, "\n  template:\n"))
+        for line in own:
+            self.assertIn(line, template)
+
+    def test_the_controller_may_make_pods_only_where_there_are_isolated_workers(self):
+        [role] = documents(render("laptop"), "Role")
+        self.assertEqual(["[pods], verbs: [list, create, delete]"],
+                         re.findall(r"resources: (\[\w+\], verbs: .*)}", role))
+        self.assertIn("verbs: [get]\n    resourceNames:\n      - demo-worker-default-isolated\n",
+                      role + "\n")
+        none = helm("template", "demo", OPTIONS.chart, "--set",
+                    "pools.default.isolatedWorkers=0").stdout
+        self.assertNotIn("kind: Role", none)
+        self.assertNotIn("automountServiceAccountToken: true", none)
+        self.assertNotIn("isolated", none)
+
+    def test_refuses_pools_whose_names_would_meet(self):
+        self.refuses('with "-isolated" behind it', "--set-json", "pools.default-isolated=" + json.dumps(
+            {"enabled": True, "replicas": 1, "accelerator": {"mode": "none"}, "resources": {},
+             "config": {}}))
+
     def test_gateway_and_workers_send_spans_where_they_may(self):
         rendered = render("operators")
         policies = {name_of(d): d for d in documents(rendered, "NetworkPolicy")}
-        traced = {"gateway", "worker-default"}
+        traced = {"gateway", "worker-default", "worker-default-isolated"}
         for component, config in configs(rendered):
             with self.subTest(component):
                 self.assertEqual(component in traced, "collector.observability.svc:4318" in config)
@@ -212,7 +253,7 @@ class Chart(unittest.TestCase):
         self.assertEqual(["demo-training"], holders)
         policies = {name_of(d): d for d in documents(render("ha"), "NetworkPolicy")}
         self.assertEqual(["demo-training"],
-                         [name for name, policy in policies.items() if "port: 443" in policy])
+                         [name for name, policy in policies.items() if "[{port: 443}]" in policy])
 
     def test_draining_ends_before_the_grace_does(self):
         for component, config in configs(render("ha")):

@@ -2,13 +2,17 @@
 """The chart on a real Kubernetes API server, by the real helm: what it takes, and what installing,
 upgrading, rolling back and uninstalling do to it. No pod runs here: chart_test.py runs them."""
 import json
+import os
+import subprocess
 
 import control_plane
 from platform_in_pods import (COMPONENTS, NAMESPACE, OPTIONS, PODS, QUICK, RELEASE, Story, command,
                               main)
 
 LIVING = {"statefulsets": "apis/apps/v1", "services": "api/v1", "configmaps": "api/v1",
-          "serviceaccounts": "api/v1", "networkpolicies": "apis/networking.k8s.io/v1",
+          "serviceaccounts": "api/v1", "podtemplates": "api/v1",
+          "networkpolicies": "apis/networking.k8s.io/v1",
+          "roles": "apis/rbac.authorization.k8s.io/v1",
           "poddisruptionbudgets": "apis/policy/v1",
           "horizontalpodautoscalers": "apis/autoscaling/v2"}
 SCALED = {"autoscaling": {"mode": "horizontalPodAutoscaler"}}
@@ -78,7 +82,31 @@ class Kubernetes(Story):
             self.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "spec": pod["spec"],
                                    "metadata": {**pod["metadata"], "name": name}}))
 
-    def step_05_an_upgrade_changes_the_config_and_no_secret(self):
+    def step_05_the_controller_makes_isolated_workers_by_its_own_account_and_can_do_no_more(self):
+        # Pods that no account was made for by now would be refused: nobody runs its controller here.
+        account = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-controller"
+        token = self.api.create(
+            f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{RELEASE}-controller/token",
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+        path = self.folder / "token"
+        path.write_text(token["status"]["token"])
+        command(OPTIONS.pool_test, "--gtest_filter=KubernetesApiServerTest.*", env={
+            "SLIPWAY_TEST_API_SERVER": f"https://{control_plane.API[0]}:{control_plane.API[1]}",
+            "SLIPWAY_TEST_CA_FILE": str(self.plane.ca_file), "SLIPWAY_TEST_TOKEN_FILE": str(path),
+            "SLIPWAY_TEST_NAMESPACE": NAMESPACE,
+            "SLIPWAY_TEST_POD_TEMPLATE": f"{RELEASE}-worker-default-isolated"})
+        for allowed, *what in (
+                (True, "create", "pods"), (True, "delete", "pods"), (False, "get", "secrets"),
+                (False, "list", "secrets"), (False, "create", "pods", "--subresource=exec"),
+                (False, "create", "deployments.apps"), (False, "update", "podtemplates"),
+                (False, "create", "roles.rbac.authorization.k8s.io")):
+            answer = subprocess.run(
+                [OPTIONS.kubectl, "auth", "can-i", *what, "--as", account, "--namespace",
+                 NAMESPACE], capture_output=True, text=True, env={**os.environ, **self.env},
+                check=False).stdout.strip()
+            assert answer == ("yes" if allowed else "no"), (what, answer)
+
+    def step_06_an_upgrade_changes_the_config_and_no_secret(self):
         self.helm("upgrade", RELEASE, OPTIONS.chart, values={
             **EVERYTHING, "gateway": {"config": {"server_name": "upgraded"}}})
         assert "server_name: upgraded" in self.config_of("gateway")
@@ -89,13 +117,13 @@ class Kubernetes(Story):
         assert fresh["ca.crt"] == self.made[f"{RELEASE}-gateway-tls"]["ca.crt"]
         self.made = self.made_once()
 
-    def step_06_a_rollback_does_too(self):
+    def step_07_a_rollback_does_too(self):
         self.helm("rollback", RELEASE, "1")
         assert "upgraded" not in self.config_of("gateway")
         assert f"statefulsets/{RELEASE}-worker-gpu" not in self.living()
         assert self.made_once() == self.made, "a rollback touched a Secret"
 
-    def step_07_uninstalling_leaves_the_secrets_alone_and_installing_again_finds_them(self):
+    def step_08_uninstalling_leaves_the_secrets_alone_and_installing_again_finds_them(self):
         self.helm("uninstall", RELEASE)
         assert not self.living(), self.living()
         assert self.made_once() == self.made, "uninstalling touched a Secret"
@@ -104,4 +132,4 @@ class Kubernetes(Story):
 
 
 if __name__ == "__main__":
-    main(Kubernetes, __doc__, "tools", "kubectl")
+    main(Kubernetes, __doc__, "tools", "kubectl", "pool-test")

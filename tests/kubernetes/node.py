@@ -4,7 +4,7 @@ probes, the preStop pause and the grace period that their specs name. Services a
 cluster IP through a small proxy, and by name through /etc/hosts.
 
 What a kubelet does that this does not: pull images (the programs are the ones just built), cgroups,
-NetworkPolicy, logs and exec through the API, projected tokens. A pod that asks for something else
+NetworkPolicy, logs and exec through the API, projected volumes. A pod that asks for something else
 that is not known here fails, rather than to run without it."""
 import base64
 import datetime
@@ -274,6 +274,11 @@ class Pod(threading.Thread):
         for mount in container.get("volumeMounts", []):
             mode = "ro" if mount.get("readOnly") else "rw"
             listed.append(f"{mode} {mounts[mount['name']]} {mount['mountPath']}\n")
+        if self._spec.get("automountServiceAccountToken"):
+            account = self._folder / "account"
+            account.mkdir(exist_ok=True)
+            (account / "token").write_text(self._node.control_plane.account_token)
+            listed.append(f"ro {account} /var/run/secrets/kubernetes.io/serviceaccount\n")
         # Libraries that the image would carry.
         for library in self._node.libraries:
             listed.append(f"ro {library} {library}\n")

@@ -24,8 +24,8 @@ import node as nodes
 NAMESPACE = "slipway"
 RELEASE = "demo"
 SERVICES = ("gateway", "registry", "training", "controller")
-COMPONENTS = (*SERVICES, "worker-default")
-PODS = {f"{RELEASE}-{name}-0" for name in COMPONENTS}
+COMPONENTS = (*SERVICES, "worker-default", "worker-default-isolated")
+PODS = {f"{RELEASE}-{name}-0" for name in (*SERVICES, "worker-default")}
 # Shorter than the defaults, which are for people.
 QUICK = {"termination": {"preStopSeconds": 3, "drainSeconds": 10, "graceSeconds": 30}}
 OPTIONS = argparse.Namespace()

@@ -62,8 +62,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $names := list "gateway" "registry" "training" "controller" }}
 {{- range $name, $pool := .Values.pools }}
 {{- if $pool.enabled }}{{ $names = append $names (printf "worker-%s" $name) }}{{ end }}
+{{- if and $pool.enabled $pool.isolatedWorkers }}{{ $names = append $names (printf "worker-%s-isolated" $name) }}{{ end }}
 {{- end }}
+{{- if ne (len $names) (len (uniq $names)) }}{{ fail "pools: the name of one is that of another with \"-isolated\" behind it" }}{{ end }}
 {{- dict "names" $names | toJson -}}
+{{- end }}
+
+{{/* Whether the controller makes pods: "true" or "". */}}
+{{- define "slipway.makesPods" -}}
+{{- range .Values.pools }}{{ if and .enabled .isolatedWorkers }}true{{ end }}{{ end }}
 {{- end }}
 
 {{/* How many workers a pool has at most. */}}
@@ -106,8 +113,12 @@ metadata:
     checksum/config: {{ .config | sha256sum }}
 spec:
   serviceAccountName: {{ include "slipway.fullname" . }}
-  automountServiceAccountToken: false
+  automountServiceAccountToken: {{ default false .apiAccess }}
   enableServiceLinks: false
+  {{- with .subdomain }}
+  restartPolicy: Never
+  subdomain: {{ . }}
+  {{- end }}
   terminationGracePeriodSeconds: {{ $root.Values.termination.graceSeconds }}
   {{- include "slipway.podSecurity" . | nindent 2 }}
   {{- with $root.Values.global.imagePullSecrets }}
@@ -242,16 +253,13 @@ tls:
 drain_timeout: {{ .root.Values.termination.drainSeconds }}s
 {{- end }}
 
-{{/*
-Everything of one service. As slipway.pod, and .replicas (absent: something else scales it), .most
-(how many there may be), .service, .settings (YAML text).
-A StatefulSet also for workers: the controller dials each by its name, and a rolling update never
-needs more accelerators than there are.
-*/}}
-{{- define "slipway.service" -}}
-{{- include "slipway.checkTermination" .root }}
-{{- $config := mergeOverwrite (include "slipway.commonConfig" . | fromYaml) (.settings | fromYaml) .values.config | toYaml -}}
-{{- $scope := merge (dict "config" $config) . -}}
+{{/* The text of a component's config.yaml. .root, .component, .settings (YAML text), .values */}}
+{{- define "slipway.config" -}}
+{{- mergeOverwrite (include "slipway.commonConfig" . | fromYaml) (.settings | fromYaml) .values.config | toYaml -}}
+{{- end }}
+
+{{/* What a component's pods need around them. As slipway.pod, and .service. */}}
+{{- define "slipway.surroundings" -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -266,7 +274,7 @@ metadata:
   labels: {{- include "slipway.metadataLabels" . | nindent 4 }}
 data:
   config.yaml: |
-    {{- $config | nindent 4 }}
+    {{- .config | nindent 4 }}
 ---
 apiVersion: v1
 kind: Service
@@ -276,6 +284,18 @@ metadata:
 spec:
   {{- .service | nindent 2 }}
   selector: {{- include "slipway.labels" . | nindent 4 }}
+{{- end }}
+
+{{/*
+Everything of one service. As slipway.pod, and .replicas (absent: something else scales it), .most
+(how many there may be), .service, .settings (YAML text).
+A StatefulSet also for workers: the controller dials each by its name, and a rolling update never
+needs more accelerators than there are.
+*/}}
+{{- define "slipway.service" -}}
+{{- include "slipway.checkTermination" .root }}
+{{- $scope := merge (dict "config" (include "slipway.config" .)) . -}}
+{{ include "slipway.surroundings" $scope }}
 ---
 apiVersion: apps/v1
 kind: StatefulSet

@@ -167,6 +167,16 @@ TEST_F(ReconcileTest, WaitsWhileTheVersionIsUnknown) {
   EXPECT_THAT(Decide(), IsEmpty());
 }
 
+TEST_F(ReconcileTest, WhatIsLoadedStaysWhileItsVersionIsUnknown) {
+  desired.deployments = {Want(1)};
+  desired.deployments[0].wanted.reset();
+  observed.routes[kShoes] = {};
+  observed.workers[kFirst] = Up({{Shoes(1), In(ModelState::kReady)}});
+  EXPECT_THAT(Decide(), IsEmpty());
+  desired.deployments[0].unloaded = true;
+  EXPECT_THAT(Decide(), ElementsAre(Unload(1, "default-0")));
+}
+
 TEST_F(ReconcileTest, LoadsANewVersionBesideTheOldAndOnlyThenMovesTheRoute) {
   desired.deployments = {Want(2, 1)};
   observed.routes[kShoes] = To(1, {kFirst});
