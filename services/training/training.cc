@@ -7,22 +7,19 @@
 #include <optional>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "common/crypto/hash.h"
 #include "common/crypto/random.h"
 #include "common/identity/tenant_content.h"
 #include "common/log/log.h"
-#include "common/nn/model_description.h"
 #include "fmt/format.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "services/training/clean_text.h"
-#include "services/training/dataset_files.h"
+#include "services/training/references.h"
 #include "services/training/search/search.h"
 #include "services/training/search/trial.h"
-#include "services/training/spec/base_spec.h"
 #include "services/training/spec/spec.h"
 
 namespace slipway::training {
@@ -182,7 +179,11 @@ absl::StatusOr<v1::TrainingJob> Training::Submit(const Principal& who,
   Principal owner = who;
   owner.tenant = parent.tenant;
   ASSIGN_OR_RETURN(job.dataset, FindDataset(registry_, objects_, owner, job.spec, deadline));
-  RETURN_IF_ERROR(ResolveBase(owner, deadline, job));
+  if (job.spec.has_base()) {
+    std::string& version = *job.spec.mutable_base()->mutable_version();
+    ASSIGN_OR_RETURN(job.base, FindBase(registry_, owner, version, deadline));
+    version = job.base->name();
+  }
   Effects effects;
   Enqueue(job, job.create_time, effects);
 
@@ -198,33 +199,6 @@ absl::StatusOr<v1::TrainingJob> Training::Submit(const Principal& who,
     // Another call with the same request id may have been quicker.
     return AnswerRepetition(*kept, hash);
   }
-}
-
-absl::Status Training::ResolveBase(const Principal& who, absl::Time deadline, Job& job) {
-  if (!job.spec.has_base()) return absl::OkStatus();
-  constexpr char kField[] = "spec.base.version";
-  std::string& version = *job.spec.mutable_base()->mutable_version();
-  ASSIGN_OR_RETURN(const VersionReference reference, ParseBaseVersion(version, who.tenant));
-  auto found = std::visit(
-      [&](const auto& name) -> absl::StatusOr<registry::v1::ModelVersion> {
-        // Of the job's tenant, also where an operator asks, who may read those of others.
-        if (name.model.tenant != who.tenant) return NotFound(version);
-        return registry_.GetVersion(who, name, deadline);
-      },
-      reference);
-  if (absl::IsNotFound(found.status())) {
-    return InvalidField(kField, fmt::format("{} was not found", version));
-  }
-  RETURN_IF_ERROR(found.status());
-  if (found->artifact().format() != nn::kArtifactFormat) {
-    return InvalidField(
-        kField, fmt::format("{} is of format {}; must be one of format {}, as "
-                            "training makes them",
-                            found->name(), found->artifact().format(), nn::kArtifactFormat));
-  }
-  version = found->name();
-  job.base = *std::move(found);
-  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::TrainingJob> Training::Get(const Principal& who, const JobName& name) {

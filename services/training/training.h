@@ -109,8 +109,6 @@ class Training {
                     const std::string& error, bool retryable);
 
  private:
-  /// Finds the version that spec.base names, and puts its whole name there.
-  absl::Status ResolveBase(const Principal& who, absl::Time deadline, Job& job);
   using Request = absl::Status (*)(Job& job, absl::Time now, Effects& effects);
   absl::StatusOr<v1::TrainingJob> Ask(const Principal& who, const JobName& name, Request request,
                                       std::string_view event);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -14,9 +15,10 @@
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/time_util.h"
-#include "services/training/dataset_files.h"
+#include "nlohmann/json.hpp"
 #include "services/training/plan/propose.h"
 #include "services/training/plan/sample.h"
+#include "services/training/references.h"
 #include "services/training/search/search.h"
 #include "services/training/spec/estimate.h"
 #include "services/training/trainer/data/open_data.h"
@@ -38,6 +40,7 @@ constexpr int64_t kProgramBytes = int64_t{160} << 20;
 // A proposal that takes longer has to give way to a quicker one.
 constexpr absl::Duration kLongProposal = absl::Minutes(30);
 constexpr double kForwardShare = 1.0 / 3;  // of a step
+constexpr int64_t kMostDescriptionBytes = 64 << 20;
 
 int ProcessesOf(const v1::JobSpec& spec) { return std::max(1, spec.resources().processes()); }
 
@@ -88,14 +91,9 @@ absl::Status NameClasses(Sample& sample, v1::DataSpec& data) {
 }
 
 absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
-                                 const std::string& folder, Sample& sample) {
+                                 const trainer::BaseVersion* base, const std::string& folder,
+                                 Sample& sample) {
   v1::DataSpec data = spec.data();
-  if (data.format() == "images" || data.format() == "parquet") {
-    return InvalidField("spec.data.format",
-                        fmt::format("must be idx, csv, jsonl or text for a plan, got {}, of which "
-                                    "the beginning of a file says little",
-                                    data.format()));
-  }
   Prepared prepared;
   RETURN_IF_ERROR(sample.Take(data, data.train(), "spec.data.train"));
   prepared.train_scale = prepared.test_scale = sample.scale(data.train());
@@ -103,18 +101,20 @@ absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
     RETURN_IF_ERROR(sample.Take(data, data.test(), "spec.data.test"));
     prepared.test_scale = sample.scale(data.test());
   }
-  if (data.format() == "idx" && targets == TargetKind::kClass && prepared.sampled() &&
-      data.labels().empty()) {
-    RETURN_IF_ERROR(NameClasses(sample, data));
+  if (targets == TargetKind::kClass && prepared.sampled() && data.labels().empty()) {
+    if (data.format() == "idx") RETURN_IF_ERROR(NameClasses(sample, data));
+    for (const std::string& name : sample.picture_classes()) data.add_labels(name);
   }
-  auto opened = trainer::OpenData(data, targets, static_cast<uint64_t>(spec.training().seed()),
-                                  [&](const std::string& path) { return sample.LocalPath(path); },
-                                  {.files = {}, .folder = folder});
+  const bool as_base = base != nullptr && !spec.base().refit_preprocessing();
+  auto opened = trainer::OpenData(
+      data, targets, static_cast<uint64_t>(spec.training().seed()),
+      [&](const std::string& path) { return sample.LocalPath(path); },
+      {.files = sample.files(), .folder = folder, .base = as_base ? &base->description : nullptr});
   if (!opened.ok()) {
     const std::string field = FieldOf(opened.status());
     if (field.empty() || !prepared.sampled()) return opened.status();
     return InvalidField(
-        field, fmt::format("{}; a plan looks at the first rows of large files",
+        field, fmt::format("{}; a plan looks at a part of large files and folders",
                            std::string(opened.status().message()).substr(field.size() + 2)));
   }
   prepared.data = *std::move(opened);
@@ -130,15 +130,23 @@ DataFacts FactsOf(const Prepared& prepared) {
   return facts;
 }
 
-absl::StatusOr<nn::Network> BuildNetwork(const Spec& spec, const Prepared& prepared) {
+// What is trained.
+absl::StatusOr<nn::Network> BuildNetwork(const Spec& spec, const trainer::BaseVersion* base,
+                                         const Prepared& prepared) {
   nn::ModelDescription description = trainer::DescribeModel(spec, prepared.data);
-  if (description.architecture == nullptr) {
-    return InvalidField("spec.architecture",
-                        "is required for a plan, which does not open the base");
+  if (base != nullptr) {
+    RETURN_IF_ERROR(trainer::TakeOver(spec.job, *base, prepared.data, description));
   }
-  ASSIGN_OR_RETURN(description.preprocessing,
-                   trainer::FitPreprocessing(spec.job.data(), prepared.data));
-  return description.BuildNetwork("spec");
+  if (base == nullptr || spec.job.base().refit_preprocessing()) {
+    ASSIGN_OR_RETURN(description.preprocessing,
+                     trainer::FitPreprocessing(spec.job.data(), prepared.data));
+  }
+  ASSIGN_OR_RETURN(nn::Network network, description.BuildNetwork("spec"));
+  if (base == nullptr) return network;
+  const bool keep_head = trainer::KeepsHead(*base, description.task, prepared.data);
+  ASSIGN_OR_RETURN(trainer::FineTuning tuning,
+                   trainer::PlanFineTuning(spec.job, *base, description, network, keep_head));
+  return std::move(tuning.network);
 }
 
 std::string InGiB(double bytes) { return fmt::format("{:.1f} GiB", bytes / (1 << 30)); }
@@ -171,7 +179,8 @@ void AddTime(const Spec& spec, const SpeedFigures& speed, const Prepared& prepar
   const double judged =
       static_cast<double>(plan.validation_rows() * spec.job.training().epochs() + plan.test_rows());
   const absl::Duration work =
-      step * plan.steps() + step * (judged / static_cast<double>(per_step) * kForwardShare);
+      step * plan.steps() +
+      step * (judged / static_cast<double>(per_step) * kForwardShare / EvaluationsOf(spec.job));
   const absl::Duration around = kAround + absl::Seconds(prepared.bytes() / kReadBytesASecond);
   *plan.mutable_time() = ToProto(around + work * speed.factor);
   *plan.mutable_shortest_time() = ToProto(around + work * speed.least);
@@ -179,9 +188,10 @@ void AddTime(const Spec& spec, const SpeedFigures& speed, const Prepared& prepar
   plan.set_basis(speed.basis);
 }
 
-absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const SpeedFigures& speed,
+absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const trainer::BaseVersion* base,
+                                          const std::vector<Job>& finished,
                                           const Prepared& prepared) {
-  ASSIGN_OR_RETURN(const Spec spec, ParseSpec(job));
+  ASSIGN_OR_RETURN(Spec spec, ParseSpec(job));
   RETURN_IF_ERROR(CheckClasses(spec.loss, prepared.data.outputs, "spec.loss"));
   v1::TrainingPlan plan;
   *plan.mutable_spec() = job;
@@ -189,22 +199,28 @@ absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const SpeedFig
   plan.set_validation_rows(prepared.validation_rows());
   plan.set_test_rows(prepared.test_rows());
   plan.set_sampled(prepared.sampled());
-  ASSIGN_OR_RETURN(const nn::Network network, BuildNetwork(spec, prepared));
+  ASSIGN_OR_RETURN(const nn::Network network, BuildNetwork(spec, base, prepared));
   RETURN_IF_ERROR(CheckMemory(network, spec, ProcessesOf(spec.job)));
   *plan.mutable_network() = SizeOf(network);
   AddMemory(network, spec, prepared, plan);
-  AddTime(spec, speed, prepared, plan);
+  if (base != nullptr && !job.has_architecture()) {
+    // By whose speed the time is told.
+    (*spec.job.mutable_architecture()->mutable_fields())["type"].set_string_value(
+        base->description.architecture->ToJson()["type"].get<std::string>());
+  }
+  AddTime(spec, CompareSpeeds(finished, spec.job), prepared, plan);
   if (spec.time_limit > absl::ZeroDuration() && ToDuration(plan.time()) > spec.time_limit) {
     plan.add_warnings("it will hardly be done within spec.resources.time_limit");
   }
   return plan;
 }
 
-absl::StatusOr<v1::TrainingPlan> PlanGiven(const v1::JobSpec& job, const std::vector<Job>& finished,
+absl::StatusOr<v1::TrainingPlan> PlanGiven(const v1::JobSpec& job, const trainer::BaseVersion* base,
+                                           const std::vector<Job>& finished,
                                            const std::string& folder, Sample& sample) {
   ASSIGN_OR_RETURN(const Spec spec, ParseSpec(job));
-  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(job, spec.targets, folder, sample));
-  return MakePlan(job, CompareSpeeds(finished, job), prepared);
+  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(job, spec.targets, base, folder, sample));
+  return MakePlan(job, base, finished, prepared);
 }
 
 absl::StatusOr<v1::TrainingPlan> PlanProposed(const v1::JobSpec& given,
@@ -216,11 +232,11 @@ absl::StatusOr<v1::TrainingPlan> PlanProposed(const v1::JobSpec& given,
   const auto loss = ParseVariant<Loss>(ToJson(with_data.spec.loss()), "spec.loss");
   RETURN_IF_ERROR(loss.status());
   ASSIGN_OR_RETURN(const Prepared prepared,
-                   Prepare(with_data.spec, TargetsOf(*loss), folder, sample));
+                   Prepare(with_data.spec, TargetsOf(*loss), nullptr, folder, sample));
   absl::StatusOr<v1::TrainingPlan> plan;
   std::string given_up;
   for (const Proposal& proposal : ProposeTraining(with_data, FactsOf(prepared))) {
-    plan = MakePlan(proposal.spec, CompareSpeeds(finished, proposal.spec), prepared);
+    plan = MakePlan(proposal.spec, nullptr, finished, prepared);
     RETURN_IF_ERROR(plan.status());
     for (const std::string& reason : proposal.reasons) plan->add_reasons(reason);
     if (!given_up.empty()) plan->add_reasons(given_up);
@@ -232,10 +248,11 @@ absl::StatusOr<v1::TrainingPlan> PlanProposed(const v1::JobSpec& given,
   return plan;
 }
 
-// The first bytes of an object.
-absl::StatusOr<std::string> ReadObject(ObjectStore& store, const std::string& key, int64_t bytes) {
+// A part of an object.
+absl::StatusOr<std::string> ReadObject(ObjectStore& store, const std::string& key, int64_t offset,
+                                       int64_t bytes) {
   std::string content;
-  const absl::Status read = store.Read(key, 0, [&](std::string_view piece) {
+  const absl::Status read = store.Read(key, offset, [&](std::string_view piece) {
     content += piece.substr(0, static_cast<size_t>(bytes) - content.size());
     return std::ssize(content) < bytes ? absl::OkStatus() : absl::CancelledError("it is enough");
   });
@@ -259,7 +276,9 @@ SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spe
     const double told =
         absl::ToDoubleSeconds(StepTime(job.progress.network(), job.spec, rows, CoresOf(job.spec)));
     const double real = static_cast<double>(rows) / speed;
-    std::vector<double>& kind = ArchitectureOf(job.spec) == ArchitectureOf(spec) ? alike : others;
+    const bool same = ArchitectureOf(job.spec) == ArchitectureOf(spec) &&
+                      (EvaluationsOf(job.spec) > 1) == (EvaluationsOf(spec) > 1);
+    std::vector<double>& kind = same ? alike : others;
     if (kind.size() < kEnoughJobs) kind.push_back(real / told);
   }
   std::vector<double>& ratios = alike.empty() ? others : alike;
@@ -307,13 +326,11 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
   v1::JobSpec spec = request.spec();
   const bool from_objects = spec.data().has_source();
   if (spec.dataset().empty() && !from_objects) return InvalidField("spec.dataset", "is required");
-  if (from_objects && !spec.has_architecture()) {
+  const bool proposed = !spec.has_architecture() && !spec.has_base();
+  if (from_objects && proposed) {
     return InvalidField("spec.architecture",
                         "is required where spec.data.source is given: specs are proposed for "
                         "datasets that are registered");
-  }
-  if (spec.has_base()) {
-    return InvalidField("spec.base", "must be absent: what goes on from a version is not planned");
   }
   int trials = 0;
   if (spec.has_search()) {
@@ -322,7 +339,7 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
     spec = search.SpecOf(0, search.rungs() - 1);
   }
   // Before anything is fetched.
-  if (spec.has_architecture()) RETURN_IF_ERROR(ParseSpec(spec).status());
+  if (!proposed) RETURN_IF_ERROR(ParseSpec(spec).status());
   ASSIGN_OR_RETURN(const registry::v1::Dataset dataset,
                    FindDataset(registry_, objects_, owner, spec, deadline));
 
@@ -337,18 +354,23 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
     ASSIGN_OR_RETURN(store, objects_.Find(owner.tenant, spec.data().source()));
   }
   Sample sample(dataset, folder,
-                [&](const registry::v1::File& file, int64_t bytes) -> absl::StatusOr<std::string> {
+                [&](const registry::v1::File& file, int64_t offset,
+                    int64_t bytes) -> absl::StatusOr<std::string> {
                   if (store == nullptr) {
-                    return registry_.ReadBlob(owner, file.digest(), 0, bytes, deadline);
+                    return registry_.ReadBlob(owner, file.digest(), offset, bytes, deadline);
                   }
-                  return ReadObject(*store, KeyOf(spec.data().source(), file.path()), bytes);
+                  return ReadObject(*store, KeyOf(spec.data().source(), file.path()), offset,
+                                    bytes);
                 });
 
   ASSIGN_OR_RETURN(const std::vector<Job> finished, store_.ListSucceeded(kComparedJobs));
-  if (!spec.has_architecture()) {
-    return PlanProposed(spec, dataset, finished, folder, sample);
+  if (proposed) return PlanProposed(spec, dataset, finished, folder, sample);
+  std::optional<trainer::BaseVersion> base;
+  if (spec.has_base()) {
+    ASSIGN_OR_RETURN(base, OpenBase(owner, spec.base().version(), deadline));
   }
-  ASSIGN_OR_RETURN(v1::TrainingPlan plan, PlanGiven(spec, finished, folder, sample));
+  ASSIGN_OR_RETURN(v1::TrainingPlan plan,
+                   PlanGiven(spec, base.has_value() ? &*base : nullptr, finished, folder, sample));
   if (trials == 0) return plan;
   *plan.mutable_spec() = request.spec();
   plan.set_trials(trials);
@@ -357,6 +379,21 @@ absl::StatusOr<v1::TrainingPlan> Planner::Plan(const Principal& who,
     *time = ToProto(ToDuration(*time) * trials);
   }
   return plan;
+}
+
+absl::StatusOr<trainer::BaseVersion> Planner::OpenBase(const Principal& who,
+                                                       const std::string& version,
+                                                       absl::Time deadline) {
+  ASSIGN_OR_RETURN(const registry::v1::ModelVersion found,
+                   FindBase(registry_, who, version, deadline));
+  for (const registry::v1::File& file : found.artifact().files()) {
+    if (file.path() != nn::kDescriptionFile) continue;
+    ASSIGN_OR_RETURN(const std::string text,
+                     registry_.ReadBlob(who, file.digest(), 0, kMostDescriptionBytes, deadline));
+    return trainer::DescribeBase(text);
+  }
+  return InvalidField("spec.base.version",
+                      fmt::format("{} has no file {}", found.name(), nn::kDescriptionFile));
 }
 
 }  // namespace slipway::training

@@ -12,6 +12,7 @@
 #include "services/training/job_store.h"
 #include "services/training/model_registry.h"
 #include "services/training/objects/object_stores.h"
+#include "services/training/trainer/base_version.h"
 #include "slipway/training/v1/training.pb.h"
 
 namespace slipway::training {
@@ -52,6 +53,10 @@ class Planner {
                                         absl::Time deadline);
 
  private:
+  // The version that a spec goes on from, without its weights.
+  absl::StatusOr<trainer::BaseVersion> OpenBase(const Principal& who, const std::string& version,
+                                                absl::Time deadline);
+
   ModelRegistry& registry_;
   const ObjectStores& objects_;
   JobStore& store_;

@@ -46,8 +46,9 @@ bool IsTestName(const std::string& path) {
   return Contains(path, "test") || Contains(path, "t10k");
 }
 
-// "csv", "jsonl" or "", by the name of a file.
+// "csv", "jsonl", "parquet" or "", by the name of a file.
 std::string_view FormatOf(std::string_view path) {
+  if (path.ends_with(".parquet")) return "parquet";
   if (path.ends_with(".gz")) path.remove_suffix(3);
   for (const std::string_view format : {"csv", "jsonl"}) {
     if (path.size() > format.size() && path.ends_with(format) &&
@@ -403,10 +404,11 @@ absl::Status ProposeData(const registry::v1::Dataset& dataset, Sample& sample, P
       if (header.ok()) arrays.push_back({file.path(), *std::move(header)});
     }
     if (tables.empty() && arrays.empty()) {
-      return InvalidField("spec.data",
-                          fmt::format("is required: {} has neither a table (.csv, .jsonl) nor "
-                                      "arrays in the IDX format",
-                                      dataset.name()));
+      return InvalidField(
+          "spec.data",
+          fmt::format("is required: {} has neither a table (.csv, .jsonl, .parquet) nor "
+                      "arrays in the IDX format",
+                      dataset.name()));
     }
     RETURN_IF_ERROR(tables.empty() ? ProposeArrays(arrays, proposal)
                                    : ProposeTable(tables, sample, proposal));

@@ -8,11 +8,19 @@
 #include "common/idx/gzip_reader.h"
 #include "common/idx/idx.h"
 #include "fmt/format.h"
+#include "services/training/trainer/data/archive_reader.h"
+#include "services/training/trainer/data/image_examples.h"
+#include "services/training/trainer/data/parquet.h"
 
 namespace slipway::training {
 namespace {
 
 constexpr size_t kPieceBytes = 64 << 10;
+// Of a folder: so many, or four of each class, and no more than these.
+constexpr size_t kFewPictures = 64;
+constexpr size_t kMostPictures = 1024;
+// Of an archive: what a file takes beside its bytes, and what these are rounded up to in a tar one.
+constexpr size_t kArchiveBlock = 512;
 
 // Where the last whole row of a table ends: behind a line's end that is in no quoted cell.
 size_t EndOfRows(const std::string& format, std::string_view text) {
@@ -46,14 +54,17 @@ int64_t ItemsIn(std::string_view content, const IdxHeader& header) {
 
 }  // namespace
 
+absl::StatusOr<const registry::v1::File*> Sample::Find(const std::string& path) const {
+  for (const registry::v1::File& file : dataset_.files()) {
+    if (file.path() == path) return &file;
+  }
+  return absl::NotFoundError(fmt::format("{} has no file \"{}\"", dataset_.name(), path));
+}
+
 absl::StatusOr<const Sample::Beginning*> Sample::Read(const std::string& path) {
   if (const auto read = beginnings_.find(path); read != beginnings_.end()) return &read->second;
-  const auto file = std::find_if(dataset_.files().begin(), dataset_.files().end(),
-                                 [&](const auto& each) { return each.path() == path; });
-  if (file == dataset_.files().end()) {
-    return absl::NotFoundError(fmt::format("{} has no file \"{}\"", dataset_.name(), path));
-  }
-  ASSIGN_OR_RETURN(const std::string stored, read_(*file, kReadBytes));
+  ASSIGN_OR_RETURN(const registry::v1::File* const file, Find(path));
+  ASSIGN_OR_RETURN(const std::string stored, read_(*file, 0, kReadBytes));
   const bool whole = std::ssize(stored) >= file->size_bytes();
   const std::string packed = fmt::format("{}/packed-{}", folder_, beginnings_.size());
   RETURN_IF_ERROR(WriteFileAtomically(packed, stored));
@@ -79,7 +90,8 @@ absl::Status Sample::Keep(const std::string& path, const std::string& content, d
   if (taken_.contains(path)) return absl::OkStatus();
   const std::string local = fmt::format("{}/part-{}", folder_, taken_.size());
   RETURN_IF_ERROR(WriteFileAtomically(local, content));
-  taken_[path] = {local, scale};
+  taken_[path] = local;
+  scales_[path] = scale;
   return absl::OkStatus();
 }
 
@@ -119,37 +131,114 @@ absl::Status Sample::TakeArrays(const v1::Part& part, const std::string& field) 
   return Keep(part.targets(), CutArray(targets->content, *targets_header, rows), scale);
 }
 
+absl::Status Sample::TakeParquet(const std::string& path, const std::string& field) {
+  ASSIGN_OR_RETURN(const registry::v1::File* const file, Find(path));
+  const auto beginning = trainer::ReadParquetBeginning(
+      path, file->size_bytes(), kKeptBytes,
+      [&](int64_t offset, int64_t bytes) { return read_(*file, offset, bytes); });
+  if (absl::IsInvalidArgument(beginning.status())) {
+    return InvalidField(field, std::string(beginning.status().message()));
+  }
+  RETURN_IF_ERROR(beginning.status());
+  const auto rows = static_cast<double>(std::max<int64_t>(1, beginning->rows));
+  return Keep(path, beginning->content, static_cast<double>(beginning->all_rows) / rows);
+}
+
+// Pictures from all over the folder, several of each class where they are that many.
+absl::Status Sample::TakePictures(const v1::DataSpec& data, const std::string& folder,
+                                  const std::string& field) {
+  std::vector<const registry::v1::File*> pictures;
+  for (const registry::v1::File& file : dataset_.files()) {
+    if (!file.path().starts_with(folder + "/")) continue;
+    const auto name =
+        trainer::ClassOfPicture(std::string_view(file.path()).substr(folder.size() + 1));
+    if (!name.has_value()) continue;
+    picture_classes_.emplace(*name);
+    pictures.push_back(&file);
+  }
+  if (pictures.empty()) {
+    ASSIGN_OR_RETURN(const Beginning* beginning, Read(folder));
+    if (beginning->share == 1) return Keep(folder, beginning->content, 1);
+    if (data.labels().empty()) {
+      return InvalidField("spec.data.labels",
+                          fmt::format("is required for a plan: {} is larger than {} MiB, and its "
+                                      "beginning may lack classes",
+                                      folder, kReadBytes >> 20));
+    }
+    return TakeArchive(folder, field);
+  }
+  std::sort(pictures.begin(), pictures.end(),
+            [](const auto* a, const auto* b) { return a->path() < b->path(); });
+  const size_t wanted = std::min(
+      {pictures.size(), kMostPictures, std::max(kFewPictures, 4 * picture_classes_.size())});
+  size_t taken = 0;
+  for (int64_t bytes = 0; taken < wanted && bytes < kKeptBytes; ++taken) {
+    const registry::v1::File& file = *pictures[taken * pictures.size() / wanted];
+    ASSIGN_OR_RETURN(const std::string content, read_(file, 0, file.size_bytes()));
+    RETURN_IF_ERROR(Keep(file.path(), content, 1));
+    bytes += std::ssize(content);
+  }
+  scales_[folder] = static_cast<double>(pictures.size()) / static_cast<double>(taken);
+  return absl::OkStatus();
+}
+
+// The files at the beginning of an archive.
+absl::Status Sample::TakeArchive(const std::string& path, const std::string& field) {
+  ASSIGN_OR_RETURN(const Beginning* beginning, Read(path));
+  const std::string local = fmt::format("{}/archive-{}", folder_, taken_.size());
+  RETURN_IF_ERROR(WriteFileAtomically(local, beginning->content));
+  size_t used = 0;
+  auto archive = trainer::ArchiveReader::Open(local, path);
+  while (archive.ok()) {
+    const auto file = archive->Next();
+    if (!file.ok() || !file->has_value()) break;
+    RETURN_IF_ERROR(Keep(fmt::format("{}/{}", path, (*file)->path), (*file)->bytes, 1));
+    used +=
+        kArchiveBlock + ((*file)->bytes.size() + kArchiveBlock - 1) / kArchiveBlock * kArchiveBlock;
+  }
+  if (used == 0) {
+    return InvalidField(field, fmt::format("{} has no whole file in its first {} bytes", path,
+                                           beginning->content.size()));
+  }
+  const double share = static_cast<double>(used) / static_cast<double>(beginning->content.size());
+  scales_[path] = 1 / (beginning->share * std::min(1.0, share));
+  return absl::OkStatus();
+}
+
+absl::Status Sample::TakeWhole(const std::string& path, const std::string& field) {
+  ASSIGN_OR_RETURN(const Beginning* beginning, Read(path));
+  if (beginning->share == 1) return Keep(path, beginning->content, 1);
+  return InvalidField(field, fmt::format("{} is too large to be planned with: of larger files than "
+                                         "{} MiB text is not",
+                                         path, kReadBytes >> 20));
+}
+
 absl::Status Sample::Take(const v1::DataSpec& data, const v1::Part& part,
                           const std::string& field) {
-  if (data.format() == "idx") return TakeArrays(part, field);
-  if (data.format() == "csv" || data.format() == "jsonl") {
-    return TakeTable(data.format(), part.inputs(), field + ".inputs");
-  }
-  for (const std::string& path : {part.inputs(), part.targets()}) {
-    if (path.empty()) continue;
-    ASSIGN_OR_RETURN(const Beginning* beginning, Read(path));
-    if (beginning->share < 1) {
-      return InvalidField("spec.data.format",
-                          fmt::format("{} is too large to be planned with; larger files than {} "
-                                      "MiB must be csv, jsonl or idx",
-                                      path, kReadBytes >> 20));
-    }
-    RETURN_IF_ERROR(Keep(path, beginning->content, 1));
-  }
-  return absl::OkStatus();
+  const std::string& format = data.format();
+  const std::string inputs_field = field + ".inputs";
+  if (format == "idx") return TakeArrays(part, field);
+  if (format == "csv" || format == "jsonl") return TakeTable(format, part.inputs(), inputs_field);
+  if (format == "parquet") return TakeParquet(part.inputs(), inputs_field);
+  if (format == "images") return TakePictures(data, part.inputs(), inputs_field);
+  return TakeWhole(part.inputs(), inputs_field);
 }
 
 absl::StatusOr<std::string> Sample::LocalPath(const std::string& path) const {
   const auto taken = taken_.find(path);
-  if (taken == taken_.end()) {
-    return absl::InvalidArgumentError(fmt::format("{} was not sampled", path));
-  }
-  return taken->second.local_path;
+  if (taken != taken_.end()) return taken->second;
+  return absl::InvalidArgumentError(fmt::format("{} was not sampled", path));
+}
+
+std::vector<std::string> Sample::files() const {
+  std::vector<std::string> files;
+  for (const auto& [path, local] : taken_) files.push_back(path);
+  return files;
 }
 
 double Sample::scale(const v1::Part& part) const {
-  const auto taken = taken_.find(part.inputs());
-  return taken == taken_.end() ? 1 : taken->second.scale;
+  const auto scale = scales_.find(part.inputs());
+  return scale == scales_.end() ? 1 : scale->second;
 }
 
 }  // namespace slipway::training

@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <variant>
 
+#include "common/fields/kinds.h"
 #include "fmt/format.h"
+#include "nlohmann/json.hpp"
+#include "services/training/spec/optimizer.h"
 
 namespace slipway::training {
 namespace {
@@ -29,6 +33,8 @@ Speed SpeedOf(const std::string& architecture) {
 }
 // Of the optimizer, which reads and writes several numbers for each.
 constexpr double kSecondsAParameter = 8e-9;
+// Of L-BFGS with a line search, as PyTorch limits them.
+constexpr double kEvaluationsAnIteration = 1.25;
 // A backward pass is two products for each one of the forward pass.
 constexpr double kPasses = 3;
 
@@ -84,6 +90,15 @@ std::string ArchitectureOf(const v1::JobSpec& spec) {
   return type == spec.architecture().fields().end() ? "" : type->second.string_value();
 }
 
+double EvaluationsOf(const v1::JobSpec& spec) {
+  const auto optimizer = ParseVariant<Optimizer>(ToJson(spec.optimizer()), "");
+  const auto* const lbfgs = optimizer.ok() ? std::get_if<Lbfgs>(&*optimizer) : nullptr;
+  if (lbfgs == nullptr) return 1;
+  const auto iterations = static_cast<double>(lbfgs->iterations);
+  return lbfgs->line_search == Lbfgs::LineSearch::kNone ? iterations
+                                                        : iterations * kEvaluationsAnIteration;
+}
+
 absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int64_t rows,
                         int cores) {
   const Speed speed = SpeedOf(ArchitectureOf(spec));
@@ -93,7 +108,7 @@ absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec,
                          static_cast<double>(network.parameters()) * kSecondsAParameter +
                          static_cast<double>(rows) * kPasses * network.row_flops() /
                              (speed.flops_a_core * std::max(1, cores));
-  return absl::Seconds(seconds);
+  return absl::Seconds(seconds * EvaluationsOf(spec));
 }
 
 }  // namespace slipway::training

@@ -35,8 +35,13 @@ absl::Status CheckMemory(const nn::Network& network, const Spec& spec, int proce
 /// Its type; "" where the spec leaves it to a base.
 std::string ArchitectureOf(const v1::JobSpec& spec);
 
+/// How often a step of the optimizer goes through its rows, at most: L-BFGS looks for a better
+/// place several times.
+double EvaluationsOf(const v1::JobSpec& spec);
+
 /// How long a step of the optimizer over `rows` takes on `cores` of the machine that the constants
-/// were measured on (docs/training.md, Plans): so much a layer, a parameter and an operation.
+/// were measured on (docs/training.md, Plans): so much a layer, a parameter and an operation,
+/// each time that it goes through the rows.
 absl::Duration StepTime(const v1::NetworkSize& network, const v1::JobSpec& spec, int64_t rows,
                         int cores);
 

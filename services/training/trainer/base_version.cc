@@ -28,6 +28,10 @@ constexpr size_t kShownLayers = 20;
 
 using Names = std::set<std::string>;
 
+absl::Status Refuse(std::string_view file, const absl::Status& why) {
+  return InvalidField(kVersionField, fmt::format("{}: {}", file, std::string(why.message())));
+}
+
 std::string Print(const TensorSpec& rows) {
   return fmt::format("{} {}", DataTypeName(rows.dtype), rows.shape.ToString());
 }
@@ -84,20 +88,23 @@ absl::StatusOr<std::vector<Tensor>> TakeWeights(const training::v1::JobSpec& job
   std::vector<Tensor> taken;
   for (const nn::Parameter& parameter : network.parameters()) {
     if (new_head.contains(parameter.name)) continue;
-    const Tensor* const tensor = base.weights.Find(parameter.name);
-    if (tensor == nullptr) {
+    const auto& theirs = base.network.parameters();
+    const auto same = std::find_if(theirs.begin(), theirs.end(), [&](const nn::Parameter& other) {
+      return other.name == parameter.name;
+    });
+    if (same == theirs.end()) {
       return misfit(fmt::format("the base has no weights {}", parameter.name));
     }
-    if (tensor->shape() != parameter.shape) {
+    if (same->shape != parameter.shape) {
       return misfit(fmt::format("{} is {}, and the base's is {}", parameter.name,
-                                parameter.shape.ToString(), tensor->shape().ToString()));
+                                parameter.shape.ToString(), same->shape.ToString()));
     }
     known.insert(parameter.name);
-    taken.push_back(*tensor);
+    if (base.weights.has_value()) taken.push_back(*base.weights->Find(parameter.name));
   }
-  for (const Tensor& tensor : base.weights.tensors()) {
-    if (known.contains(tensor.name())) continue;
-    return misfit(fmt::format("there is no place for the base's weights {}", tensor.name()));
+  for (const nn::Parameter& parameter : base.network.parameters()) {
+    if (known.contains(parameter.name)) continue;
+    return misfit(fmt::format("there is no place for the base's weights {}", parameter.name));
   }
   return taken;
 }
@@ -160,35 +167,49 @@ absl::StatusOr<nn::Network> AdaptAsAsked(const training::v1::LoraSpec& spec,
 
 }  // namespace
 
+absl::StatusOr<BaseVersion> DescribeBase(std::string_view text) {
+  auto description = nn::ModelDescription::Parse(text, "");
+  if (!description.ok()) return Refuse(nn::kDescriptionFile, description.status());
+  ASSIGN_OR_RETURN(nn::Network network, description->BuildNetwork(""));
+  return BaseVersion{*std::move(description), std::move(network), std::nullopt, ""};
+}
+
 absl::StatusOr<BaseVersion> OpenBase(AttemptHost& host) {
-  const auto refuse = [](std::string_view file, const absl::Status& why) {
-    return InvalidField(kVersionField, fmt::format("{}: {}", file, std::string(why.message())));
-  };
   ASSIGN_OR_RETURN(const std::string description_path,
                    host.FetchBaseFile(std::string(nn::kDescriptionFile)));
   ASSIGN_OR_RETURN(const std::string weights_path,
                    host.FetchBaseFile(std::string(nn::kWeightsFile)));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(description_path, kMaxDescriptionBytes));
-  auto description = nn::ModelDescription::Parse(text, "");
-  if (!description.ok()) return refuse(nn::kDescriptionFile, description.status());
-  ASSIGN_OR_RETURN(nn::Network network, description->BuildNetwork(""));
+  ASSIGN_OR_RETURN(BaseVersion base, DescribeBase(text));
   auto weights = SafetensorsFile::Open(weights_path, SafetensorsFile::Access::kMap);
-  if (!weights.ok()) return refuse(nn::kWeightsFile, weights.status());
-  if (const auto fit = nn::MatchParameters(network, weights->tensors()); !fit.ok()) {
-    return refuse(nn::kWeightsFile, fit.status());
+  if (!weights.ok()) return Refuse(nn::kWeightsFile, weights.status());
+  if (const auto fit = nn::MatchParameters(base.network, weights->tensors()); !fit.ok()) {
+    return Refuse(nn::kWeightsFile, fit.status());
   }
   Sha256 hash;
   hash.Update(text);
   for (const Tensor& tensor : weights->tensors()) hash.Update(tensor.data().view());
-  return BaseVersion{*std::move(description), std::move(network), *std::move(weights),
-                     hash.FinishHex()};
+  base.weights = *std::move(weights);
+  base.digest = hash.FinishHex();
+  return base;
 }
 
-absl::Status CheckRows(const BaseVersion& base, const TensorSpec& rows) {
-  if (SameRows(base.description.input, rows)) return absl::OkStatus();
-  return InvalidField("spec.data.train.inputs",
-                      fmt::format("rows are {}, and the base's preprocessing takes {}", Print(rows),
-                                  Print(base.description.input)));
+absl::Status TakeOver(const training::v1::JobSpec& job, const BaseVersion& base,
+                      const TrainingData& data, nn::ModelDescription& description) {
+  const bool refit = job.base().refit_preprocessing();
+  if (!refit && !SameRows(base.description.input, description.input)) {
+    return InvalidField("spec.data.train.inputs",
+                        fmt::format("rows are {}, and the base's preprocessing takes {}",
+                                    Print(description.input), Print(base.description.input)));
+  }
+  if (!refit) description.preprocessing = base.description.preprocessing;
+  if (description.architecture != nullptr) return absl::OkStatus();
+  if (refit && data.table.has_value() && data.table->tokenizer() != nullptr) {
+    return InvalidField("spec.architecture",
+                        "is required: the base's is made for the tokens of its own tokenizer");
+  }
+  description.architecture = base.description.architecture;
+  return absl::OkStatus();
 }
 
 bool KeepsHead(const BaseVersion& base, nn::Task task, const TrainingData& data) {

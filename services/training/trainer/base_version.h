@@ -1,7 +1,9 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_BASE_VERSION_H_
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_BASE_VERSION_H_
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/nn/model_description.h"
@@ -18,16 +20,22 @@ namespace slipway::trainer {
 struct BaseVersion {
   nn::ModelDescription description;
   nn::Network network;
-  SafetensorsFile weights;  // the network's
+  /// The network's; absent where only a plan is made.
+  std::optional<SafetensorsFile> weights;
   /// Over description and weights, hex: a checkpoint of a run with another base is no use.
   std::string digest;
 };
 
+/// The base whose description is `text`, without weights.
+absl::StatusOr<BaseVersion> DescribeBase(std::string_view text);
+
 /// Fetches description and weights. Errors: also the host's.
 absl::StatusOr<BaseVersion> OpenBase(AttemptHost& host);
 
-/// OK where the base's preprocessing takes such rows.
-absl::Status CheckRows(const BaseVersion& base, const TensorSpec& rows);
+/// Fills in what of `description`, which is of `data`, the base decides: its preprocessing, unless
+/// that is fitted anew, and its architecture, where the spec has none.
+absl::Status TakeOver(const training::v1::JobSpec& job, const BaseVersion& base,
+                      const TrainingData& data, nn::ModelDescription& description);
 
 /// Whether the base's last layer is one for these targets: as many numbers, or as many classes of
 /// the same names, as far as both have names.
@@ -37,7 +45,7 @@ bool KeepsHead(const BaseVersion& base, nn::Task task, const TrainingData& data)
 struct FineTuning {
   /// The description's, with layers frozen or adapters added.
   nn::Network network;
-  /// The base's weights, by the network's names.
+  /// The base's weights, by the network's names; none where it came without.
   std::vector<Tensor> weights;
   /// In words, for the log.
   std::string summary;

@@ -251,14 +251,6 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
     ASSIGN_OR_RETURN(base_, OpenBase(host_));
   }
   RETURN_IF_ERROR(ReadData());
-  if (description_.architecture == nullptr) {
-    const bool has_tokens = data_.table.has_value() && data_.table->tokenizer() != nullptr;
-    if (has_tokens && spec_.job.base().refit_preprocessing()) {
-      return InvalidField("spec.architecture",
-                          "is required: the base's is made for the tokens of its own tokenizer");
-    }
-    description_.architecture = base_->description.architecture;
-  }
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
   *progress_.mutable_network() = training::SizeOf(network_);
   Tell("info",
@@ -287,7 +279,6 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   return absl::OkStatus();
 }
 
-// All of the description but an architecture that is the base's.
 absl::Status Run::ReadData() {
   const bool as_base = base_.has_value() && !spec_.job.base().refit_preprocessing();
   std::vector<std::string> files;
@@ -312,10 +303,9 @@ absl::Status Run::ReadData() {
   data_.raw_train = nullptr;
   if (!data_.table.has_value()) data_.raw_test = nullptr;
   description_ = DescribeModel(spec_, data_);
-  if (as_base) {
-    RETURN_IF_ERROR(CheckRows(*base_, description_.input));
-    description_.preprocessing = base_->description.preprocessing;
-    return absl::OkStatus();
+  if (base_.has_value()) {
+    RETURN_IF_ERROR(TakeOver(spec_.job, *base_, data_, description_));
+    if (as_base) return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(description_.preprocessing, FitPreprocessing(spec_.job.data(), data_));
   return absl::OkStatus();

@@ -53,6 +53,16 @@ class FakeModelRegistry final : public ModelRegistry {
     return name;
   }
 
+  /// Gives a held version a file with that content.
+  void AddVersionFile(const std::string& version, const std::string& path,
+                      const std::string& content) {
+    MutexLock lock(mutex_);
+    registry::v1::File& file = *versions_.at(version).mutable_artifact()->add_files();
+    file.set_path(path);
+    file.set_digest("sha256:" + version + path);
+    blobs_[file.digest()] = content;
+  }
+
   /// The next calls of CreateVersion end so, in this order; then they succeed again. With
   /// `made`, the version is made all the same: its answer is lost.
   void FailNext(absl::Status status, bool made = false) {

@@ -91,6 +91,11 @@ nn::PictureScaling ScalingOf(const training::v1::ImageSpec& image) {
           .fit = image.fit() == "crop" ? Fit::kCrop : Fit::kStretch};
 }
 
+std::optional<std::string_view> ClassOfPicture(std::string_view path) {
+  if (IsHidden(path)) return std::nullopt;
+  return FolderAndName(path).first;
+}
+
 absl::StatusOr<Examples> ReadImageExamples(const training::v1::ImageSpec& image,
                                            const training::v1::Part& part, const std::string& field,
                                            FileFetcher fetch, const OpenDataOptions& options,

@@ -1,7 +1,9 @@
 #ifndef SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IMAGE_EXAMPLES_H_
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_IMAGE_EXAMPLES_H_
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/nn/picture_scaling.h"
@@ -21,6 +23,10 @@ absl::StatusOr<Examples> ReadImageExamples(const training::v1::ImageSpec& image,
                                            const training::v1::Part& part, const std::string& field,
                                            FileFetcher fetch, const OpenDataOptions& options,
                                            std::vector<std::string>& labels);
+
+/// The class of a file whose path below the part is `path`: the folder that it lies in; absent
+/// where the file does not count.
+std::optional<std::string_view> ClassOfPicture(std::string_view path);
 
 }  // namespace slipway::trainer
 

@@ -1,5 +1,7 @@
 #include "services/training/trainer/data/parquet.h"
 
+#include <algorithm>
+#include <cstring>
 #include <exception>
 #include <set>
 #include <utility>
@@ -8,12 +10,15 @@
 #include "absl/time/time.h"
 #include "arrow/array.h"
 #include "arrow/io/file.h"
+#include "arrow/io/memory.h"
 #include "arrow/memory_pool.h"
 #include "arrow/record_batch.h"
 #include "arrow/type.h"
 #include "arrow/util/decimal.h"
 #include "fmt/format.h"
 #include "parquet/arrow/reader.h"
+#include "parquet/file_writer.h"
+#include "parquet/metadata.h"
 #include "parquet/properties.h"
 
 namespace slipway::trainer {
@@ -247,7 +252,82 @@ class ParquetReader final : public TableReader {
   std::vector<std::string> texts_;
 };
 
+// Behind the footer: its size, and the mark that the file begins with, too.
+constexpr int64_t kTrailerBytes = 8;
+constexpr std::string_view kMark = "PAR1";
+constexpr int64_t kMostFooterBytes = 64 << 20;
+
+// Where the last byte of a group's columns is, and one more.
+int64_t EndOf(const parquet::RowGroupMetaData& group) {
+  int64_t end = 0;
+  for (int i = 0; i < group.num_columns(); ++i) {
+    const auto column = group.ColumnChunk(i);
+    int64_t start = column->data_page_offset();
+    if (column->has_dictionary_page() && column->dictionary_page_offset() > 0) {
+      start = std::min(start, column->dictionary_page_offset());
+    }
+    end = std::max(end, start + column->total_compressed_size());
+  }
+  return end;
+}
+
+absl::StatusOr<ParquetBeginning> CutBehindGroups(
+    std::string_view name, int64_t size, int64_t most,
+    absl::FunctionRef<absl::StatusOr<std::string>(int64_t offset, int64_t bytes)> read) {
+  const auto refuse = [&](std::string_view problem) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", name, problem));
+  };
+  constexpr std::string_view kDamaged = "is no Parquet file that can be read: its end is damaged";
+  const auto mark_bytes = static_cast<int64_t>(kMark.size());
+  if (size < kTrailerBytes + mark_bytes) return refuse(kDamaged);
+  ASSIGN_OR_RETURN(const std::string trailer, read(size - kTrailerBytes, kTrailerBytes));
+  uint32_t footer_bytes = 0;
+  if (std::ssize(trailer) != kTrailerBytes || !trailer.ends_with(kMark)) return refuse(kDamaged);
+  std::memcpy(&footer_bytes, trailer.data(), sizeof(footer_bytes));
+  const int64_t groups_end = size - kTrailerBytes - int64_t{footer_bytes};
+  if (groups_end < mark_bytes || footer_bytes > kMostFooterBytes) return refuse(kDamaged);
+  ASSIGN_OR_RETURN(const std::string footer, read(groups_end, footer_bytes));
+  if (footer.size() != footer_bytes) return refuse(kDamaged);
+  const auto metadata = parquet::FileMetaData::Make(footer.data(), std::ssize(footer));
+  ParquetBeginning beginning;
+  beginning.all_rows = metadata->num_rows();
+  std::vector<int> groups;
+  int64_t end = mark_bytes;
+  for (int i = 0; i < metadata->num_row_groups(); ++i) {
+    const auto group = metadata->RowGroup(i);
+    const int64_t group_end = EndOf(*group);
+    if (group_end < 0 || group_end > groups_end) return refuse(kDamaged);
+    if (group_end > most) break;
+    end = std::max(end, group_end);
+    groups.push_back(i);
+    beginning.rows += group->num_rows();
+  }
+  if (groups.empty() && metadata->num_row_groups() > 0) {
+    return refuse(fmt::format("its first row group is not within its first {} MiB", most >> 20));
+  }
+  ASSIGN_OR_RETURN(beginning.content, read(0, end));
+  if (std::ssize(beginning.content) != end) return refuse(kDamaged);
+  const auto sink = arrow::io::BufferOutputStream::Create();
+  if (!sink.ok()) return absl::ResourceExhaustedError(sink.status().message());
+  parquet::WriteFileMetaData(*metadata->Subset(groups), sink->get());
+  const auto written = (*sink)->Finish();
+  if (!written.ok()) return absl::ResourceExhaustedError(written.status().message());
+  beginning.content += (*written)->ToString();
+  return beginning;
+}
+
 }  // namespace
+
+absl::StatusOr<ParquetBeginning> ReadParquetBeginning(
+    std::string_view name, int64_t size, int64_t most,
+    absl::FunctionRef<absl::StatusOr<std::string>(int64_t offset, int64_t bytes)> read) {
+  try {
+    return CutBehindGroups(name, size, most, read);
+  } catch (const std::exception& damage) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: is no Parquet file that can be read: {}", name, damage.what()));
+  }
+}
 
 absl::StatusOr<std::unique_ptr<TableReader>> OpenParquet(const std::string& path,
                                                          std::string_view name) {

@@ -1,14 +1,18 @@
 #include "services/training/plan/planner.h"
 
 #include <filesystem>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "common/nn/architecture.h"
+#include "common/nn/model_description.h"
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "services/training/plan/sample.h"
 #include "services/training/spec/estimate.h"
 #include "services/training/spec/spec.h"
@@ -16,6 +20,7 @@
 #include "tests/support/training/example_spec.h"
 #include "tests/support/training/fake_job_store.h"
 #include "tests/support/training/fake_model_registry.h"
+#include "tests/support/training/picture_files.h"
 #include "tests/unit/services/training/trainer/data_files.h"
 
 namespace slipway::training {
@@ -232,10 +237,145 @@ TEST_F(PlannerTest, SaysWhatTheTrainerWouldSay) {
   EXPECT_THAT(FieldOf(Plan(spec).status()), StartsWith("spec.architecture"));
   spec = ExampleSpec();
   spec.mutable_base()->set_version("models/m/versions/1");
-  EXPECT_EQ(FieldOf(Plan(spec).status()), "spec.base");
+  EXPECT_EQ(FieldOf(Plan(spec).status()), "spec.base.version");
   spec = ExampleSpec();
   spec.set_dataset("other");
   EXPECT_EQ(FieldOf(Plan(spec).status()), "spec.dataset");
+}
+
+// So many pictures in three folders.
+Files Folder(uint32_t side, int count = 300) {
+  Files files;
+  std::mt19937 random(1);
+  for (int i = 0; i < count; ++i) {
+    std::vector<uint8_t> pixels(size_t{side} * side * 3);
+    for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random());
+    files.emplace_back(fmt::format("train/{}/{}.png", "abc"[3 * i / count], i),
+                       Png(side, side, pixels));
+  }
+  return files;
+}
+
+v1::JobSpec PictureSpec() {
+  v1::JobSpec spec = ExampleSpec();
+  v1::DataSpec& data = *spec.mutable_data();
+  data.Clear();
+  data.set_format("images");
+  data.mutable_train()->set_inputs("train");
+  data.set_test_fraction(0.2);
+  data.mutable_split()->set_method("stratified");
+  data.mutable_image()->set_height(4);
+  data.mutable_image()->set_width(4);
+  return spec;
+}
+
+TEST_F(PlannerTest, LooksAtSomePicturesFromAllOverAFolder) {
+  for (const auto& [path, content] : Folder(4)) registry_.AddFile(kDataset, path, content);
+  registry_.AddFile(kDataset, "train/a/.DS_Store", "x");
+  const auto plan = Plan(PictureSpec());
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_TRUE(plan->sampled());
+  EXPECT_NEAR(static_cast<double>(plan->train_rows()), 240, 5);
+  EXPECT_NEAR(static_cast<double>(plan->test_rows()), 60, 5);
+  EXPECT_NEAR(static_cast<double>(plan->memory().rows()), 300 * 48, 48);
+  // Of the default MLP, with three classes.
+  EXPECT_EQ(plan->network().parameters(), 48 * 128 + 128 + 128 * 3 + 3);
+}
+
+TEST_F(PlannerTest, LooksAtTheBeginningOfAnArchive) {
+  Files files = Folder(4);
+  for (auto& [path, content] : files) path = path.substr(path.find('/') + 1);
+  registry_.AddFile(kDataset, "train", Archive(files, Packing::kTarGz));
+  const auto whole = Plan(PictureSpec());
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(whole->train_rows() + whole->test_rows(), 300);
+  EXPECT_FALSE(whole->sampled());
+
+  files = Folder(100, 240);
+  for (auto& [path, content] : files) path = path.substr(path.find('/') + 1);
+  v1::JobSpec spec = PictureSpec();
+  for (const Packing packing : {Packing::kTar, Packing::kTarGz, Packing::kZip}) {
+    const std::string inputs = fmt::format("large-{}", static_cast<int>(packing));
+    const std::string large = Archive(files, packing);
+    ASSERT_GT(std::ssize(large), Sample::kReadBytes * 3 / 2);
+    registry_.AddFile(kDataset, inputs, large);
+    spec.mutable_data()->mutable_train()->set_inputs(inputs);
+    spec.mutable_data()->clear_labels();
+    EXPECT_EQ(FieldOf(Plan(spec).status()), "spec.data.labels");
+    for (const char* label : {"a", "b", "c"}) spec.mutable_data()->add_labels(label);
+    const auto cut = Plan(spec);
+    ASSERT_TRUE(cut.ok()) << inputs << ": " << cut.status();
+    EXPECT_TRUE(cut->sampled());
+    EXPECT_NEAR(static_cast<double>(cut->train_rows() + cut->test_rows()), 240, 8) << inputs;
+  }
+}
+
+class PlanOfABaseTest : public PlannerTest {
+ protected:
+  PlanOfABaseTest() {
+    AddPictures(100, 20, 4);
+    nn::ModelDescription description;
+    description.task = nn::Task::kClassification;
+    description.input = {"image", DataType::kUint8, {Shape::kAny, 4, 4}};
+    description.output = nn::OutputOf(description.task, 10);
+    description.architecture =
+        *nn::ParseArchitecture(nlohmann::json{{"type", "mlp"}, {"hidden", {32}}}, "");
+    const std::string version = registry_.AddHeldVersion({{"acme", "m"}, "production"}, {});
+    registry_.AddVersionFile(version, "architecture.json", description.Print());
+    spec_.clear_architecture();
+    spec_.mutable_base()->set_version("models/m/aliases/production");
+  }
+  int64_t Parameters() {
+    const auto plan = Plan(spec_);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    return plan.ok() ? plan->network().parameters() : 0;
+  }
+
+  v1::JobSpec spec_ = ExampleSpec();
+};
+
+TEST_F(PlanOfABaseTest, CountsWhatIsTrained) {
+  constexpr int64_t kHead = 32 * 10 + 10;
+  EXPECT_EQ(Parameters(), 16 * 32 + 32 + kHead);
+  spec_.mutable_base()->add_freeze("all_but_head");
+  EXPECT_EQ(Parameters(), kHead);
+  spec_.mutable_base()->clear_freeze();
+  spec_.mutable_base()->mutable_lora()->set_rank(2);
+  EXPECT_EQ(Parameters(), 2 * (16 + 32) + 2 * (32 + 10));
+  // Those of an MLP tell how long it takes.
+  AddFinishedJob("mlp", 2);
+  EXPECT_EQ(Plan(spec_)->basis(), "by the speed of 1 job of this architecture here");
+}
+
+TEST_F(PlanOfABaseTest, SaysWhatTheTrainerWouldSay) {
+  spec_.mutable_base()->add_freeze("no-such-layer");
+  EXPECT_EQ(FieldOf(Plan(spec_).status()), "spec.base.freeze[0]");
+  spec_.mutable_base()->clear_freeze();
+  registry_.AddFile("tenants/acme/datasets/larger", "train-images", Pictures(10, 5));
+  registry_.AddFile("tenants/acme/datasets/larger", "train-labels", Classes(10));
+  spec_.set_dataset("larger");
+  spec_.mutable_data()->clear_test();
+  spec_.mutable_data()->set_test_fraction(0.2);
+  EXPECT_EQ(FieldOf(Plan(spec_).status()), "spec.data.train.inputs");
+}
+
+TEST_F(PlannerTest, AStepOfLbfgsGoesThroughItsRowsManyTimes) {
+  v1::NetworkSize network;
+  network.set_parameters(1000);
+  network.set_row_flops(1e5);
+  network.set_layers(3);
+  v1::JobSpec spec = ExampleSpec();
+  auto& fields = *spec.mutable_optimizer()->mutable_fields();
+  const absl::Duration once = StepTime(network, spec, 100, 1);
+  fields["type"].set_string_value("lbfgs");
+  fields["iterations"].set_number_value(8);
+  EXPECT_NEAR(absl::FDivDuration(StepTime(network, spec, 100, 1), once), 10, 1e-6);
+  fields["line_search"].set_string_value("none");
+  EXPECT_NEAR(absl::FDivDuration(StepTime(network, spec, 100, 1), once), 8, 1e-6);
+  // What such jobs took says little of others.
+  AddFinishedJob("mlp", 2);
+  EXPECT_THAT(CompareSpeeds(*store_.ListSucceeded(100), spec).basis,
+              HasSubstr("none of them with this architecture"));
 }
 
 TEST_F(PlannerTest, RefusesWhatTheMachineCannotHold) {
@@ -442,7 +582,7 @@ TEST_F(PlannerTest, KeepsWhatASpecSaysAlready) {
 TEST_F(PlannerTest, SaysWhatItCannotTell) {
   registry_.AddFile(kDataset, "notes.txt", "no rows at all");
   EXPECT_THAT(std::string(Propose().status().message()),
-              HasSubstr("has neither a table (.csv, .jsonl) nor arrays"));
+              HasSubstr("has neither a table (.csv, .jsonl, .parquet) nor arrays"));
   registry_.AddFile(kDataset, "a.csv", "x,y\n1,2\n");
   registry_.AddFile(kDataset, "b.csv", "x,y\n1,2\n");
   EXPECT_EQ(Propose().status().message(),

@@ -235,7 +235,7 @@ TEST_F(BaseRunTest, WhatDoesNotFitTheBaseNamesTheField) {
   EXPECT_EQ(ErrorOf(architecture(R"({"type": "mlp", "hidden": [4, 4]})")),
             "spec.architecture: the base has no weights hidden.1.weight");
   EXPECT_EQ(ErrorOf(architecture(R"({"type": "mlp", "hidden": []})")),
-            "spec.architecture: there is no place for the base's weights hidden.0.bias");
+            "spec.architecture: there is no place for the base's weights hidden.0.weight");
   EXPECT_EQ(ErrorOf(architecture(R"({"type": "mlp", "hidden": [4], "dropout": 0.5})")), "");
   EXPECT_EQ(ErrorOf(job([](auto& j) { j.mutable_base()->add_freeze("block.*"); })),
             "spec.base.freeze[0]: is the name of no layer with weights; there are hidden.0, head");

@@ -8,8 +8,11 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
+#include "services/training/plan/planner.h"
 #include "services/training/trainer/data/open_data.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/training/fake_job_store.h"
+#include "tests/support/training/fake_model_registry.h"
 #include "tests/support/training/parquet_files.h"
 #include "tests/unit/services/training/trainer/data_files.h"
 
@@ -182,6 +185,75 @@ TEST_F(ParquetTest, NamesTheRowGroupOfWhatIsDamaged) {
   // The page before it: its header, and the lengths of its texts.
   broken.replace(third - 24, 20, std::string(20, '\xff'));
   EXPECT_THAT(ErrorOf(broken), StartsWith("table.parquet, row group 2"));
+}
+
+// ---- The beginning of a file. ----
+
+TEST_F(ParquetTest, TheFirstGroupsAreAFileOfTheirOwn) {
+  arrow::Int64Builder numbers;
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(numbers.Append(i).ok());
+  const std::string file = ParquetFile({{"n", numbers.Finish().ValueOrDie()}}, /*group_rows=*/100);
+  const auto read = [&](int64_t offset, int64_t bytes) -> absl::StatusOr<std::string> {
+    return file.substr(static_cast<size_t>(offset), static_cast<size_t>(bytes));
+  };
+  const auto size = std::ssize(file);
+  const auto all = ReadParquetBeginning("t", size, size, read);
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->rows, 1000);
+  const auto some = ReadParquetBeginning("t", size, size / 2, read);
+  ASSERT_TRUE(some.ok()) << some.status();
+  EXPECT_EQ(some->all_rows, 1000);
+  EXPECT_GT(some->rows, 200);
+  EXPECT_LT(some->rows, 700);
+  WriteFile(folder_ / "some.parquet", some->content);
+  const auto reader = OpenParquet(folder_ / "some.parquet", "some");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  std::vector<std::string_view> cells;
+  int64_t rows = 0;
+  for (; (*reader)->Next(cells).value(); ++rows) EXPECT_EQ(cells[0], std::to_string(rows));
+  EXPECT_EQ(rows, some->rows);
+
+  EXPECT_TRUE(absl::IsInvalidArgument(ReadParquetBeginning("t", size, 100, read).status()));
+  for (const std::string& damaged :
+       {std::string("PAR1"), std::string(100, 'x'), file.substr(0, file.size() - 1),
+        file.substr(0, file.size() - 8) + "\xff\xff\xff\xffPAR1",
+        file.substr(0, 20) + std::string(20, '\x7f') + "\x14" + std::string(3, '\0') + "PAR1"}) {
+    const auto status =
+        ReadParquetBeginning("t", std::ssize(damaged), 1 << 20,
+                             [&](int64_t offset, int64_t bytes) -> absl::StatusOr<std::string> {
+                               return damaged.substr(static_cast<size_t>(offset),
+                                                     static_cast<size_t>(bytes));
+                             })
+            .status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  }
+}
+
+TEST_F(ParquetTest, APlanReadsIt) {
+  arrow::DoubleBuilder numbers;
+  arrow::StringBuilder kinds;
+  for (int i = 0; i < 2500; ++i) {
+    ASSERT_TRUE(numbers.Append(i * 0.5).ok());
+    ASSERT_TRUE(kinds.Append(i % 3 == 0 ? "setosa" : "virginica").ok());
+  }
+  training::FakeModelRegistry registry;
+  registry.AddFile("tenants/acme/datasets/iris", "iris.parquet",
+                   ParquetFile({{"length", numbers.Finish().ValueOrDie()},
+                                {"target", kinds.Finish().ValueOrDie()}}));
+  training::FakeJobStore jobs;
+  const training::ObjectStores objects;
+  training::Planner planner(registry, objects, jobs, {.scratch_dir = folder_.path().string()});
+  Principal who;
+  who.tenant = "acme";
+  training::v1::PlanTrainingJobRequest request;
+  request.set_parent("tenants/acme");
+  request.mutable_spec()->set_dataset("iris");
+  const auto plan = planner.Plan(who, request, absl::InfiniteFuture());
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->spec().data().format(), "parquet");
+  EXPECT_EQ(plan->spec().data().target_column(), "target");
+  EXPECT_EQ(plan->train_rows() + plan->validation_rows() + plan->test_rows(), 2500);
+  EXPECT_FALSE(plan->sampled());
 }
 
 }  // namespace

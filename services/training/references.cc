@@ -1,12 +1,15 @@
-#include "services/training/dataset_files.h"
+#include "services/training/references.h"
 
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
+#include "common/nn/model_description.h"
 #include "fmt/format.h"
 #include "fmt/ranges.h"
+#include "services/training/spec/base_spec.h"
 
 namespace slipway::training {
 namespace {
@@ -54,6 +57,29 @@ absl::StatusOr<registry::v1::Dataset> FindDataset(ModelRegistry& registry,
     return InvalidField("spec.dataset", fmt::format("{} was not found", name.ToString()));
   }
   if (found.ok()) RETURN_IF_ERROR(CheckFiles(*found, spec));
+  return found;
+}
+
+absl::StatusOr<registry::v1::ModelVersion> FindBase(ModelRegistry& registry, const Principal& who,
+                                                    const std::string& version,
+                                                    absl::Time deadline) {
+  constexpr char kField[] = "spec.base.version";
+  ASSIGN_OR_RETURN(const VersionReference reference, ParseBaseVersion(version, who.tenant));
+  auto found = std::visit(
+      [&](const auto& name) -> absl::StatusOr<registry::v1::ModelVersion> {
+        // Of the job's tenant, also where an operator asks, who may read those of others.
+        if (name.model.tenant != who.tenant) return NotFound(version);
+        return registry.GetVersion(who, name, deadline);
+      },
+      reference);
+  if (absl::IsNotFound(found.status())) {
+    return InvalidField(kField, fmt::format("{} was not found", version));
+  }
+  if (found.ok() && found->artifact().format() != nn::kArtifactFormat) {
+    return InvalidField(
+        kField, fmt::format("{} is of format {}; must be one of format {}, as training makes them",
+                            found->name(), found->artifact().format(), nn::kArtifactFormat));
+  }
   return found;
 }
 
