@@ -55,10 +55,9 @@ std::string FindProgram() {
   return "";
 }
 
-// From the first use to the end of the process, as its library wants it.
-struct S3Library {
-  S3Library() { (void)arrow::fs::EnsureS3Initialized(); }
-  ~S3Library() { (void)arrow::fs::EnsureS3Finalized(); }
+// Ends the library when the process does.
+struct LibraryEnd {
+  ~LibraryEnd() { (void)arrow::fs::EnsureS3Finalized(); }
 };
 
 }  // namespace
@@ -66,13 +65,15 @@ struct S3Library {
 class S3Server::Client {
  public:
   Client(const std::string& endpoint, const std::string& access_key, const std::string& secret) {
-    static const S3Library library;
+    (void)arrow::fs::EnsureS3Initialized();
     auto options = arrow::fs::S3Options::FromAccessKey(access_key, secret);
     options.scheme = "http";
     options.endpoint_override = endpoint.substr(endpoint.find("://") + 3);
     options.region = "us-east-1";
     options.allow_bucket_creation = true;
     files_ = arrow::fs::S3FileSystem::Make(options).ValueOrDie();
+    // After the first one: it needs statics that are made with it.
+    static const LibraryEnd end;
   }
 
   bool MakeBucket() { return files_->CreateDir(kBucket, /*recursive=*/false).ok(); }

@@ -23,26 +23,20 @@ constexpr double kConnectSeconds = 5;
 // Of one request; with pauses between that double.
 constexpr int64_t kTries = 4;
 
-// The library's own state, from the first store to the end of the process: it cannot be started
-// twice.
-class S3Library {
- public:
-  static const arrow::Status& Start() {
-    static const S3Library library;
-    return library.started_;
-  }
-  ~S3Library() { (void)arrow::fs::EnsureS3Finalized(); }
+// Once a process: the library cannot be started twice.
+arrow::Status StartLibrary() {
+  // Or it asks the network for a machine's own credentials and region.
+  ::setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+  arrow::fs::S3GlobalOptions options;
+  // Its log would go to standard error, in a form of its own.
+  options.log_level = arrow::fs::S3LogLevel::Off;
+  return arrow::fs::IsS3Initialized() ? arrow::Status::OK() : arrow::fs::InitializeS3(options);
+}
 
- private:
-  S3Library() {
-    // Or it asks the network for a machine's own credentials and region.
-    ::setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-    arrow::fs::S3GlobalOptions options;
-    // Its log would go to standard error, in a form of its own.
-    options.log_level = arrow::fs::S3LogLevel::Off;
-    if (!arrow::fs::IsS3Initialized()) started_ = arrow::fs::InitializeS3(options);
-  }
-  arrow::Status started_;
+// Ends the library when the process does. To be made after the first store, whose making makes
+// statics that this needs.
+struct LibraryEnd {
+  ~LibraryEnd() { (void)arrow::fs::EnsureS3Finalized(); }
 };
 
 bool IsAbsent(const arrow::Status& status) {
@@ -166,7 +160,7 @@ class S3ObjectStore final : public ObjectStore {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenS3Store(const S3StoreOptions& options) {
-  const arrow::Status& started = S3Library::Start();
+  static const arrow::Status started = StartLibrary();
   if (!started.ok()) return absl::InternalError(started.message());
   arrow::fs::S3Options s3 = arrow::fs::S3Options::FromAccessKey(
       std::string(options.access_key.Reveal()), std::string(options.secret_key.Reveal()));
@@ -180,6 +174,7 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenS3Store(const S3StoreOptions& o
   s3.retry_strategy = arrow::fs::S3RetryStrategy::GetAwsStandardRetryStrategy(kTries);
   s3.tls_ca_file_path = options.ca_file;
   auto files = arrow::fs::S3FileSystem::Make(s3);
+  static const LibraryEnd end;
   // What it says may hold the options.
   if (!files.ok()) return absl::InternalError(fmt::format("cannot open {}", options.name));
   return std::make_unique<S3ObjectStore>(options.name, options.bucket, *std::move(files));
