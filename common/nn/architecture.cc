@@ -45,10 +45,23 @@ absl::StatusOr<Sequence> Architecture::BuildLanguageModel(NetworkBuilder& builde
   return WithPath(BuildSteps(builder, input, outputs, path), path);
 }
 
+absl::StatusOr<Encoding> Architecture::BuildMaskedLanguageModel(NetworkBuilder& builder,
+                                                                ValueId input,
+                                                                const std::string& path) const {
+  builder.set_initialization(initialization);
+  return WithPath(BuildEncoding(builder, input, path), path);
+}
+
 absl::StatusOr<Sequence> Architecture::BuildSteps(NetworkBuilder&, ValueId, int64_t,
                                                   const std::string& path) const {
   return InvalidField(JoinPath(path, "type"),
                       "cannot say what comes next; use rnn, lstm, gru or transformer_decoder");
+}
+
+absl::StatusOr<Encoding> Architecture::BuildEncoding(NetworkBuilder&, ValueId,
+                                                     const std::string& path) const {
+  return InvalidField(JoinPath(path, "type"),
+                      "cannot say which tokens are hidden; use transformer_encoder");
 }
 
 absl::StatusOr<std::unique_ptr<const Architecture>> ParseArchitecture(const nlohmann::json& spec,

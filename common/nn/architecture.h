@@ -41,6 +41,14 @@ class Architecture {
   absl::StatusOr<Sequence> BuildLanguageModel(NetworkBuilder& builder, ValueId input,
                                               int64_t outputs, const std::string& path) const;
 
+  /// Adds the layers that make of ids [N, T] which token stands at each step, by all of them.
+  /// Errors: as BuildLanguageModel.
+  absl::StatusOr<Encoding> BuildMaskedLanguageModel(NetworkBuilder& builder, ValueId input,
+                                                    const std::string& path) const;
+
+  /// How many numbers Encoding::embedding has; 0 where there is none.
+  virtual int64_t embedding_width() const { return 0; }
+
  protected:
   /// As Build; an error that names no field gets `path`.
   virtual absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input,
@@ -48,6 +56,9 @@ class Architecture {
   /// As BuildLanguageModel.
   virtual absl::StatusOr<Sequence> BuildSteps(NetworkBuilder& builder, ValueId input,
                                               int64_t outputs, const std::string& path) const;
+  /// As BuildMaskedLanguageModel.
+  virtual absl::StatusOr<Encoding> BuildEncoding(NetworkBuilder& builder, ValueId input,
+                                                 const std::string& path) const;
 
   /// A field of each kind.
   Initialization initialization = Initialization::kUniform;

@@ -16,9 +16,11 @@ constexpr int kFormat = 1;
 constexpr int64_t kMaxRowElements = int64_t{1} << 31;
 constexpr size_t kMaxClasses = 1'000'000;
 
-constexpr std::array<Name<Task>, 3> kTasks = {{{"classification", Task::kClassification},
-                                               {"regression", Task::kRegression},
-                                               {"language_model", Task::kLanguageModel}}};
+constexpr std::array<Name<Task>, 4> kTasks = {
+    {{"classification", Task::kClassification},
+     {"regression", Task::kRegression},
+     {"language_model", Task::kLanguageModel},
+     {"masked_language_model", Task::kMaskedLanguageModel}}};
 
 // A TensorSpec as JSON.
 struct TensorFields {
@@ -117,12 +119,92 @@ absl::Status ReadInputs(const Fields& fields, const std::string& path,
                                                          : "must be one tensor");
 }
 
+// What a loss judges, and what callers get.
+struct Results {
+  ValueId head = 0;
+  ValueId output = 0;
+};
+
+// Whether `head` tells so many tokens apart at each step.
+absl::Status CheckTokens(const NetworkBuilder& builder, ValueId head, int64_t tokens,
+                         const std::string& path) {
+  if (builder.value(head).shape[2] == tokens) return absl::OkStatus();
+  return InvalidField(JoinPath(path, "vocabulary"), fmt::format("must be {}", tokens));
+}
+
+absl::StatusOr<Results> BuildLanguageModel(const ModelDescription& description,
+                                           NetworkBuilder& builder, ValueId x,
+                                           const std::string& path) {
+  const int64_t tokens = description.table->tokenizer()->size();
+  ASSIGN_OR_RETURN(const Sequence next,
+                   description.architecture->BuildLanguageModel(builder, x, tokens, path));
+  if (!next.lengths.has_value()) {
+    return InvalidField(JoinPath(path, "pad_token_id"), "is required: texts end somewhere");
+  }
+  RETURN_IF_ERROR(CheckTokens(builder, next.values, tokens, path));
+  ASSIGN_OR_RETURN(const ValueId last, builder.Apply("next", TakeLast{}, next));
+  ASSIGN_OR_RETURN(const ValueId output, builder.Apply("softmax", Softmax{}, last));
+  return Results{next.values, output};
+}
+
+absl::StatusOr<Results> BuildMaskedLanguageModel(const ModelDescription& description,
+                                                 NetworkBuilder& builder, ValueId x,
+                                                 const std::string& path) {
+  ASSIGN_OR_RETURN(const Encoding encoding,
+                   description.architecture->BuildMaskedLanguageModel(builder, x, path));
+  RETURN_IF_ERROR(
+      CheckTokens(builder, encoding.tokens, description.table->tokenizer()->size(), path));
+  return Results{encoding.tokens, encoding.embedding};
+}
+
+absl::StatusOr<Results> BuildPredictor(const ModelDescription& description, NetworkBuilder& builder,
+                                       ValueId x, const std::string& path) {
+  ASSIGN_OR_RETURN(const ValueId head,
+                   description.architecture->Build(builder, x, description.output.shape[1], path));
+  if (description.task == Task::kRegression) return Results{head, head};
+  ASSIGN_OR_RETURN(const ValueId output, builder.Apply("softmax", Softmax{}, head));
+  return Results{head, output};
+}
+
+absl::StatusOr<Results> BuildResults(const ModelDescription& description, NetworkBuilder& builder,
+                                     ValueId x, const std::string& path) {
+  switch (description.task) {
+    case Task::kClassification:
+    case Task::kRegression:
+      return BuildPredictor(description, builder, x, path);
+    case Task::kLanguageModel:
+      return BuildLanguageModel(description, builder, x, path);
+    case Task::kMaskedLanguageModel:
+      return BuildMaskedLanguageModel(description, builder, x, path);
+  }
+  return absl::InternalError("no such task");
+}
+
+// The tokenizer of a model that says something of tokens.
+absl::Status CheckTokenizer(const ModelDescription& description, const std::string& path) {
+  const Tokenizer* const tokenizer =
+      description.table.has_value() ? description.table->tokenizer() : nullptr;
+  const int64_t size = description.output.shape[1];
+  if (description.task == Task::kLanguageModel &&
+      (tokenizer == nullptr || tokenizer->size() != size)) {
+    return InvalidField(JoinPath(path, "table"),
+                        fmt::format("must be a column of text with {} tokens", size));
+  }
+  if (description.task == Task::kMaskedLanguageModel &&
+      (tokenizer == nullptr || !tokenizer->mask().has_value())) {
+    return InvalidField(JoinPath(path, "table"),
+                        "must be a column of text whose tokenizer has a mask");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 TensorSpec OutputOf(Task task, int64_t size) {
-  return {task == Task::kRegression ? "prediction" : "probabilities",
-          DataType::kFp32,
-          {Shape::kAny, size}};
+  const char* const name = task == Task::kRegression            ? "prediction"
+                           : task == Task::kMaskedLanguageModel ? "embedding"
+                                                                : "probabilities";
+  return {name, DataType::kFp32, {Shape::kAny, size}};
 }
 
 absl::StatusOr<ModelDescription> ModelDescription::Parse(std::string_view text,
@@ -181,11 +263,7 @@ absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) 
         JoinPath(path, "outputs[0]"),
         fmt::format("must be {} FP32 [-1, n] with n from 1 to {}", expected.name, kMaxClasses));
   }
-  const Tokenizer* const tokenizer = table.has_value() ? table->tokenizer() : nullptr;
-  if (task == Task::kLanguageModel && (tokenizer == nullptr || tokenizer->size() != size)) {
-    return InvalidField(JoinPath(path, "table"),
-                        fmt::format("must be a column of text with {} tokens", size));
-  }
+  RETURN_IF_ERROR(CheckTokenizer(*this, path));
   if (!labels.empty() && static_cast<int64_t>(labels.size()) != size) {
     return InvalidField(JoinPath(path, "labels"),
                         fmt::format("must name {} classes, got {}", size, labels.size()));
@@ -205,27 +283,13 @@ absl::StatusOr<Network> ModelDescription::BuildNetwork(const std::string& path) 
                                                  JoinPath(steps, i)));
   }
   const std::string below = JoinPath(path, "architecture");
-  ValueId head = 0;
-  ValueId result = 0;
-  if (task == Task::kLanguageModel) {
-    ASSIGN_OR_RETURN(const Sequence next,
-                     architecture->BuildLanguageModel(builder, x, size, below));
-    if (!next.lengths.has_value()) {
-      return InvalidField(JoinPath(below, "pad_token_id"), "is required: texts end somewhere");
-    }
-    head = next.values;
-    ASSIGN_OR_RETURN(result, builder.Apply("next", TakeLast{}, next));
-    if (builder.value(result).shape != output.shape) {
-      return InvalidField(JoinPath(below, "vocabulary"), fmt::format("must be {}", size));
-    }
-  } else {
-    ASSIGN_OR_RETURN(head, architecture->Build(builder, x, size, below));
-    result = head;
+  ASSIGN_OR_RETURN(const Results results, BuildResults(*this, builder, x, below));
+  if (builder.value(results.output).shape != output.shape) {
+    return InvalidField(JoinPath(path, "outputs[0].shape"),
+                        fmt::format("must be {}, as the architecture has it",
+                                    builder.value(results.output).shape.ToString()));
   }
-  if (task != Task::kRegression) {
-    ASSIGN_OR_RETURN(result, builder.Apply("softmax", Softmax{}, result));
-  }
-  return std::move(builder).Finish(head, {{expected.name, result}});
+  return std::move(builder).Finish(results.head, {{expected.name, results.output}});
 }
 
 }  // namespace slipway::nn

@@ -34,6 +34,10 @@ enum class Task {
   /// Says which token comes behind a text: gives "probabilities" [-1, tokens] FP32, of the ids of
   /// the table's tokenizer. Its head, which a loss judges, says so after each step [-1, T, tokens].
   kLanguageModel,
+  /// Says what a text is like: gives "embedding" [-1, numbers] FP32, in which texts that mean
+  /// something alike are near each other. Its head, which a loss judges, says which token stands at
+  /// each step [-1, T, tokens], of the ids of the table's tokenizer, which has a mask.
+  kMaskedLanguageModel,
 };
 
 /// All of a model but its weights: what it takes and gives, how raw inputs are prepared, its
@@ -64,7 +68,7 @@ struct ModelDescription {
   absl::StatusOr<Network> BuildNetwork(const std::string& path) const;
 };
 
-/// The output of a model with that task and that many classes or targets.
+/// The output of a model with that task and that many classes, targets or numbers.
 TensorSpec OutputOf(Task task, int64_t size);
 
 }  // namespace slipway::nn

@@ -22,14 +22,29 @@ int64_t Network::parameter_bytes() const {
 
 double Network::flops() const {
   double flops = 0;
-  for (const Layer& layer : layers_) {
-    std::vector<TensorSpec> in;
-    std::vector<TensorSpec> out;
-    for (const ValueId id : layer.inputs) in.push_back(value(id));
-    for (const ValueId id : layer.outputs) out.push_back(value(id));
-    flops += CountFlops(layer.op, in, out);
-  }
+  for (const Layer& layer : layers_) flops += this->flops(layer);
   return flops;
+}
+
+double Network::flops(const Layer& layer) const {
+  std::vector<TensorSpec> in;
+  std::vector<TensorSpec> out;
+  for (const ValueId id : layer.inputs) in.push_back(value(id));
+  for (const ValueId id : layer.outputs) out.push_back(value(id));
+  return CountFlops(layer.op, in, out);
+}
+
+std::vector<bool> LayersFor(const Network& network, std::span<const ValueId> values) {
+  std::vector<bool> needed(network.values().size());
+  for (const ValueId id : values) needed[static_cast<size_t>(id)] = true;
+  const std::vector<Layer>& layers = network.layers();
+  std::vector<bool> run(layers.size());
+  for (size_t i = layers.size(); i-- > 0;) {
+    for (const ValueId id : layers[i].outputs) run[i] = run[i] || needed[static_cast<size_t>(id)];
+    if (!run[i]) continue;
+    for (const ValueId id : layers[i].inputs) needed[static_cast<size_t>(id)] = true;
+  }
+  return run;
 }
 
 absl::StatusOr<std::vector<const Tensor*>> MatchParameters(const Network& network,

@@ -71,7 +71,8 @@ class Network {
   const std::vector<ValueId>& inputs() const { return inputs_; }
   const std::vector<ValueId>& outputs() const { return outputs_; }
 
-  /// What a loss judges: for a classifier the logits, of which the output is the softmax.
+  /// What a loss judges: for a classifier the logits, of which the output is the softmax. The
+  /// outputs need not be made of it.
   ValueId head() const { return head_; }
 
   /// Numbers in trainable parameters.
@@ -80,8 +81,9 @@ class Network {
   /// Bytes of all parameters.
   int64_t parameter_bytes() const;
 
-  /// Floating-point operations of one row's forward pass.
+  /// Floating-point operations of one row's forward pass, through all layers or that one.
   double flops() const;
+  double flops(const Layer& layer) const;
 
  private:
   friend class NetworkBuilder;
@@ -95,6 +97,9 @@ class Network {
   std::vector<ValueId> outputs_;
   ValueId head_ = 0;
 };
+
+/// For each layer whether one of these values is made of its results.
+std::vector<bool> LayersFor(const Network& network, std::span<const ValueId> values);
 
 /// The tensor of each parameter, by ParameterId; they point into `tensors`, which are all used.
 /// Errors: kInvalidArgument that names the tensor: missing, there twice, of another network, of

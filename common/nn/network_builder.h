@@ -19,6 +19,12 @@ struct Sequence {
   std::optional<ValueId> lengths;
 };
 
+/// What a network makes of texts some of whose tokens are hidden.
+struct Encoding {
+  ValueId tokens = 0;     // [N, T, tokens]: which token stands at each step, as logits
+  ValueId embedding = 0;  // [N, width]: the text as a whole
+};
+
 /// Makes a Network layer by layer; each step infers the shapes of its results at once, so that an
 /// error comes from the layer that does not fit (kInvalidArgument in the operator's words, see
 /// InferOutputs). One thread.

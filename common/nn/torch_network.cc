@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/nn/fine_tuning.h"
 #include "fmt/format.h"
 
 namespace slipway::nn {
@@ -489,20 +490,14 @@ void TorchNetwork::Allocate(const std::string& device) {
 
 TorchNetwork::Plan TorchNetwork::Compile(Mode mode, const std::vector<ValueId>& targets) const {
   const std::vector<Layer>& layers = network_.layers();
-  // Which layers the targets need, and which layer reads a value last (none reads a target last).
-  std::vector<bool> needed(network_.values().size());
+  const std::vector<bool> runs = LayersFor(network_, targets);
+  // Which layer reads a value last (none reads a target last).
   std::vector<int> readers(network_.values().size());
   std::vector<size_t> last_reader(network_.values().size(), layers.size());
-  for (const ValueId id : targets) {
-    needed[static_cast<size_t>(id)] = true;
-    ++readers[static_cast<size_t>(id)];
-  }
-  std::vector<bool> runs(layers.size());
+  for (const ValueId id : targets) ++readers[static_cast<size_t>(id)];
   for (size_t i = layers.size(); i-- > 0;) {
-    for (const ValueId id : layers[i].outputs) runs[i] = runs[i] || needed[static_cast<size_t>(id)];
     if (!runs[i]) continue;
     for (const ValueId id : layers[i].inputs) {
-      needed[static_cast<size_t>(id)] = true;
       if (readers[static_cast<size_t>(id)]++ == 0) last_reader[static_cast<size_t>(id)] = i;
     }
   }
@@ -643,18 +638,29 @@ std::vector<at::Tensor> TorchNetwork::Infer(std::span<const at::Tensor> inputs) 
   return outputs;
 }
 
-at::Tensor TorchNetwork::RunToHead(const Plan& plan, const at::Tensor& input) const {
+at::Tensor TorchNetwork::RunToHead(const Plan& plan, const at::Tensor& input,
+                                   const at::Tensor& steps) const {
   c10::SmallVector<at::Tensor, 64> values(network_.values().size());
   values[static_cast<size_t>(network_.inputs()[0])] = input;
-  for (const Step& step : plan) step({values.data(), values.size()});
+  // The last one makes the head.
+  for (const Step& step : std::span(plan).first(plan.size() - 1)) {
+    step({values.data(), values.size()});
+  }
+  if (steps.defined()) {
+    at::Tensor& x = values[static_cast<size_t>(HeadOf(network_).inputs[0])];
+    x = x.flatten(0, 1).index_select(0, steps);
+  }
+  plan.back()({values.data(), values.size()});
   return values[static_cast<size_t>(network_.head())];
 }
 
-at::Tensor TorchNetwork::Evaluate(const at::Tensor& input) const {
+at::Tensor TorchNetwork::Evaluate(const at::Tensor& input, const at::Tensor& steps) const {
   const c10::InferenceMode inference;
-  return RunToHead(evaluate_, input);
+  return RunToHead(evaluate_, input, steps);
 }
 
-at::Tensor TorchNetwork::Train(const at::Tensor& input) { return RunToHead(train_, input); }
+at::Tensor TorchNetwork::Train(const at::Tensor& input, const at::Tensor& steps) {
+  return RunToHead(train_, input, steps);
+}
 
 }  // namespace slipway::nn

@@ -61,12 +61,14 @@ class TorchNetwork {
   /// The same for tensors on the device, whose shapes the caller has checked. Throws c10::Error.
   std::vector<at::Tensor> Infer(std::span<const at::Tensor> inputs) const;
 
-  /// From raw inputs to the head, as inference does it. Throws c10::Error.
-  at::Tensor Evaluate(const at::Tensor& input) const;
+  /// From raw inputs to the head, as inference does it. With `steps` (of a head [N, T, outputs]:
+  /// places in [N T], INT64) only what it says at those is computed, [steps, outputs]. Throws
+  /// c10::Error.
+  at::Tensor Evaluate(const at::Tensor& input, const at::Tensor& steps = {}) const;
 
-  /// From raw inputs to the head, as training does it: with dropout and batch statistics, and
-  /// recorded for backward(), which adds to gradients(). One thread. Throws c10::Error.
-  at::Tensor Train(const at::Tensor& input);
+  /// The same as training does it: with dropout and batch statistics, and recorded for backward(),
+  /// which adds to gradients(). One thread. Throws c10::Error.
+  at::Tensor Train(const at::Tensor& input, const at::Tensor& steps = {});
 
   /// All trainable parameters, flat: change it without grad mode. First come those that decay
   /// (Parameter::decays), `decaying_size()` elements. Some elements are padding, whose gradient is
@@ -95,7 +97,7 @@ class TorchNetwork {
   TorchNetwork(Network network, Use use) : network_(std::move(network)), use_(use) {}
   void Allocate(const std::string& device);
   Plan Compile(Mode mode, const std::vector<ValueId>& targets) const;
-  at::Tensor RunToHead(const Plan& plan, const at::Tensor& input) const;
+  at::Tensor RunToHead(const Plan& plan, const at::Tensor& input, const at::Tensor& steps) const;
 
   const Network network_;
   const Use use_;

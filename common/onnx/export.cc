@@ -342,7 +342,10 @@ absl::StatusOr<std::string> ExportOnnx(const Network& network, std::span<const T
     graph.AddConstant(parameter->name(), parameter->dtype(), parameter->shape(),
                       parameter->data().view());
   }
-  for (const nn::Layer& layer : network.layers()) {
+  const std::vector<bool> needed = LayersFor(network, network.outputs());
+  for (size_t i = 0; i < needed.size(); ++i) {
+    if (!needed[i]) continue;
+    const nn::Layer& layer = network.layers()[i];
     LayerWriter writer{graph, network.value(layer.inputs[0]).shape, {}, {}, {}};
     for (const nn::ValueId id : layer.inputs) {
       const std::string& name = names[static_cast<size_t>(id)];

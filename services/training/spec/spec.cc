@@ -219,17 +219,22 @@ std::vector<std::string_view> TakersOfTokens() {
 }
 
 // Builds it for some tokens.
-absl::Status CheckSaysWhatComesNext(const nn::Architecture& architecture) {
+absl::Status CheckLearns(const Objective& objective, const nn::Architecture& architecture) {
   constexpr int64_t kTokens = 3;
+  constexpr char kField[] = "spec.architecture";
   const auto tokens = architecture.ForTokens(kTokens);
   if (tokens == nullptr) return absl::OkStatus();  // which is a fault of its own
   nn::NetworkBuilder builder;
   const nn::ValueId ids = builder.Input({"ids", DataType::kInt64, {Shape::kAny, kTokens}});
-  return tokens->BuildLanguageModel(builder, ids, kTokens, "spec.architecture").status();
+  if (std::holds_alternative<MaskedToken>(objective)) {
+    return tokens->BuildMaskedLanguageModel(builder, ids, kField).status();
+  }
+  return tokens->BuildLanguageModel(builder, ids, kTokens, kField).status();
 }
 
-void CheckTakesData(const v1::DataSpec& data, const nn::Architecture& architecture,
-                    Problems& problems) {
+// `objective` is absent where it is wrong itself.
+void CheckTakesData(const v1::DataSpec& data, const std::optional<Objective>& objective,
+                    const nn::Architecture& architecture, Problems& problems) {
   const bool tokens = HasTokens(data);
   if (tokens && architecture.takes_ids()) {
     problems.Add("spec.architecture.vocabulary",
@@ -238,7 +243,9 @@ void CheckTakesData(const v1::DataSpec& data, const nn::Architecture& architectu
     problems.Add("spec.architecture.type", fmt::format("takes no text; must be one of {}",
                                                        fmt::join(TakersOfTokens(), ", ")));
   }
-  if (data.format() == "text") problems.Add(CheckSaysWhatComesNext(architecture));
+  if (data.format() == "text" && objective.has_value()) {
+    problems.Add(CheckLearns(*objective, architecture));
+  }
   const bool scaled = data.scale() > 0;
   if ((tokens || architecture.takes_ids()) && (scaled || data.standardize())) {
     problems.Add(scaled ? "spec.data.scale" : "spec.data.standardize",
@@ -289,13 +296,20 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   }
   CheckData(job, problems);
   if (job.has_base()) CheckBase(job, problems);
+  std::optional<Objective> objective = Objective();
+  if (job.has_objective()) {
+    objective = ParseKindOf<Objective>("spec.objective", true, job.objective(), problems);
+    if (job.data().format() != "text") {
+      problems.Add("spec.objective", "is for spec.data.format text: other data have targets");
+    }
+  }
   if (!job.has_architecture()) {
     if (!job.has_base()) problems.Add("spec.architecture", "is required");
   } else {
     auto parsed = nn::ParseArchitecture(ToJson(job.architecture()), "spec.architecture");
     problems.Add(parsed.status());
     if (parsed.ok()) spec.architecture = *std::move(parsed);
-    if (parsed.ok()) CheckTakesData(job.data(), *spec.architecture, problems);
+    if (parsed.ok()) CheckTakesData(job.data(), objective, *spec.architecture, problems);
   }
   const auto loss = ParseKindOf<Loss>("spec.loss", job.has_loss(), job.loss(), problems);
   const auto optimizer =
@@ -312,7 +326,8 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   std::optional<TargetKind> targets;
   if (loss.has_value()) targets = TargetsOf(*loss);
   if (loss.has_value() && job.data().format() == "text") {
-    targets = TargetKind::kToken;
+    targets = std::nullopt;
+    if (objective.has_value()) targets = TargetsOf(*objective);
     if (!std::holds_alternative<CrossEntropy>(*loss) && !std::holds_alternative<Focal>(*loss)) {
       problems.Add("spec.loss.type", "must be cross_entropy or focal for a text: it has tokens");
     }
@@ -324,6 +339,7 @@ absl::StatusOr<Spec> ParseSpec(const v1::JobSpec& job) {
   RETURN_IF_ERROR(problems.Done());
 
   spec.loss = *loss;
+  spec.objective = *objective;
   spec.targets = *targets;
   spec.optimizer = *optimizer;
   return spec;
@@ -364,6 +380,8 @@ nn::Task TaskOf(TargetKind targets) {
       return nn::Task::kRegression;
     case TargetKind::kToken:
       return nn::Task::kLanguageModel;
+    case TargetKind::kMaskedToken:
+      return nn::Task::kMaskedLanguageModel;
   }
   return {};
 }

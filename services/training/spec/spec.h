@@ -9,6 +9,7 @@
 #include "common/status/status.h"
 #include "nlohmann/json_fwd.hpp"
 #include "services/training/spec/loss.h"
+#include "services/training/spec/objective.h"
 #include "services/training/spec/optimizer.h"
 #include "services/training/spec/schedule.h"
 #include "slipway/training/v1/training.pb.h"
@@ -28,7 +29,9 @@ struct Spec {
   /// Null where it is the base's.
   std::shared_ptr<const nn::Architecture> architecture;
   Loss loss;
-  /// What the loss compares with: the data say it, too.
+  /// Of a text.
+  Objective objective;
+  /// What the loss compares with: data and objective say it, too.
   TargetKind targets = TargetKind::kClass;
   Optimizer optimizer;
   Schedule schedule;

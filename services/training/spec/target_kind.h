@@ -5,9 +5,10 @@ namespace slipway::training {
 
 /// What a loss compares the model's output with.
 enum class TargetKind {
-  kClass,  ///< One of several classes, by index.
-  kReal,   ///< Real numbers.
-  kToken,  ///< After each step of a text the token that comes next, by its id.
+  kClass,        ///< One of several classes, by index.
+  kReal,         ///< Real numbers.
+  kToken,        ///< After each step of a text the token that comes next, by its id.
+  kMaskedToken,  ///< At some steps of a text the token that was hidden, by its id.
 };
 
 }  // namespace slipway::training

@@ -209,11 +209,19 @@ absl::Status TakeOver(const training::v1::JobSpec& job, const BaseVersion& base,
                         "is required: the base's is made for the tokens of its own tokenizer");
   }
   description.architecture = base.description.architecture;
+  if (description.task == nn::Task::kMaskedLanguageModel) {
+    description.output =
+        nn::OutputOf(description.task, description.architecture->embedding_width());
+  }
   return absl::OkStatus();
 }
 
 bool KeepsHead(const BaseVersion& base, nn::Task task, const TrainingData& data) {
   const nn::ModelDescription& of = base.description;
+  // Its last layer is the table of its tokens.
+  if (task == nn::Task::kMaskedLanguageModel) {
+    return of.task == task && of.table->ToJson() == data.table->ToJson();
+  }
   return of.task == task && of.output == nn::OutputOf(task, data.outputs) &&
          (of.labels == data.labels || of.labels.empty() || data.labels.empty());
 }

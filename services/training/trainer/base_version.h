@@ -38,7 +38,7 @@ absl::Status TakeOver(const training::v1::JobSpec& job, const BaseVersion& base,
                       const TrainingData& data, nn::ModelDescription& description);
 
 /// Whether the base's last layer is one for these targets: as many numbers, or as many classes of
-/// the same names, as far as both have names.
+/// the same names, as far as both have names, or the same tokens.
 bool KeepsHead(const BaseVersion& base, nn::Task task, const TrainingData& data);
 
 /// What a run with a base trains.

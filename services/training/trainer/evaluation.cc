@@ -30,17 +30,21 @@ std::map<std::string, double> Score::Report(const std::vector<std::string>& labe
 }
 
 absl::StatusOr<Score> Evaluate(Learner& learner, nn::Task task, int64_t outputs,
-                               const Examples& examples, const std::vector<int64_t>& rows) {
+                               const Examples& examples, const std::vector<int64_t>& rows,
+                               const BatchChange& change) {
   Score score;
   score.rows = std::ssize(rows);
   if (task == nn::Task::kClassification) score.classes.emplace(outputs);
-  if (task == nn::Task::kLanguageModel) score.tokens.emplace();
+  if (task == nn::Task::kLanguageModel || task == nn::Task::kMaskedLanguageModel) {
+    score.tokens.emplace();
+  }
   const int64_t batch_size =
       std::clamp(kMaxScores / (outputs * examples.targets_per_row), int64_t{1}, kBatch);
   Batch batch;
   for (int64_t first = 0; first < score.rows; first += batch_size) {
     const int64_t size = std::min(batch_size, score.rows - first);
     Gather(examples, rows, first, size, batch);
+    if (change != nullptr) change(first, batch);
     ASSIGN_OR_RETURN(const Judgement judgement, learner.Judge(batch));
     score.loss += judgement.loss * static_cast<double>(size) / static_cast<double>(score.rows);
     if (score.classes.has_value()) {

@@ -33,11 +33,11 @@ struct Score {
   std::map<std::string, double> Report(const std::vector<std::string>& labels) const;
 };
 
-/// Lets `learner` judge `rows` of `examples`; `outputs` is the number of classes or
-/// tokens, or 1. Errors: the
-/// learner's.
+/// Lets `learner` judge `rows` of `examples`, changed by `change` where that is not empty;
+/// `outputs` is the number of classes or tokens, or 1. Errors: the learner's.
 absl::StatusOr<Score> Evaluate(Learner& learner, nn::Task task, int64_t outputs,
-                               const Examples& examples, const std::vector<int64_t>& rows);
+                               const Examples& examples, const std::vector<int64_t>& rows,
+                               const BatchChange& change = {});
 
 /// A loss or a metric that is no number cannot be registered, nor be held against anything.
 /// Errors: kFailedPrecondition, which names it.

@@ -53,6 +53,11 @@ void AddUse(const nn::ModelDescription& description, Card& card) {
     case nn::Task::kLanguageModel:
       card.Line("Tells which token comes behind a text.");
       break;
+    case nn::Task::kMaskedLanguageModel:
+      card.Line(
+          "Turns a text into numbers (an embedding), by which texts are compared; another version "
+          "may go on from it.");
+      break;
   }
   for (const TensorSpec& input : description.inputs()) {
     card.Line("- takes `{}` {} {}", input.name, DataTypeName(input.dtype), input.shape.ToString());

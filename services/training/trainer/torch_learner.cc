@@ -205,12 +205,12 @@ class TorchLearner final : public Learner {
     try {
       if (average_.has_value()) average_->PutIn();
       const c10::InferenceMode inference;
-      const at::Tensor each = network_->Evaluate(Inputs(batch));
+      const at::Tensor each = network_->Evaluate(Inputs(batch), Steps(batch));
       const at::Tensor scores = Flat(each);
       const at::Tensor targets = Targets(batch);
       Judgement judgement;
       judgement.loss = Loss(scores, targets).item<double>();
-      if (each.dim() > 2) {
+      if (each.dim() > 2 || !batch.steps.empty()) {
         judgement.log_loss = at::cross_entropy_loss(scores, targets).item<double>();
         judgement.right = scores.argmax(1).eq(targets).sum().item<int64_t>();
         return judgement;
@@ -333,7 +333,7 @@ class TorchLearner final : public Learner {
     double share = 0;
     for (const Batch& batch : batches) {
       const at::Tensor targets = Targets(batch);
-      const at::Tensor scores = Flat(network_->Train(Inputs(batch)));
+      const at::Tensor scores = Flat(network_->Train(Inputs(batch), Steps(batch)));
       at::Tensor loss = Loss(scores, targets);
       if (batch.share != 1) loss = loss * batch.share;
       share += batch.share;
@@ -393,14 +393,19 @@ class TorchLearner final : public Learner {
                            .value())
         .to(device_);
   }
+  // Undefined: all.
+  at::Tensor Steps(const Batch& batch) const {
+    return batch.steps.empty() ? at::Tensor() : Numbers(batch.steps);
+  }
+  at::Tensor Numbers(const std::vector<int64_t>& numbers) const {
+    return at::from_blob(const_cast<int64_t*>(numbers.data()), {std::ssize(numbers)},
+                         at::TensorOptions().dtype(at::kLong))
+        .to(device_);
+  }
   // [rows, outputs], or of tokens [rows * steps, outputs].
   static at::Tensor Flat(const at::Tensor& head) { return head.flatten(0, -2); }
   at::Tensor Targets(const Batch& batch) const {
-    if (!batch.classes.empty()) {
-      return at::from_blob(const_cast<int64_t*>(batch.classes.data()), {std::ssize(batch.classes)},
-                           at::TensorOptions().dtype(at::kLong))
-          .to(device_);
-    }
+    if (!batch.classes.empty()) return Numbers(batch.classes);
     return at::from_blob(const_cast<float*>(batch.values.data()), {batch.size, 1},
                          at::TensorOptions().dtype(at::kFloat))
         .to(device_);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -28,6 +29,7 @@
 #include "services/training/trainer/data/open_data.h"
 #include "services/training/trainer/data/sampler.h"
 #include "services/training/trainer/data/step_reader.h"
+#include "services/training/trainer/data/token_masker.h"
 #include "services/training/trainer/divergence_watch.h"
 #include "services/training/trainer/evaluation.h"
 #include "services/training/trainer/hand_in.h"
@@ -116,6 +118,7 @@ std::string Fingerprint(const training::Spec& spec, const std::string& dataset_d
   for (const auto* object : {&job.architecture(), &job.loss(), &job.optimizer(), &job.schedule()}) {
     add(training::ToJson(*object).dump());
   }
+  if (job.has_objective()) add(training::ToJson(job.objective()).dump());
   if (job.has_base()) {
     training::v1::BaseSpec base = job.base();
     base.clear_version();
@@ -175,6 +178,7 @@ class Run {
   nn::ModelDescription description_;
   nn::Network network_;
   std::unique_ptr<Learner> learner_;
+  BatchChange hide_;  // what the network is asked for; empty: nothing is hidden
   std::optional<StepReader> reader_;
   /// For TensorBoard; absent where it could not be written.
   std::optional<Charts> charts_;
@@ -252,24 +256,32 @@ absl::Status Run::Prepare(const LearnerFactory& make_learner) {
   }
   RETURN_IF_ERROR(ReadData());
   ASSIGN_OR_RETURN(network_, description_.BuildNetwork("spec"));
-  *progress_.mutable_network() = training::SizeOf(network_);
+  *progress_.mutable_network() = training::SizeOf(network_, spec_.objective);
   Tell("info",
        fmt::format(
            "rows: {} train, {} validation, {} test; {} parameters, {:.2f} M operations a row",
            data_.train_rows.size(), data_.validation_rows.size(), data_.test_rows.size(),
-           network_.trainable_count(), network_.flops() / 1e6));
+           network_.trainable_count(), progress_.network().row_flops() / 1e6));
   fingerprint_ =
       Fingerprint(spec_, options_.dataset_digest, base_.has_value() ? base_->digest : "");
   RETURN_IF_ERROR(MakeLearner(make_learner));
   const training::v1::LoopSpec& loop = spec_.job.training();
-  std::optional<Augmenter> augmenter;
+  BatchChange change;
   if (spec_.job.data().has_augment()) {
-    ASSIGN_OR_RETURN(augmenter, Augmenter::Make(spec_.job.data().augment(), data_.train->input,
-                                                static_cast<uint64_t>(seed())));
+    ASSIGN_OR_RETURN(const Augmenter augmenter,
+                     Augmenter::Make(spec_.job.data().augment(), data_.train->input,
+                                     static_cast<uint64_t>(seed())));
+    change = std::bind_front(&Augmenter::Apply, augmenter);
+  }
+  if (const auto* masked = std::get_if<training::MaskedToken>(&spec_.objective)) {
+    const TokenMasker masker(*masked, *data_.table->tokenizer(), data_.table->width(),
+                             static_cast<uint64_t>(seed()));
+    hide_ = std::bind_front(&TokenMasker::Apply, masker);
+    change = hide_;
   }
   const int64_t step_rows = training::RowsOfStep(spec_, std::ssize(data_.train_rows));
   reader_.emplace(*data_.train, Sampler(data_.train_rows, step_rows, static_cast<uint64_t>(seed())),
-                  std::move(augmenter),
+                  std::move(change),
                   StepReader::Options{.batch_size = loop.batch_size(),
                                       .step_rows = step_rows,
                                       .rank = options_.rank,
@@ -289,6 +301,7 @@ absl::Status Run::ReadData() {
       .files = std::move(files),
       .folder = options_.checkpoint_dir,
       .mask_key = fmt::format("masks of {}, seed {}", options_.dataset_digest, seed()),
+      .objective = spec_.objective,
       .base = as_base ? &base_->description : nullptr};
   ASSIGN_OR_RETURN(
       data_, OpenData(
@@ -569,7 +582,7 @@ absl::Status Run::TrainAll(CheckpointWriter& writer) {
 
 absl::StatusOr<Score> Run::EvaluateRows(const Examples& examples,
                                         const std::vector<int64_t>& rows) {
-  return Evaluate(*learner_, description_.task, data_.outputs, examples, rows);
+  return Evaluate(*learner_, description_.task, data_.outputs, examples, rows, hide_);
 }
 
 // What trials are compared by: the test part must not choose among them.

@@ -338,6 +338,53 @@ TEST(TorchLearnerTest, LearnsWhatComesNext) {
   EXPECT_GT(after.loss, after.log_loss) << "the loss is the spec's, the log loss plain";
 }
 
+TEST(TorchLearnerTest, LearnsWhichTokensAreHidden) {
+  nn::ModelDescription description;
+  description.task = nn::Task::kMaskedLanguageModel;
+  description.table = nn::Table::Parse(json::parse(R"([{"type":"text","name":"t","max_length":6,
+      "tokenizer":{"type":"word","vocabulary":["a","b","c"],"has_mask":true}}])"),
+                                       "t")
+                          .value();
+  description.input = description.table->encoded();
+  description.output = nn::OutputOf(description.task, 16);
+  description.architecture =
+      nn::ParseArchitecture(json::parse(R"({"type":"transformer_encoder","width":16,"heads":2,
+                                            "layers":1,"feed_forward":32,"dropout":0})"),
+                            "a")
+          .value()
+          ->ForTokens(6);
+  // a b c a b c ..., of which two in a row are hidden.
+  const auto rows = [](int64_t step) {
+    Batch batch;
+    batch.size = 3;
+    for (int64_t row = 0; row < batch.size; ++row) {
+      for (int64_t t = 0; t < 6; ++t) {
+        const bool hidden = (t + step + row) % 6 < 2;
+        const int64_t token = 2 + (row + t) % 3;
+        const auto id = static_cast<float>(hidden ? 5 : token);
+        batch.inputs.insert(batch.inputs.end(), reinterpret_cast<const char*>(&id),
+                            reinterpret_cast<const char*>(&id + 1));
+        if (!hidden) continue;
+        batch.steps.push_back(row * 6 + t);
+        batch.classes.push_back(token);
+      }
+    }
+    return batch;
+  };
+  const auto learner =
+      MakeLearner(description, training::CrossEntropy{.label_smoothing = 0.1}, training::Adam{});
+  const Batch asked = rows(0);
+  const Judgement before = learner->Judge(asked).value();
+  EXPECT_NEAR(before.log_loss, std::log(6), 0.3);
+  EXPECT_TRUE(before.scores.empty());
+  for (int64_t step = 1; step <= 800; ++step) {
+    ASSERT_TRUE(learner->Train(One(rows(step)), step, 0.01).ok());
+  }
+  const Judgement after = learner->Judge(asked).value();
+  EXPECT_EQ(after.right, std::ssize(asked.classes));
+  EXPECT_LT(after.log_loss, 0.2);
+}
+
 TEST(TorchLearnerTest, LearnsALine) {
   const auto learner = MakeLearner(LineModel(), training::Mse{}, training::Sgd{});
   double loss = 0;

@@ -65,6 +65,20 @@ constexpr char kEverything[] = R"({
   "resources": {"threads": 1}
 })";
 
+// Hidden tokens.
+constexpr char kMasked[] = R"({
+  "model": "m", "dataset": "d",
+  "data": {"format": "text", "train": {"inputs": "text"}, "test_fraction": 0.1,
+           "validation_fraction": 0.1, "tokenizer": {"type": "character", "max_length": 16}},
+  "objective": {"type": "masked_token"},
+  "architecture": {"type": "transformer_encoder", "width": 16, "heads": 2, "layers": 1},
+  "loss": {"type": "cross_entropy"},
+  "optimizer": {"type": "adamw", "learning_rate": 0.01},
+  "training": {"epochs": 3, "batch_size": 8, "seed": 5},
+  "checkpoint": {"every_steps": 25},
+  "resources": {"threads": 1}
+})";
+
 // On from the version that kSpec makes, by adapters and a new last layer, with a schedule that has
 // a state.
 constexpr char kTuning[] = R"({
@@ -123,6 +137,9 @@ class TrainerProcessTest : public ::testing::Test {
     std::filesystem::create_directory(folder_ / "data");
     WriteFile(folder_ / "data/images", Gzip(Idx({kRows, 16, 16}, pixels)));
     WriteFile(folder_ / "data/labels", Idx({kRows}, labels));
+    std::string text;
+    for (int i = 0; i < 1500; ++i) text += std::to_string(i * i % 97) + " and one\n";
+    WriteFile(folder_ / "data/text", text);
   }
 
   // Starts the run `name`: its own checkpoints, its own output.
@@ -187,7 +204,8 @@ class TrainerProcessTest : public ::testing::Test {
 };
 
 TEST_F(TrainerProcessTest, AKilledTrainerEndsWithTheSameWeightsAsOneThatWasNot) {
-  const std::pair<const char*, int> runs[] = {{kSpec, 1}, {kSpec, 7}, {kEverything, 6}};
+  const std::pair<const char*, int> runs[] = {
+      {kSpec, 1}, {kSpec, 7}, {kEverything, 6}, {kMasked, 5}};
   for (const auto& [spec, checkpoints] : runs) {
     const std::string name = "killed-" + std::to_string(checkpoints);
     auto first = Start(name, spec);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <set>
 #include <string_view>
@@ -67,7 +68,8 @@ class Reporter {
     for (const Part& part : parts_) {
       report_.facts["rows"][std::string(part.name)] = part.rows.size();
     }
-    if (data_.train->targets_per_row > 1) {
+    // Of a text there are no raw rows.
+    if (data_.table.has_value() && data_.raw_train == nullptr) {
       ReportTokens();
     } else if (data_.train->classes.empty()) {
       ReportValues();
@@ -99,14 +101,15 @@ class Reporter {
   void ReportTokens() {
     report_.facts["vocabulary"] = data_.outputs;
     for (const Part& part : parts_) {
-      const int64_t per_row = part.examples.targets_per_row;
+      std::vector<float> ids(part.examples.row_bytes / sizeof(float));
       int64_t unknown = 0;
       for (const int64_t row : part.rows) {
-        const auto first = part.examples.classes.begin() + row * per_row;
-        unknown += std::count(first, first + per_row, Tokenizer::kUnknown);
+        std::memcpy(ids.data(), part.examples.inputs.data() + At(row) * part.examples.row_bytes,
+                    part.examples.row_bytes);
+        unknown += std::count(ids.begin(), ids.end(), static_cast<float>(Tokenizer::kUnknown));
       }
       const std::string name(part.name);
-      report_.facts["tokens"][name] = std::ssize(part.rows) * per_row;
+      report_.facts["tokens"][name] = part.rows.size() * ids.size();
       report_.facts["unknown_tokens"][name] = unknown;
     }
   }

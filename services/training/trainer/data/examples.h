@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_TRAINING_TRAINER_DATA_EXAMPLES_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,9 +23,10 @@ struct Examples {
   Buffer inputs;
   size_t row_bytes = 0;
   int64_t count = 0;
-  /// More than 1 where each step of a row has a class of its own: the token behind it.
+  /// More than 1 where steps of a row have classes of their own: tokens.
   int64_t targets_per_row = 1;
-  /// One of the two has `count` times as many elements.
+  /// One of the two has `count` times as many elements; none where the targets are made when rows
+  /// are taken (see BatchChange).
   std::vector<int64_t> classes;
   std::vector<float> values;
 };
@@ -58,7 +60,13 @@ struct Batch {
   std::vector<char> inputs;
   std::vector<int64_t> classes;
   std::vector<float> values;
+  /// Which steps the classes are of, counted over all rows; empty: of all steps, or of the rows.
+  std::vector<int64_t> steps;
 };
+
+/// Changes a batch when it has been gathered. What becomes of a row follows from `place` alone, the
+/// count of rows that were taken before the first of the batch.
+using BatchChange = std::function<void(int64_t place, Batch& batch)>;
 
 /// Copies `rows[first .. first + size)` of `examples` into `batch`, whose memory is used again.
 void Gather(const Examples& examples, const std::vector<int64_t>& rows, int64_t first, int64_t size,

@@ -291,9 +291,10 @@ absl::StatusOr<nn::Table> Fitter::Fit() {
 }  // namespace
 
 nn::TextColumn FitTextColumn(const training::v1::TokenizerSpec& rule,
-                             std::span<const std::string_view> texts) {
+                             std::span<const std::string_view> texts, bool has_mask) {
   Tokenizer::Fields fields;
   fields.lowercase = rule.lowercase();
+  fields.has_mask = has_mask;
   for (const auto& unit : Tokenizer::kUnits) {
     if (unit.name == rule.type()) fields.unit = unit.value;
   }

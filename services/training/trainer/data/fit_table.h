@@ -21,7 +21,7 @@ absl::StatusOr<nn::Table> FitTable(const TableLayout& layout, const RawTable& ta
 
 /// Fits a tokenizer on `texts`, those of the training rows. The column's name is left empty.
 nn::TextColumn FitTextColumn(const training::v1::TokenizerSpec& rule,
-                             std::span<const std::string_view> texts);
+                             std::span<const std::string_view> texts, bool has_mask = false);
 
 }  // namespace slipway::trainer
 

@@ -176,6 +176,8 @@ absl::Status EncodeAs(const nn::ModelDescription& base, std::optional<nn::Table>
   if (!table.has_value()) return absl::OkStatus();
   const auto name = [](const nn::Table& in, size_t i) {
     if (i >= in.columns().size()) return std::string("none");
+    // The only one, whatever it is called: that of a language model has no name in its data.
+    if (in.tokenizer() != nullptr) return std::string("tokens");
     return fmt::format("{} ({})", in.columns()[i]->name(),
                        in.columns()[i]->is_text() ? "text" : "number");
   };
@@ -263,13 +265,17 @@ nn::ModelDescription DescribeModel(const training::Spec& spec, const TrainingDat
   if (spec.job.data().format() == "images") {
     description.pictures = ScalingOf(spec.job.data().image());
   }
-  description.output = nn::OutputOf(description.task, data.outputs);
   description.labels = data.labels;
   description.architecture = spec.architecture;
   const Tokenizer* const tokenizer = data.table.has_value() ? data.table->tokenizer() : nullptr;
   if (tokenizer != nullptr && spec.architecture != nullptr) {
     description.architecture = spec.architecture->ForTokens(tokenizer->size());
   }
+  int64_t outputs = data.outputs;
+  if (description.task == nn::Task::kMaskedLanguageModel && description.architecture != nullptr) {
+    outputs = description.architecture->embedding_width();
+  }
+  description.output = nn::OutputOf(description.task, outputs);
   return description;
 }
 

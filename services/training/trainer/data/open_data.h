@@ -27,6 +27,8 @@ struct OpenDataOptions {
   std::string folder;
   /// What masks by hash are keyed with; the same for each attempt of a job.
   std::string mask_key = "mask";
+  /// Of a text.
+  training::Objective objective;
   /// A model whose table masks and encodes the rows, with its own constants and keys; may be null.
   const nn::ModelDescription* base = nullptr;
 };

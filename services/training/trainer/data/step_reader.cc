@@ -11,13 +11,13 @@ constexpr size_t kManyBytes = size_t{256} << 20;
 
 }  // namespace
 
-StepReader::StepReader(const Examples& examples, Sampler sampler,
-                       std::optional<Augmenter> augmenter, Options options)
+StepReader::StepReader(const Examples& examples, Sampler sampler, BatchChange change,
+                       Options options)
     : examples_(examples),
       sampler_(std::move(sampler)),
-      augmenter_(std::move(augmenter)),
+      change_(std::move(change)),
       options_(options) {
-  if (augmenter_.has_value() || examples_.inputs.size() >= kManyBytes) {
+  if (change_ != nullptr || examples_.inputs.size() >= kManyBytes) {
     thread_.emplace([this] { Work(); });
   }
 }
@@ -80,9 +80,7 @@ void StepReader::Gather(int64_t step, Step& out) {
       if (out.batches.size() == count) out.batches.emplace_back();
       Batch& batch = out.batches[count++];
       trainer::Gather(examples_, *slice.rows, slice.first + done + part.first, part.size, batch);
-      if (augmenter_.has_value()) {
-        augmenter_->Apply(step * options_.step_rows + done + part.first, batch);
-      }
+      if (change_ != nullptr) change_(step * options_.step_rows + done + part.first, batch);
       batch.share = static_cast<double>(part.size) / static_cast<double>(slice.size);
     }
     done += size;

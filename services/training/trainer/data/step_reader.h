@@ -8,16 +8,15 @@
 #include <vector>
 
 #include "common/sync/mutex.h"
-#include "services/training/trainer/data/augment.h"
 #include "services/training/trainer/data/examples.h"
 #include "services/training/trainer/data/sampler.h"
 
 namespace slipway::trainer {
 
 /// The batches of each step: rows in the sampler's order, and of each batch this process's part.
-/// Where gathering takes time (pictures are changed, or the rows are so many that they may lie on
-/// disk), a thread gathers the next step while one is taken; which rows come, and how they are
-/// changed, follows from the step alone. One thread calls it.
+/// Where gathering takes time (rows are changed, or so many that they may lie on disk), a thread
+/// gathers the next step while one is taken; which rows come, and how they are changed, follows
+/// from the step alone. One thread calls it.
 class StepReader {
  public:
   struct Options {
@@ -31,9 +30,9 @@ class StepReader {
     int64_t rows = 0;  // of all processes; fewer at the end of an epoch
   };
 
-  /// `examples` outlives the reader. `sampler` hands out `step_rows` at a time.
-  StepReader(const Examples& examples, Sampler sampler, std::optional<Augmenter> augmenter,
-             Options options);
+  /// `examples` outlives the reader. `sampler` hands out `step_rows` at a time. `change` may be
+  /// empty.
+  StepReader(const Examples& examples, Sampler sampler, BatchChange change, Options options);
   ~StepReader();
 
   int64_t steps_per_epoch() const { return sampler_.steps_per_epoch(); }
@@ -47,7 +46,7 @@ class StepReader {
 
   const Examples& examples_;
   Sampler sampler_;  // At is for whoever gathers
-  const std::optional<Augmenter> augmenter_;
+  const BatchChange change_;
   const Options options_;
   std::array<Step, 2> steps_;  // one is handed out, one is gathered
 

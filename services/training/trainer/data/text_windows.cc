@@ -51,23 +51,27 @@ std::string_view TakeEnd(std::string_view& text, double share) {
   return end;
 }
 
-absl::StatusOr<nn::Table> FitTo(std::string_view train, const training::v1::TokenizerSpec& rule) {
-  nn::TextColumn column = FitTextColumn(rule, std::span(&train, 1));
-  if (Tokenizer(column.tokenizer).size() == Tokenizer::kFirstToken) {
+absl::StatusOr<nn::Table> FitTo(std::string_view train, const training::v1::TokenizerSpec& rule,
+                                bool masked) {
+  nn::TextColumn column = FitTextColumn(rule, std::span(&train, 1), masked);
+  if (column.tokenizer.unit != Tokenizer::Unit::kByte && column.tokenizer.vocabulary.empty()) {
     return InvalidField("spec.data.tokenizer.min_frequency", "leaves no token in the train part");
   }
   column.name = kColumnName;
   // What comes next depends on what is nearest.
-  column.keep = nn::TextColumn::Keep::kLast;
+  if (!masked) column.keep = nn::TextColumn::Keep::kLast;
   std::vector<std::shared_ptr<const nn::Column>> columns = {nn::MakeColumn(std::move(column))};
   return nn::Table(std::move(columns));
 }
 
 // The base's, which is to be what the spec says.
 absl::StatusOr<nn::Table> TableOf(const nn::ModelDescription& base,
-                                  const training::v1::TokenizerSpec& rule) {
-  if (base.task != nn::Task::kLanguageModel) {
-    return InvalidField("spec.base.version", "is no language model, which a text needs");
+                                  const training::v1::TokenizerSpec& rule, nn::Task task) {
+  if (base.task != task) {
+    return InvalidField("spec.base.version",
+                        task == nn::Task::kMaskedLanguageModel
+                            ? "is no masked language model, which spec.objective needs"
+                            : "is no language model, which a text needs");
   }
   const Tokenizer::Fields& fields = base.table->tokenizer()->fields();
   const auto* const unit =
@@ -88,18 +92,22 @@ absl::StatusOr<nn::Table> TableOf(const nn::ModelDescription& base,
 absl::Status AddRows(const Tokenizer& tokenizer, std::string_view text, const std::string& field,
                      Examples& examples, std::string& inputs, std::vector<int64_t>& rows) {
   const std::vector<int32_t> ids = tokenizer.Encode(text);
-  const auto length = static_cast<size_t>(examples.targets_per_row);
-  if (ids.size() <= length) {
-    return InvalidField(
-        field, fmt::format("leaves {} tokens, and a row takes {} and one behind them", ids.size(),
-                           length));
+  const auto length = examples.row_bytes / sizeof(float);
+  // Of a row whose tokens are hidden nothing behind it is asked for.
+  const bool masked = tokenizer.mask().has_value();
+  const size_t behind = masked ? 0 : 1;
+  if (ids.size() < length + behind) {
+    return InvalidField(field, fmt::format("leaves {} tokens, and a row takes {}{}", ids.size(),
+                                           length, masked ? "" : " and one behind them"));
   }
-  const size_t count = (ids.size() - 1) / length;
+  const size_t count = (ids.size() - behind) / length;
   const std::vector<float> numbers(ids.begin(),
                                    ids.begin() + static_cast<ptrdiff_t>(count * length));
   inputs.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(float));
-  examples.classes.insert(examples.classes.end(), ids.begin() + 1,
-                          ids.begin() + 1 + static_cast<ptrdiff_t>(count * length));
+  if (!masked) {
+    examples.classes.insert(examples.classes.end(), ids.begin() + 1,
+                            ids.begin() + 1 + static_cast<ptrdiff_t>(count * length));
+  }
   rows.resize(count);
   std::iota(rows.begin(), rows.end(), examples.count);
   examples.count += static_cast<int64_t>(count);
@@ -125,18 +133,24 @@ absl::Status OpenText(const DataSpec& spec, FileFetcher fetch, const OpenDataOpt
   }
   const std::string_view validation = TakeEnd(train, spec.validation_fraction());
 
+  const auto* const masked = std::get_if<training::MaskedToken>(&options.objective);
   if (options.base != nullptr) {
-    ASSIGN_OR_RETURN(data.table, TableOf(*options.base, spec.tokenizer()));
+    const nn::Task task = training::TaskOf(training::TargetsOf(options.objective));
+    ASSIGN_OR_RETURN(data.table, TableOf(*options.base, spec.tokenizer(), task));
   } else {
-    ASSIGN_OR_RETURN(data.table, FitTo(train, spec.tokenizer()));
+    ASSIGN_OR_RETURN(data.table, FitTo(train, spec.tokenizer(), masked != nullptr));
   }
   const Tokenizer& tokenizer = *data.table->tokenizer();
   data.outputs = tokenizer.size();
-  for (int32_t id = 0; id < tokenizer.size(); ++id) data.labels.push_back(tokenizer.NameOf(id));
 
   Examples rows;
   rows.input = data.table->encoded();
-  rows.targets_per_row = data.table->width();
+  if (masked != nullptr) {
+    rows.targets_per_row = masked->CountOf(data.table->width());
+  } else {
+    rows.targets_per_row = data.table->width();
+    for (int32_t id = 0; id < tokenizer.size(); ++id) data.labels.push_back(tokenizer.NameOf(id));
+  }
   rows.row_bytes = static_cast<size_t>(data.table->width()) * sizeof(float);
   Examples test_rows = rows;
   std::string inputs;

@@ -339,6 +339,13 @@ std::vector<Own> AllOwn() {
   all.push_back({"decoder_language_model",
                  R"({"type":"transformer_decoder","width":32,"initialization":"uniform"})", encoded,
                  nn::Task::kLanguageModel});
+  for (const char* pooling : {"mean", "first"}) {
+    all.push_back({fmt::format("masked_language_model_{}", pooling),
+                   fmt::format(R"({{"type":"transformer_encoder","width":32,"pooling":"{}",
+                                    "initialization":"uniform"}})",
+                               pooling),
+                   encoded, nn::Task::kMaskedLanguageModel});
+  }
   for (const char* activation : {"relu", "gelu", "tanh", "sigmoid", "identity"}) {
     all.push_back(
         {std::string("mlp_") + activation,
@@ -362,15 +369,15 @@ class OwnModelTest : public OpenVinoRuntimeTest, public ::testing::WithParamInte
     description.architecture =
         nn::ParseArchitecture(nlohmann::json::parse(GetParam().architecture), "architecture")
             .value();
-    if (GetParam().task == nn::Task::kLanguageModel) {
-      description.table =
-          nn::Table::Parse(nlohmann::json::parse(R"([{"type":"text","name":"text","max_length":12,
-                                                      "tokenizer":{"type":"byte"}}])"),
-                           "table")
-              .value();
+    const bool masked = GetParam().task == nn::Task::kMaskedLanguageModel;
+    if (masked || GetParam().task == nn::Task::kLanguageModel) {
+      nlohmann::json column = {{"type", "text"}, {"name", "text"}, {"max_length", 12}};
+      column["tokenizer"] = {{"type", "byte"}, {"has_mask", masked}};
+      description.table = nn::Table::Parse(nlohmann::json::array({column}), "table").value();
       const int64_t tokens = description.table->tokenizer()->size();
-      description.output = nn::OutputOf(GetParam().task, tokens);
       description.architecture = description.architecture->ForTokens(tokens);
+      description.output = nn::OutputOf(
+          GetParam().task, masked ? description.architecture->embedding_width() : tokens);
     }
     if (GetParam().preprocessed && GetParam().input.dtype == DataType::kUint8) {
       description.preprocessing = {nn::MakeRescale(255), nn::MakeStandardize({0.3}, {0.4})};

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,14 @@ class TextServingTest : public ::testing::Test {
   // What a version that is trained by `spec` answers to texts, row by row.
   void TrainAndAsk(const std::string& spec, const std::vector<std::string>& texts,
                    std::vector<float>& answers) {
-    ModelSource source;
-    ASSERT_NO_FATAL_FAILURE(TrainHere(folder_, spec, source));
+    ASSERT_NO_FATAL_FAILURE(TrainHere(folder_, spec, source_));
+    ASSERT_NO_FATAL_FAILURE(Ask(texts, answers));
+  }
+  // The same of the version that was trained last.
+  void Ask(const std::vector<std::string>& texts, std::vector<float>& answers) {
     const auto openvino = MakeOpenVinoRuntime({.staging_dir = folder_ / "staging"}).value();
     RawRowsRuntime runtime(*openvino);
-    const auto model = runtime.Load(source);
+    const auto model = runtime.Load(source_);
     ASSERT_TRUE(model.ok()) << model.status();
     const auto answer =
         (*model)->Run({Tensor::Make("texts", DataType::kBytes, {std::ssize(texts), 1},
@@ -48,6 +52,7 @@ class TextServingTest : public ::testing::Test {
   }
 
   const TempDir folder_;
+  ModelSource source_;
 };
 
 // A text is "good" where "not" is not in front of its last word.
@@ -171,6 +176,70 @@ TEST_F(TextServingTest, WhatComesNextIsAsLikelyAsTheTrainerSaid) {
     std::filesystem::remove_all(folder_ / "checkpoints");
     std::filesystem::remove_all(folder_ / "output");
   }
+}
+
+TEST_F(TextServingTest, AnEmbeddingIsThatOfItsTextWhateverStandsBesideIt) {
+  const char* sea[] = {"ship", "wave", "sail", "harbour"};
+  const char* wood[] = {"tree", "deer", "moss", "path"};
+  std::mt19937 random(1);
+  // Of six words and an end, as a row has room for.
+  const auto lines = [&](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) {
+      const auto& words = i % 2 == 0 ? sea : wood;
+      for (int w = 0; w < 6; ++w) text += std::string(words[random() % 4]) + " ";
+      text += "end\n";
+    }
+    return text;
+  };
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "data/train.txt", lines(900)).ok());
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "data/test.txt", lines(100)).ok());
+  const std::vector<std::string> texts = {"ship wave sail",
+                                          "tree",
+                                          "",
+                                          "harbour ship",
+                                          "moss deer path tree deer moss",
+                                          "a word that it has never seen",
+                                          "tree tree tree tree tree tree tree tree tree tree"};
+  std::vector<float> answers;
+  ASSERT_NO_FATAL_FAILURE(TrainAndAsk(R"({
+    "model": "m", "dataset": "d",
+    "data": {"format": "text", "train": {"inputs": "train.txt"}, "test": {"inputs": "test.txt"},
+             "tokenizer": {"type": "word", "max_length": 7}},
+    "objective": {"type": "masked_token"},
+    "architecture": {"type": "transformer_encoder", "width": 16, "feed_forward": 32, "heads": 2},
+    "loss": {"type": "cross_entropy"},
+    "optimizer": {"type": "adam", "learning_rate": 0.005},
+    "training": {"epochs": 12, "batch_size": 16, "seed": 5},
+    "resources": {"threads": 1}
+  })",
+                                      texts, answers));
+  // Of nine words those around one leave four, or the line's end.
+  EXPECT_LT(Metrics()["perplexity"].get<double>(), 4.5) << "it learnt nothing";
+  constexpr size_t kWidth = 16;
+  ASSERT_EQ(answers.size(), texts.size() * kWidth);
+  const auto near = [&](size_t a, size_t b) {
+    double dot = 0;
+    double aa = 0;
+    double bb = 0;
+    for (size_t i = 0; i < kWidth; ++i) {
+      const double x = answers[a * kWidth + i];
+      const double y = answers[b * kWidth + i];
+      dot += x * y;
+      aa += x * x;
+      bb += y * y;
+    }
+    return dot / std::sqrt(aa * bb);
+  };
+  EXPECT_GT(near(0, 3), near(0, 4) + 0.3) << "what is alike is near";
+  EXPECT_GT(near(1, 4), near(1, 3) + 0.3);
+  EXPECT_TRUE(std::isnan(answers[2 * kWidth])) << "there is no text";
+  EXPECT_TRUE(std::isfinite(answers[5 * kWidth]));
+
+  std::vector<std::string> alone = {texts[1]};
+  std::vector<float> again;
+  ASSERT_NO_FATAL_FAILURE(Ask(alone, again));
+  for (size_t i = 0; i < kWidth; ++i) EXPECT_NEAR(again[i], answers[kWidth + i], 1e-5);
 }
 
 }  // namespace

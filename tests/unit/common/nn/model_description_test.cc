@@ -108,8 +108,10 @@ TEST(ModelDescriptionTest, ARegressionGivesTheHeadItself) {
 
 TEST(ModelDescriptionTest, NamesWhatIsWrong) {
   EXPECT_EQ(ErrorWith("/format", 2), "format: must be between 1 and 1, got 2");
-  EXPECT_EQ(ErrorWith("/task", "dreaming"),
-            "task: must be one of classification, regression, language_model, got \"dreaming\"");
+  EXPECT_EQ(
+      ErrorWith("/task", "dreaming"),
+      "task: must be one of classification, regression, language_model, masked_language_model, got "
+      "\"dreaming\"");
   EXPECT_EQ(ErrorWith("/inputs/0/datatype", "FLOAT"), "inputs[0].datatype: is not a known type");
   EXPECT_EQ(ErrorWith("/inputs/0/datatype", "BYTES"),
             "inputs[0].datatype: must be a type of numbers, got BYTES");
@@ -181,6 +183,39 @@ TEST(ModelDescriptionTest, ALanguageModelTakesTextAndSaysWhatComesNext) {
   EXPECT_EQ(error("/architecture/type", "transformer_encoder"),
             "architecture.type: cannot say what comes next; use rnn, lstm, gru or "
             "transformer_decoder");
+}
+
+TEST(ModelDescriptionTest, AMaskedLanguageModelTakesTextAndGivesAnEmbedding) {
+  const json object = json::parse(R"({
+    "format": 1, "task": "masked_language_model",
+    "inputs": [{"name": "texts", "datatype": "BYTES", "shape": [-1, 1]}],
+    "outputs": [{"name": "embedding", "datatype": "FP32", "shape": [-1, 8]}],
+    "table": [{"type": "text", "name": "text", "max_length": 5,
+               "tokenizer": {"type": "word", "vocabulary": ["the", "sea"], "has_mask": true}}],
+    "architecture": {"type": "transformer_encoder", "width": 8, "heads": 2, "vocabulary": 5,
+                     "pad_token_id": 0}
+  })");
+  const auto description = ModelDescription::Parse(object.dump(), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(ModelDescription::Parse(description->Print(), "")->Print(), description->Print());
+  const Network network = description->BuildNetwork("").value();
+  EXPECT_EQ(network.value(network.head()).shape, (Shape{-1, 5, 5}));
+  EXPECT_EQ(network.value(network.outputs()[0]), description->output);
+
+  const auto error = [&](const std::string& pointer, const json& value) {
+    json other = object;
+    other[json::json_pointer(pointer)] = value;
+    return ErrorOf(other);
+  };
+  EXPECT_EQ(error("/table/0/tokenizer/has_mask", false),
+            "table: must be a column of text whose tokenizer has a mask");
+  EXPECT_EQ(error("/architecture/vocabulary", 4), "architecture.vocabulary: must be 5");
+  EXPECT_EQ(error("/outputs/0/shape", {-1, 9}),
+            "outputs[0].shape: must be [-1, 8], as the architecture has it");
+  EXPECT_EQ(error("/outputs/0/name", "probabilities"),
+            "outputs[0]: must be embedding FP32 [-1, n] with n from 1 to 1000000");
+  EXPECT_EQ(error("/architecture/type", "transformer_decoder"),
+            "architecture.type: cannot say which tokens are hidden; use transformer_encoder");
 }
 
 TEST(ModelDescriptionTest, ConstantsMustFitTheColumns) {

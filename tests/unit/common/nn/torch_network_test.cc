@@ -272,19 +272,64 @@ TEST(TorchNetworkTest, ATransformerComputesWhatIsWrittenByHand) {
 }
 
 // For texts of up to eight bytes.
-ModelDescription DescribeLanguageModel(const std::string& architecture) {
+ModelDescription DescribeLanguageModel(const std::string& architecture,
+                                       Task task = Task::kLanguageModel) {
+  const bool masked = task == Task::kMaskedLanguageModel;
+  json column = {{"type", "text"}, {"name", "text"}, {"max_length", 8}};
+  column["tokenizer"] = {{"type", "byte"}, {"has_mask", masked}};
   ModelDescription description;
-  description.task = Task::kLanguageModel;
-  description.table = Table::Parse(json::parse(R"([{"type":"text","name":"text","max_length":8,
-                                                    "tokenizer":{"type":"byte"}}])"),
-                                   "table")
-                          .value();
+  description.task = task;
+  description.table = Table::Parse(json::array({column}), "table").value();
   description.input = description.table->encoded();
   const int64_t tokens = description.table->tokenizer()->size();
-  description.output = OutputOf(description.task, tokens);
   description.architecture =
       ParseArchitecture(json::parse(architecture), "a").value()->ForTokens(tokens);
+  description.output =
+      OutputOf(task, masked ? description.architecture->embedding_width() : tokens);
   return description;
+}
+
+TEST(TorchNetworkTest, AMaskedLanguageModelSaysWhichTokensStandThereAndMeansThem) {
+  const auto network = Make(DescribeLanguageModel(
+      R"({"type":"transformer_encoder","width":8,"heads":2,"layers":2,"dropout":0,
+          "initialization":"uniform"})",
+      Task::kMaskedLanguageModel));
+  // What the layers make of each step: a classifier's, whose last layer passes the mean on.
+  const auto encoder = Make(Describe(
+      R"({"type":"transformer_encoder","width":8,"heads":2,"layers":2,"dropout":0,
+          "vocabulary":259,"pad_token_id":0})",
+      {"encoded", DataType::kFp32, {-1, 8}}, Task::kRegression, 8));
+  std::vector<Tensor> weights = network->Save().value();
+  weights.push_back(FromTorch("head.weight", torch::eye(8)).value());
+  weights.push_back(FromTorch("head.bias", torch::zeros({8})).value());
+  ASSERT_TRUE(encoder->Load(weights).ok());
+
+  at::Tensor ids = torch::arange(24, at::kFloat).add(50).view({3, 8}).clone();
+  ids[1].slice(0, 3).zero_();
+  ids[2].slice(0, 7).zero_();
+  ids[0][2] = 258;  // hidden
+  const std::vector<at::Tensor> inputs = {ids};
+  const at::Tensor embedding = network->Infer(inputs)[0];
+  EXPECT_TRUE(torch::allclose(embedding, encoder->Evaluate(ids), 1e-4, 1e-5));
+
+  // Each step's vector is weighed by the table of tokens, and a row's mean by it is the mean.
+  const at::Tensor logits = network->Evaluate(ids);
+  EXPECT_EQ(logits.sizes(), (std::vector<int64_t>{3, 8, 259}));
+  const at::Tensor table = ParametersOf(*network)["embedding.weight"];
+  const int64_t lengths[] = {8, 3, 7};
+  for (int64_t row = 0; row < 3; ++row) {
+    EXPECT_TRUE(torch::allclose(logits[row].slice(0, 0, lengths[row]).mean(0),
+                                table.matmul(embedding[row]), 1e-4, 1e-5))
+        << row;
+  }
+  // Only some steps, in any order.
+  const at::Tensor steps = torch::tensor({17, 2, 9}, at::kLong);
+  const at::Tensor expected = logits.flatten(0, 1).index_select(0, steps);
+  EXPECT_TRUE(torch::allclose(network->Evaluate(ids, steps), expected, 1e-4, 1e-5));
+  const at::Tensor trained = network->Train(ids, steps);
+  EXPECT_TRUE(torch::allclose(trained.detach(), expected, 1e-4, 1e-5));
+  trained.sum().backward();
+  EXPECT_GT(network->gradients().abs().sum().item<double>(), 0);
 }
 
 TEST(TorchNetworkTest, ADecoderComputesWhatIsWrittenByHand) {

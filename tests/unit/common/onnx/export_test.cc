@@ -102,6 +102,28 @@ TEST(ExportOnnxTest, EachValueIsGivenOnceAndBeforeItIsRead) {
       ids)));
 }
 
+TEST(ExportOnnxTest, WhatOnlyALossLooksAtIsLeftOut) {
+  nn::ModelDescription description;
+  description.task = nn::Task::kMaskedLanguageModel;
+  description.table = nn::Table::Parse(nlohmann::json::parse(
+                                           R"([{"type":"text","name":"text","max_length":5,
+                                "tokenizer":{"type":"byte","has_mask":true}}])"),
+                                       "table")
+                          .value();
+  description.input = description.table->encoded();
+  description.architecture =
+      nn::ParseArchitecture(nlohmann::json::parse(R"({"type":"transformer_encoder"})"), "a")
+          .value()
+          ->ForTokens(description.table->tokenizer()->size());
+  description.output = nn::OutputOf(description.task, 128);
+  const ::onnx::ModelProto model = ModelOf(description);
+  ExpectInOrder(model);
+  for (const auto& node : model.graph().node()) {
+    EXPECT_THAT(node.output(0), ::testing::Not(::testing::HasSubstr("head")));
+  }
+  EXPECT_EQ(model.graph().output(0).name(), "embedding");
+}
+
 TEST(ExportOnnxTest, IdsAreNeverNumbersOfFewerBits) {
   const auto model = ModelOf(Describe(R"({"type":"lstm","vocabulary":9,"dropout":0.5})",
                                       {"ids", DataType::kInt32, {-1, 5}}));

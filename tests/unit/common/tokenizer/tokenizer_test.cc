@@ -46,6 +46,20 @@ TEST(TokenizerTest, BytesNeedNoVocabulary) {
   EXPECT_TRUE(Fit({Unit::kByte}, {"abc"}).fields().vocabulary.empty());
 }
 
+TEST(TokenizerTest, AMaskIsTheLastIdAndStandsInNoText) {
+  EXPECT_EQ(Tokenizer({Unit::kByte}).mask(), std::nullopt);
+  Tokenizer::Fields fields = {.unit = Unit::kWord, .has_mask = true};
+  const Tokenizer words = Fit(fields, {"b a c [MASK]"}, {.size = 6});
+  EXPECT_EQ(words.size(), 6) << "the mask is one of them";
+  EXPECT_EQ(words.mask(), 5);
+  EXPECT_EQ(words.NameOf(5), "[MASK]");
+  EXPECT_THAT(words.Encode("[MASK]"), ::testing::Each(::testing::Lt(5)));
+  Tokenizer::Fields written = words.fields();
+  EXPECT_EQ(WriteFields(written)["has_mask"], true);
+  fields.unit = Unit::kByte;
+  EXPECT_EQ(Tokenizer(fields).mask(), 258);
+}
+
 TEST(TokenizerTest, FrequentTokensComeFirstAndEqualOnesInTheOrderOfBytes) {
   const Tokenizer words = Fit({Unit::kWord}, {"b a c", "c b c"});
   EXPECT_THAT(words.fields().vocabulary, ElementsAre("c", "b", "a"));
@@ -87,7 +101,8 @@ TEST(TokenizerTest, TakesAnyBytes) {
 TEST(TokenizerTest, IsReadBackAsItWasPrinted) {
   Tokenizer::Fields fields = Fit({.unit = Unit::kWord, .lowercase = true}, {"a b b"}).fields();
   const auto printed = WriteFields(fields);
-  EXPECT_EQ(printed.dump(), R"({"type":"word","lowercase":true,"vocabulary":["b","a"]})");
+  EXPECT_EQ(printed.dump(),
+            R"({"type":"word","lowercase":true,"vocabulary":["b","a"],"has_mask":false})");
   Tokenizer::Fields again;
   ASSERT_TRUE(ReadFields(nlohmann::json(printed), "t", again).ok());
   EXPECT_EQ(Tokenizer(again).Encode("A B"), Tokenizer(fields).Encode("A B"));

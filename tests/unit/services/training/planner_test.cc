@@ -10,6 +10,7 @@
 #include "common/proto_time/proto_time.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -410,6 +411,42 @@ TEST_F(PlannerTest, ASearchTakesAsLongAsAllItsTrials) {
   EXPECT_EQ(all->trials(), 7);
   EXPECT_TRUE(MessageDifferencer::Equals(all->spec(), spec));
   EXPECT_NEAR(absl::FDivDuration(ToDuration(all->time()), ToDuration(one->time())), 7, 1e-3);
+}
+
+TEST_F(PlannerTest, KnowsOfHiddenTokens) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "0123456789";
+  registry_.AddFile(kDataset, "book.txt", text);
+  v1::JobSpec spec = ExampleSpec();
+  spec.clear_data();
+  v1::JobSpec text_spec;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(
+                  R"({"data": {"format": "text", "train": {"inputs": "book.txt"},
+                               "test_fraction": 0.2,
+                               "tokenizer": {"type": "character", "max_length": 20}},
+                      "objective": {"type": "masked_token"}})",
+                  &text_spec)
+                  .ok());
+  spec.MergeFrom(text_spec);
+  google::protobuf::Struct& architecture = *spec.mutable_architecture();
+  architecture.Clear();
+  (*architecture.mutable_fields())["type"].set_string_value("transformer_encoder");
+  (*architecture.mutable_fields())["width"].set_number_value(8);
+  (*architecture.mutable_fields())["layers"].set_number_value(1);
+  (*architecture.mutable_fields())["feed_forward"].set_number_value(16);
+  const auto plan = Plan(spec);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->train_rows(), 40);
+  EXPECT_EQ(plan->test_rows(), 10);
+  // Ten digits, two ids that every tokenizer has, and the mask; places; the layer; its last norm.
+  const int64_t layer = 16 + 8 * 24 + 24 + 8 * 8 + 8 + 16 + 2 * 8 * 16 + 16 + 8;
+  EXPECT_EQ(plan->network().parameters(), 13 * 8 + 20 * 8 + layer + 16);
+
+  // Which of 13 tokens stands at 3 of 20 steps, where it is not asked at all of them.
+  v1::JobSpec all = spec;
+  (*all.mutable_objective()->mutable_fields())["mask_probability"].set_number_value(0.99);
+  EXPECT_NEAR(Plan(all)->network().row_flops() - plan->network().row_flops(), 17 * 2 * 8 * 13,
+              1e-6);
 }
 
 // ---- How fast. ----

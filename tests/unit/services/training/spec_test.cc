@@ -342,6 +342,7 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/training/accumulate", -1, "spec.training.accumulate: must be between 0 and"},
       {"/training/l1", -0.1, "spec.training.l1: must be between 0 and 1"},
       {"/training/ema_decay", 1, "spec.training.ema_decay: must be at least 0 and less than 1"},
+      {"/objective", {{"type", "masked_token"}}, "spec.objective: is for spec.data.format text"},
       {"/training/early_stopping", json::object(),
        "spec.training.early_stopping.patience: must be between 1 and"},
       {"/training/early_stopping",
@@ -747,6 +748,62 @@ TEST(SpecTest, NamesEachFaultOfALanguageModel) {
   pictures["evaluation"] = {{"at_most", {{"perplexity", 3}}}};
   EXPECT_THAT(ErrorOf(ToSpec(pictures)),
               StartsWith("spec.evaluation.at_most.perplexity: is no metric of this loss"));
+}
+
+// A spec for a masked language model, and nothing wrong.
+json GoodMaskedLanguageModel() {
+  json spec = GoodLanguageModel();
+  spec["objective"] = {{"type", "masked_token"}, {"mask_probability", 0.3}};
+  spec["architecture"] = {{"type", "transformer_encoder"}, {"width", 64}};
+  return spec;
+}
+
+TEST(SpecTest, TakesATextWhoseTokensAreHidden) {
+  const auto spec = ParseSpec(ToSpec(GoodMaskedLanguageModel()));
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->targets, TargetKind::kMaskedToken);
+  EXPECT_EQ(TaskOf(spec->targets), nn::Task::kMaskedLanguageModel);
+  const auto masked = std::get<MaskedToken>(spec->objective);
+  EXPECT_EQ(masked.mask_probability, 0.3);
+  EXPECT_EQ(masked.CountOf(128), 38);
+  EXPECT_EQ(masked.CountOf(1), 1);
+  json next = GoodLanguageModel();
+  next["objective"] = {{"type", "next_token"}};
+  EXPECT_EQ(ParseSpec(ToSpec(next))->targets, TargetKind::kToken);
+}
+
+TEST(SpecTest, NamesEachFaultOfAMaskedLanguageModel) {
+  const Fault table[] = {
+      {"/objective/type", nullptr,
+       "spec.objective.type: is required; must be one of next_token, masked_token"},
+      {"/objective/type", "denoise",
+       "spec.objective.type: must be one of next_token, masked_token, got \"denoise\""},
+      {"/objective/mask_probability", 0,
+       "spec.objective.mask_probability: must be more than 0 and less than 1, got 0"},
+      {"/objective/mask_probability", 1,
+       "spec.objective.mask_probability: must be more than 0 and less than 1, got 1"},
+      {"/objective/mask_probability", "some", "spec.objective.mask_probability: "},
+      {"/objective/probability", 0.2, "spec.objective.probability: "},
+      {"/objective",
+       {{"type", "next_token"}, {"mask_probability", 0.2}},
+       "spec.objective.mask_probability: "},
+      {"/architecture/type", "transformer_decoder",
+       "spec.architecture.type: cannot say which tokens are hidden; use transformer_encoder"},
+      {"/architecture",
+       {{"type", "lstm"}},
+       "spec.architecture.type: cannot say which tokens are hidden; use transformer_encoder"},
+      {"/loss", {{"type", "mae"}}, "spec.loss.type: must be cross_entropy or focal for a text"},
+      {"/evaluation/at_most/mse", 0.5, "spec.evaluation.at_most.mse: is no metric of this loss"},
+  };
+  for (const Fault& fault : table) {
+    SCOPED_TRACE(std::string(fault.pointer) + " = " + fault.value.dump().substr(0, 60));
+    EXPECT_THAT(ErrorOf(Spoil(GoodMaskedLanguageModel(), fault)), StartsWith(fault.error));
+  }
+}
+
+TEST(SpecTest, AnObjectiveThatIsWrongIsTheOnlyFault) {
+  EXPECT_EQ(ErrorOf(Spoil(GoodMaskedLanguageModel(), {"/objective/type", "denoise", ""})),
+            "spec.objective.type: must be one of next_token, masked_token, got \"denoise\"");
 }
 
 TEST(SpecTest, RefusesNumbersThatAreNone) {

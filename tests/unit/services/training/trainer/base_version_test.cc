@@ -438,7 +438,76 @@ TEST_F(BaseTextTest, WhatDoesNotFitTheBaseNamesTheField) {
                                       "refit_preprocessing": true}})")),
             "spec.architecture: is required: the base's is made for the tokens of its own "
             "tokenizer");
+  EXPECT_EQ(ErrorOf(Spec(R"({"base": {"version": "models/m/versions/1"},
+                             "objective": {"type": "masked_token"}})")),
+            "spec.base.version: is no masked language model, which spec.objective needs");
   MakeBase(Parse(kFirst));
+  EXPECT_EQ(ErrorOf(Spec(R"({"base": {"version": "models/m/versions/1"}})")),
+            "spec.base.version: is no language model, which a text needs");
+}
+
+class BaseMaskedTextTest : public BaseTextTest {
+ protected:
+  BaseMaskedTextTest() {
+    MakeBase(Spec(R"({"objective": {"type": "masked_token"},
+                      "architecture": {"type": "transformer_encoder", "width": 8}})"));
+    std::string table = "review,stars\n";
+    for (int i = 0; i < 60; ++i) table += i % 2 == 0 ? "the sea,1\n" : "a boat,2\n";
+    WriteFile(folder_ / "reviews.csv", table);
+  }
+  // With another tokenizer, as far as that is looked at.
+  static training::v1::JobSpec Classifier(const std::string& base) {
+    return Parse(R"({
+      "model": "m", "dataset": "d",
+      "data": {"format": "csv", "train": {"inputs": "reviews.csv"}, "test_fraction": 0.2,
+               "target_column": "stars", "columns": [
+                 {"name": "review", "kind": "text",
+                  "tokenizer": {"type": "word", "max_length": 9}}]},
+      "loss": {"type": "cross_entropy"},
+      "optimizer": {"type": "sgd", "learning_rate": 0.01},
+      "training": {"epochs": 2, "batch_size": 8, "seed": 5},
+      "base": )" +
+                 base + "}");
+  }
+};
+
+TEST_F(BaseMaskedTextTest, AClassifierTakesTokensAndLayersOverAndMakesItsHeadAnew) {
+  const auto table =
+      nlohmann::json::parse(ReadFile(folder_ / "base/architecture.json").value())["table"];
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(Classifier(R"({"version": "models/m/versions/1"})"), host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(description->task, nn::Task::kClassification);
+  EXPECT_EQ(nlohmann::json::parse(host.stored.at("architecture.json"))["table"], table);
+  EXPECT_EQ(host.result->signature().outputs(0).shape(1), 2);
+  EXPECT_THAT(host.Logs(), HasSubstr("the last layer is new, for 2 in place of 8"));
+  EXPECT_EQ(started_with_.size(), trained_.parameters().size() - 2) << "all but the head's";
+  EXPECT_THAT(started_with_, ::testing::Contains("embedding.weight"));
+}
+
+TEST_F(BaseMaskedTextTest, AMaskedLanguageModelGoesOnWithItsTokens) {
+  WriteText("a zebra at sea\n");
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(Spec(R"({"objective": {"type": "masked_token"},
+                                        "base": {"version": "models/m/versions/1"}})"),
+                               host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(host.Logs(), HasSubstr("the last layer goes on, too"));
+  EXPECT_EQ(host.result->signature().outputs(0).shape(1), 8);
+  EXPECT_EQ(started_with_.size(), trained_.parameters().size());
+}
+
+TEST_F(BaseMaskedTextTest, OnlyAHeadThatIsNewMayBeTrained) {
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(
+      Classifier(R"({"version": "models/m/versions/1", "freeze": ["all_but_head"]})"), host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(TrainedParameters(), ElementsAre("head.weight", "head.bias"));
+}
+
+TEST_F(BaseMaskedTextTest, WhatSaysWhatComesNextIsNoBaseForHiddenTokens) {
   EXPECT_EQ(ErrorOf(Spec(R"({"base": {"version": "models/m/versions/1"}})")),
             "spec.base.version: is no language model, which a text needs");
 }

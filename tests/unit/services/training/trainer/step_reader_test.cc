@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "services/training/trainer/data/augment.h"
 
 namespace slipway::trainer {
 namespace {
@@ -37,7 +38,9 @@ class StepReaderTest : public ::testing::Test {
   Sampler MakeSampler() const { return Sampler(rows_, 16, 3); }
   // With a thread, since pictures are changed.
   StepReader Ahead() const {
-    return StepReader(examples_, MakeSampler(), augmenter_, {.batch_size = 8, .step_rows = 16});
+    return StepReader(examples_, MakeSampler(),
+                      [this](int64_t place, Batch& batch) { augmenter_->Apply(place, batch); },
+                      {.batch_size = 8, .step_rows = 16});
   }
   // Its bytes and classes.
   static std::pair<std::string, std::vector<int64_t>> ContentOf(const StepReader::Step& step) {
@@ -56,7 +59,7 @@ class StepReaderTest : public ::testing::Test {
 
 // Without a thread, and changed afterwards.
 TEST_F(StepReaderTest, WhatIsGatheredAheadIsWhatTheStepAsksFor) {
-  StepReader plain(examples_, MakeSampler(), std::nullopt, {.batch_size = 8, .step_rows = 16});
+  StepReader plain(examples_, MakeSampler(), {}, {.batch_size = 8, .step_rows = 16});
   StepReader ahead = Ahead();
   for (int64_t step = 0; step < 10; ++step) {  // more than two epochs
     StepReader::Step expected = plain.At(step);

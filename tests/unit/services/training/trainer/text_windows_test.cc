@@ -19,7 +19,6 @@ namespace {
 using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using training::TargetKind;
 
 class TextWindowsTest : public ::testing::Test {
  protected:
@@ -31,9 +30,10 @@ class TextWindowsTest : public ::testing::Test {
     WriteFile(folder_ / "train.txt", text);
     training::v1::DataSpec spec;
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(object.dump(), &spec).ok());
-    return OpenData(spec, TargetKind::kToken, 1, [&](const std::string& path) {
-      return absl::StatusOr<std::string>(folder_ / path);
-    });
+    return OpenData(
+        spec, TargetsOf(objective_), 1,
+        [&](const std::string& path) { return absl::StatusOr<std::string>(folder_ / path); },
+        {.files = {}, .folder = {}, .objective = objective_});
   }
   std::string ErrorOf(const std::string& text, const json& fields) {
     return std::string(Open(text, fields).status().message());
@@ -53,6 +53,7 @@ class TextWindowsTest : public ::testing::Test {
   }
 
   TempDir folder_;
+  training::Objective objective_;
 };
 
 TEST_F(TextWindowsTest, EachTokenOfARowIsHeldAgainstTheOneBehindIt) {
@@ -66,6 +67,24 @@ TEST_F(TextWindowsTest, EachTokenOfARowIsHeldAgainstTheOneBehindIt) {
   EXPECT_EQ(RowOf(*data, *data->train, 1), std::pair(std::string("efgh"), std::string("fghi")));
   ASSERT_THAT(data->test_rows, ElementsAre(0));
   EXPECT_EQ(RowOf(*data, *data->test, 0), std::pair(std::string("hgfe"), std::string("gfed")));
+}
+
+TEST_F(TextWindowsTest, WhereTokensAreHiddenARowNeedsNoneBehindIt) {
+  objective_ = training::MaskedToken{.mask_probability = 0.5};
+  WriteFile(folder_ / "test.txt", "hgfe");
+  const auto data = Open("abcdefgh", {{"test", {{"inputs", "test.txt"}}}});
+  ASSERT_TRUE(data.ok()) << data.status();
+  // Eight letters, two ids that every tokenizer has, and the mask.
+  EXPECT_EQ(data->outputs, 11);
+  EXPECT_EQ(data->table->tokenizer()->mask(), 10);
+  EXPECT_TRUE(data->labels.empty());
+  EXPECT_THAT(data->train_rows, ElementsAre(0, 1));
+  EXPECT_THAT(data->test_rows, ElementsAre(0));
+  EXPECT_EQ(data->train->targets_per_row, 2);
+  EXPECT_TRUE(data->train->classes.empty());
+  EXPECT_EQ(ErrorOf("abcdefgh",
+                    {{"test", {{"inputs", "train.txt"}}}, {"tokenizer", {{"max_length", 9}}}}),
+            "spec.data.train.inputs: leaves 8 tokens, and a row takes 9");
 }
 
 TEST_F(TextWindowsTest, TheEndOfATextIsHeldOut) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -356,6 +357,62 @@ TEST_F(LanguageModelRunTest, AKilledRunEndsWithTheSameWeights) {
   ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
   EXPECT_THAT(host.Logs(), HasSubstr("goes on from the checkpoint of step 4"));
   EXPECT_EQ(host.stored.at("model.safetensors"), expected);
+}
+
+class MaskedLanguageModelRunTest : public LanguageModelRunTest {
+ protected:
+  MaskedLanguageModelRunTest() {
+    (*job_.mutable_architecture()->mutable_fields())["type"].set_string_value(
+        "transformer_encoder");
+    (*job_.mutable_objective()->mutable_fields())["type"].set_string_value("masked_token");
+    script_.batches = &batches_;
+  }
+  std::vector<Batch> batches_;
+};
+
+TEST_F(MaskedLanguageModelRunTest, HandsInAVersionThatTakesTextAndGivesAnEmbedding) {
+  FakeAttemptHost host(folder_.path().string());
+  const auto outcome = Attempt(host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  const auto description = nn::ModelDescription::Parse(host.stored.at("architecture.json"), "");
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_EQ(description->task, nn::Task::kMaskedLanguageModel);
+  EXPECT_EQ(host.result->signature().inputs(0).name(), "texts");
+  EXPECT_EQ(host.result->signature().outputs(0).name(), "embedding");
+  EXPECT_EQ(host.result->signature().outputs(0).shape(1), 8);
+  EXPECT_EQ(host.result->labels_size(), 0);
+  EXPECT_TRUE(host.stored.contains("model.onnx"));
+  EXPECT_EQ(host.result->metrics().at("accuracy"), 1);
+  EXPECT_DOUBLE_EQ(host.result->metrics().at("perplexity"), std::exp(0.5));
+  EXPECT_THAT(host.Logs(), HasSubstr(", accuracy 1.0000; validation loss 0.5000, accuracy 1.0000"));
+  const auto report = nlohmann::json::parse(host.stored.at("about/data-report.json"));
+  EXPECT_EQ(report["vocabulary"], 12);
+  EXPECT_EQ(report["tokens"]["test"], report["rows"]["test"].get<int64_t>() * 16);
+  EXPECT_THAT(host.stored.at("about/model-card.md"), HasSubstr("embedding"));
+  // Two of a row's sixteen tokens are asked for, and of the same row others in the next epoch.
+  std::set<std::vector<int64_t>> asked;
+  for (const Batch& batch : batches_) {
+    EXPECT_EQ(std::ssize(batch.classes), batch.size * 2);
+    asked.insert(batch.steps);
+  }
+  EXPECT_EQ(asked.size(), batches_.size());
+}
+
+TEST_F(MaskedLanguageModelRunTest, AKilledRunHidesTheSameTokens) {
+  const std::string expected = WeightsOfOneRun();
+  for (const int64_t stop_at : {1, 6}) {
+    std::filesystem::remove_all(folder_ / checkpoints_);
+    FakeAttemptHost host(folder_.path().string());
+    ASSERT_EQ(Attempt(host, stop_at).value(), RunOutcome::kAbandoned);
+    ASSERT_EQ(Attempt(host).value(), RunOutcome::kCompleted);
+    EXPECT_EQ(host.stored.at("model.safetensors"), expected) << stop_at;
+  }
+  // Another share is another run.
+  (*job_.mutable_objective()->mutable_fields())["mask_probability"].set_number_value(0.3);
+  FakeAttemptHost other(folder_.path().string());
+  ASSERT_EQ(Attempt(other).value(), RunOutcome::kCompleted);
+  EXPECT_THAT(other.Logs(), Not(HasSubstr("goes on from")));
+  EXPECT_NE(other.stored.at("model.safetensors"), expected);
 }
 
 TEST_F(TrainingRunTest, RecordsNoRowsWhereTheSpecWantsNone) {
