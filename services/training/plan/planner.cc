@@ -50,6 +50,8 @@ int CoresOf(const v1::JobSpec& spec) {
   return asked > 0 ? std::min(cores, asked) : cores;
 }
 
+bool IsBfloat16(const v1::JobSpec& spec) { return spec.training().precision() == kBfloat16; }
+
 int64_t Scaled(size_t rows, double scale) {
   return static_cast<int64_t>(std::llround(static_cast<double>(rows) * scale));
 }
@@ -280,6 +282,7 @@ SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spe
         absl::ToDoubleSeconds(StepTime(job.progress.network(), job.spec, rows, CoresOf(job.spec)));
     const double real = static_cast<double>(rows) / speed;
     const bool same = ArchitectureOf(job.spec) == ArchitectureOf(spec) &&
+                      IsBfloat16(job.spec) == IsBfloat16(spec) &&
                       (EvaluationsOf(job.spec) > 1) == (EvaluationsOf(spec) > 1);
     std::vector<double>& kind = same ? alike : others;
     if (kind.size() < kEnoughJobs) kind.push_back(real / told);
@@ -300,8 +303,9 @@ SpeedFigures CompareSpeeds(std::span<const Job> finished, const v1::JobSpec& spe
   figures.most = std::max(ratios[ratios.size() - 1 - tail], figures.factor * spread);
   figures.basis =
       alike.empty()
-          ? fmt::format("by the speed of {} jobs here, none of them with this architecture",
-                        ratios.size())
+          ? fmt::format(
+                "by the speed of {} jobs here, none of them with this architecture and precision",
+                ratios.size())
           : fmt::format("by the speed of {} {} of this architecture here", ratios.size(),
                         ratios.size() == 1 ? "job" : "jobs");
   return figures;

@@ -59,7 +59,8 @@ v1::NetworkSize SizeOf(const nn::Network& network, const Objective& objective) {
 MemoryNeed MemoryNeedOf(const nn::Network& network, const Spec& spec) {
   const v1::LoopSpec& loop = spec.job.training();
   const double copies = 2 + static_cast<double>(StateCopies(spec.optimizer)) +
-                        (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0);
+                        (loop.ema_decay() > 0 ? 1 : 0) + (loop.has_early_stopping() ? 1 : 0) +
+                        (loop.precision() == kBfloat16 ? 0.5 : 0);
   MemoryNeed need;
   // Of what is frozen there is no copy.
   need.weights = static_cast<double>(network.parameter_bytes()) +

@@ -17,7 +17,7 @@ v1::NetworkSize SizeOf(const nn::Network& network, const Objective& objective);
 
 /// In bytes.
 struct MemoryNeed {
-  /// Parameters, gradients, state of the optimizer, averages and best weights.
+  /// Parameters, gradients, state of the optimizer, averages, best weights and those in bfloat16.
   double weights = 0;
   /// Values that a batch leaves for the backward pass, were all of them kept.
   double activations = 0;

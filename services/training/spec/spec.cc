@@ -71,6 +71,10 @@ void CheckLoop(const v1::JobSpec& job, Problems& problems) {
                  fmt::format("must be 0 or more than 1, got {}", divergence.factor()));
   }
   problems.CheckRange("spec.training.divergence.steps", divergence.steps(), 0, 1 << 30);
+  if (!loop.precision().empty() && loop.precision() != kFloat32 && loop.precision() != kBfloat16) {
+    problems.Add("spec.training.precision", fmt::format("must be one of {}, {}, got \"{}\"",
+                                                        kFloat32, kBfloat16, loop.precision()));
+  }
   if (!loop.has_early_stopping()) return;
   problems.CheckRange("spec.training.early_stopping.patience", loop.early_stopping().patience(), 1,
                       kMaxEpochs);
@@ -125,6 +129,9 @@ void CheckStep(const v1::JobSpec& job, const Optimizer& optimizer, Problems& pro
   refuse("clip_norm", loop.clip_norm() > 0, kWhy);
   refuse("clip_value", loop.clip_value() > 0, kWhy);
   refuse("l1", loop.l1() > 0, kWhy);
+  refuse(
+      "precision", loop.precision() == kBfloat16,
+      "must be float32: lbfgs compares losses that are nearer each other than bfloat16 can tell");
 }
 
 void CheckResources(const v1::JobSpec& job, Problems& problems) {

@@ -2,6 +2,7 @@
 #define SLIPWAY_SERVICES_TRAINING_SPEC_SPEC_H_
 
 #include <memory>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "common/nn/architecture.h"
@@ -20,6 +21,10 @@ class Value;
 }  // namespace google::protobuf
 
 namespace slipway::training {
+
+/// LoopSpec.precision.
+inline constexpr std::string_view kFloat32 = "float32";
+inline constexpr std::string_view kBfloat16 = "bfloat16";
 
 /// A JobSpec that was checked whole. The service makes one before it takes a job, the trainer
 /// another before it runs one: the same code.

@@ -126,7 +126,8 @@ absl::StatusOr<RunOutcome> Train(const training::v1::Attempt& attempt, const Arg
                              .clip_norm = loop.clip_norm(),
                              .clip_value = loop.clip_value(),
                              .l1 = loop.l1(),
-                             .ema_decay = loop.ema_decay()},
+                             .ema_decay = loop.ema_decay(),
+                             .bfloat16 = loop.precision() == training::kBfloat16},
                             std::move(gang));
   };
   return RunTraining(options, host, make_learner, Clock::Real());

@@ -1,6 +1,7 @@
 #include "services/training/trainer/torch_learner.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
 #include <sched.h>
 #include <torch/torch.h>
 
@@ -75,6 +76,28 @@ absl::StatusOr<std::vector<Tensor>> FindAll(std::string_view prefix, const Safet
   }
   return found;
 }
+
+// While it lives and is `on`, operators that gain by it (products, convolutions, attention) compute
+// in bfloat16, each from copies of its parameters, as torch.autocast does it. One at a time.
+class Autocast {
+ public:
+  Autocast(at::DeviceType device, bool on)
+      : device_(device), before_(at::autocast::is_autocast_enabled(device)) {
+    at::autocast::set_autocast_enabled(device_, on);
+    at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+  }
+  ~Autocast() {
+    at::autocast::set_autocast_enabled(device_, before_);
+    // Of parameters that change in this step.
+    at::autocast::clear_cache();
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  const at::DeviceType device_;
+  const bool before_;
+};
 
 // The moving average of a network's parameters and statistics. In its first steps it forgets
 // faster, so that the start does not stay in a short training (as TensorFlow's
@@ -333,7 +356,7 @@ class TorchLearner final : public Learner {
     double share = 0;
     for (const Batch& batch : batches) {
       const at::Tensor targets = Targets(batch);
-      const at::Tensor scores = Flat(network_->Train(Inputs(batch), Steps(batch)));
+      const at::Tensor scores = Forward(batch);
       at::Tensor loss = Loss(scores, targets);
       if (batch.share != 1) loss = loss * batch.share;
       share += batch.share;
@@ -350,6 +373,11 @@ class TorchLearner final : public Learner {
       result = sum_->Finish();
     }
     return result;
+  }
+
+  at::Tensor Forward(const Batch& batch) {
+    const Autocast autocast(device_.type(), options_.bfloat16);
+    return Flat(network_->Train(Inputs(batch), Steps(batch))).to(at::kFloat);
   }
 
   StepResult Step(std::span<const Batch> batches, int64_t step, double rate) {

@@ -25,6 +25,9 @@ struct TorchLearnerOptions {
   double clip_value = 0;
   double l1 = 0;
   double ema_decay = 0;
+  /// Forward and backward pass compute in bfloat16; parameters, the optimiser's state, losses and
+  /// what Judge says stay FP32.
+  bool bfloat16 = false;
 };
 
 /// A Learner on LibTorch, with `gang` one of several that share each step. Each starts with the

@@ -179,7 +179,8 @@ INSTANTIATE_TEST_SUITE_P(
                 training::AdamW{},
                 {},
                 1,
-                R"({"type":"transformer_encoder","width":8,"heads":2,"feed_forward":16})"}),
+                R"({"type":"transformer_encoder","width":8,"heads":2,"feed_forward":16})"},
+        Resumed{"bfloat16", training::AdamW{}, {.ema_decay = 0.9, .bfloat16 = true}, 2}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST(TorchLearnerTest, LearnsToTellPicturesApart) {
@@ -383,6 +384,64 @@ TEST(TorchLearnerTest, LearnsWhichTokensAreHidden) {
   const Judgement after = learner->Judge(asked).value();
   EXPECT_EQ(after.right, std::ssize(asked.classes));
   EXPECT_LT(after.log_loss, 0.2);
+}
+
+// ---- bfloat16.
+
+// Pictures, and what reads them; sequences of four rows of a picture.
+struct Precise {
+  std::string name;
+  std::string architecture;
+};
+class Bfloat16Test : public ::testing::TestWithParam<Precise> {
+ protected:
+  static std::unique_ptr<Learner> Make(bool bfloat16) {
+    nn::ModelDescription description = PictureModel(GetParam().architecture);
+    return MakeLearner(description, training::CrossEntropy{}, training::Adam{},
+                       {.seed = 1, .bfloat16 = bfloat16});
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Bfloat16Test,
+    ::testing::Values(
+        Precise{"mlp", R"({"type":"mlp","hidden":[32],"batch_norm":true})"},
+        Precise{"cnn", R"({"type":"cnn","channels":[4,8],"hidden":[16]})"},
+        Precise{"resnet", R"({"type":"resnet","channels":[4,8],"blocks":1})"},
+        Precise{"lstm", R"({"type":"lstm","hidden":16,"bidirectional":true})"},
+        Precise{"gru", R"({"type":"gru","hidden":16})"},
+        Precise{"rnn", R"({"type":"rnn","hidden":16})"},
+        Precise{"encoder", R"({"type":"transformer_encoder","width":16,"heads":2,"dropout":0})"},
+        Precise{"decoder", R"({"type":"transformer_decoder","width":16,"heads":2,"dropout":0})"}),
+    [](const auto& tested) { return tested.param.name; });
+
+TEST_P(Bfloat16Test, StepsInBfloat16AreNearlyThoseInFloat32) {
+  const auto exact = Make(false);
+  const auto learner = Make(true);
+  ExpectSameWeights(*exact, *learner);
+  // What is judged is not rounded.
+  const Batch unseen = Pictures(1000, 64);
+  EXPECT_EQ(learner->Judge(unseen)->scores, exact->Judge(unseen)->scores);
+  const double loss = learner->Train(One(Pictures(1)), 1, 0.01).value().loss;
+  const double expected = exact->Train(One(Pictures(1)), 1, 0.01).value().loss;
+  EXPECT_NE(loss, expected) << "nothing was rounded";
+  EXPECT_NEAR(loss, expected, 0.02 * expected);
+  const auto weights = learner->SaveModel().value();
+  for (const Tensor& weight : weights) {
+    EXPECT_EQ(weight.dtype(), DataType::kFp32);
+    const at::Tensor values = nn::ToTorch(weight);
+    if (weight.name() == "head.weight") {
+      EXPECT_FALSE(torch::equal(values, values.to(at::kBFloat16).to(at::kFloat)))
+          << "the weights were rounded";
+    }
+  }
+  // Weights of before a step are not used again.
+  double last = 0;
+  for (int64_t step = 2; step <= 80; ++step) {
+    last = learner->Train(One(Pictures(step)), step, 0.01).value().loss;
+  }
+  EXPECT_LT(last, 0.6 * loss);
+  EXPECT_LT(learner->Judge(unseen)->loss, 0.6 * loss);
 }
 
 TEST(TorchLearnerTest, LearnsALine) {

@@ -65,7 +65,7 @@ constexpr char kEverything[] = R"({
   "resources": {"threads": 1}
 })";
 
-// Hidden tokens.
+// Hidden tokens, and steps in bfloat16.
 constexpr char kMasked[] = R"({
   "model": "m", "dataset": "d",
   "data": {"format": "text", "train": {"inputs": "text"}, "test_fraction": 0.1,
@@ -74,7 +74,7 @@ constexpr char kMasked[] = R"({
   "architecture": {"type": "transformer_encoder", "width": 16, "heads": 2, "layers": 1},
   "loss": {"type": "cross_entropy"},
   "optimizer": {"type": "adamw", "learning_rate": 0.01},
-  "training": {"epochs": 3, "batch_size": 8, "seed": 5},
+  "training": {"epochs": 3, "batch_size": 8, "seed": 5, "precision": "bfloat16"},
   "checkpoint": {"every_steps": 25},
   "resources": {"threads": 1}
 })";

@@ -27,7 +27,8 @@ nlohmann::json HyperparametersOf(const training::v1::JobSpec& job) {
         {"clip_value", loop.clip_value()},
         {"accumulate", loop.accumulate()},
         {"l1", loop.l1()},
-        {"ema_decay", loop.ema_decay()}}},
+        {"ema_decay", loop.ema_decay()},
+        {"precision", loop.precision().empty() ? training::kFloat32 : loop.precision()}}},
   };
 }
 

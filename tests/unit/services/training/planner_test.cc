@@ -413,7 +413,7 @@ TEST_F(PlannerTest, ASearchTakesAsLongAsAllItsTrials) {
   EXPECT_NEAR(absl::FDivDuration(ToDuration(all->time()), ToDuration(one->time())), 7, 1e-3);
 }
 
-TEST_F(PlannerTest, KnowsOfHiddenTokens) {
+TEST_F(PlannerTest, KnowsOfHiddenTokensAndOfBfloat16) {
   std::string text;
   for (int i = 0; i < 100; ++i) text += "0123456789";
   registry_.AddFile(kDataset, "book.txt", text);
@@ -447,6 +447,12 @@ TEST_F(PlannerTest, KnowsOfHiddenTokens) {
   (*all.mutable_objective()->mutable_fields())["mask_probability"].set_number_value(0.99);
   EXPECT_NEAR(Plan(all)->network().row_flops() - plan->network().row_flops(), 17 * 2 * 8 * 13,
               1e-6);
+
+  spec.mutable_training()->set_precision("bfloat16");
+  const auto rounded = Plan(spec);
+  ASSERT_TRUE(rounded.ok()) << rounded.status();
+  EXPECT_EQ(rounded->memory().weights() - plan->memory().weights(),
+            2 * plan->network().parameters());
 }
 
 // ---- How fast. ----
@@ -467,6 +473,10 @@ TEST_F(PlannerTest, LearnsTheSpeedFromFinishedJobs) {
   EXPECT_NEAR(mlp.least, 2 / 1.5, 1e-6);
   EXPECT_NEAR(mlp.most, 3, 1e-6);
   EXPECT_EQ(mlp.basis, "by the speed of 5 jobs of this architecture here");
+  v1::JobSpec rounded = ExampleSpec();
+  rounded.mutable_training()->set_precision("bfloat16");
+  EXPECT_THAT(CompareSpeeds(*store_.ListSucceeded(100), rounded).basis,
+              HasSubstr("none of them with this architecture and precision"));
 }
 
 TEST_F(PlannerTest, JobsThatDifferMakeThePlanLessSure) {
@@ -482,7 +492,7 @@ TEST_F(PlannerTest, JobsOfAnotherArchitectureTellALittle) {
   const SpeedFigures figures = CompareSpeeds(*store_.ListSucceeded(100), ExampleSpec());
   EXPECT_NEAR(figures.factor, 3, 1e-6);
   EXPECT_NEAR(figures.most, 12, 1e-6);
-  EXPECT_THAT(figures.basis, HasSubstr("none of them with this architecture"));
+  EXPECT_THAT(figures.basis, HasSubstr("none of them with this architecture and precision"));
 }
 
 // ---- What to train. ----

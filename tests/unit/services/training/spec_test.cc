@@ -204,6 +204,10 @@ TEST(SpecTest, TakesLbfgsWhereNothingChangesItsGradients) {
                                           ": must be absent: lbfgs compares losses, to which the "
                                           "gradients must belong");
   }
+  spec["training"]["precision"] = "bfloat16";
+  EXPECT_EQ(ErrorOf(ToSpec(spec)),
+            "spec.training.precision: must be float32: lbfgs compares losses that are nearer each "
+            "other than bfloat16 can tell");
 }
 
 TEST(SpecTest, AStepOfAllRowsIsNotAddedUp) {
@@ -342,6 +346,8 @@ TEST(SpecTest, NamesEachFaultOfASpecForPictures) {
       {"/training/accumulate", -1, "spec.training.accumulate: must be between 0 and"},
       {"/training/l1", -0.1, "spec.training.l1: must be between 0 and 1"},
       {"/training/ema_decay", 1, "spec.training.ema_decay: must be at least 0 and less than 1"},
+      {"/training/precision", "float16",
+       "spec.training.precision: must be one of float32, bfloat16, got \"float16\""},
       {"/objective", {{"type", "masked_token"}}, "spec.objective: is for spec.data.format text"},
       {"/training/early_stopping", json::object(),
        "spec.training.early_stopping.patience: must be between 1 and"},
