@@ -77,6 +77,8 @@ struct ControllerConfig {
   absl::Duration last_restart = absl::Seconds(30);
   absl::Duration first_reload = absl::Seconds(10);
   absl::Duration last_reload = absl::Minutes(10);
+  double recycle_above = 0;
+  absl::Duration recycle_after = absl::Minutes(10);
   absl::Duration drain_timeout = absl::Seconds(10);
   LogConfig log;
 
@@ -117,6 +119,13 @@ struct ControllerConfig {
     v.Field("first_reload", first_reload,
             "Wait before a version that failed to load is tried again; doubles with each time");
     v.Field("last_reload", last_reload, "The longest wait before a load is tried again");
+    v.Field("recycle_above", recycle_above,
+            "A worker that this controller starts is replaced where more than so many times the "
+            "memory is resident that its models, their answers and states and what it had at its "
+            "start account for: its heap is in fragments; 0: none is",
+            {.min = 0, .max = 1000});
+    v.Field("recycle_after", recycle_after, "... and was so at each look for so long",
+            {.max = absl::Hours(24)});
     v.Field("drain_timeout", drain_timeout, "How long calls in flight may go on after SIGTERM",
             {.max = absl::Minutes(10)});
     v.Field("log", log, "Log lines");

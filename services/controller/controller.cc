@@ -27,7 +27,7 @@ std::vector<PoolSize> SizesOf(const std::vector<WorkerPool*>& pools) {
   std::vector<PoolSize> sizes;
   for (const WorkerPool* pool : pools) {
     sizes.push_back({pool->name(), pool->size(), pool->launches(), pool->isolated_size(),
-                     pool->shares_uploaded()});
+                     pool->shares_uploaded(), pool->has_spare()});
   }
   return sizes;
 }
@@ -46,7 +46,9 @@ Controller::Controller(DeploymentStore& store, RegistryClient& registry, WorkerC
       wake_(std::move(wake)),
       pools_(SizesOf(pools)),
       torchscript_digests_(std::move(options.torchscript_digests)),
-      fleet_(std::move(pools), workers, clock, options.list_timeout) {}
+      fleet_(std::move(pools), workers, clock,
+             {.list_timeout = options.list_timeout, .fragmented_above = options.fragmented_above}) {
+}
 
 absl::Status Controller::Load() {
   ASSIGN_OR_RETURN(std::vector<Deployment> deployments, store_.All());
@@ -626,16 +628,21 @@ bool Controller::Settled(const Desired& desired, const Observed& observed) const
       return d.name == key.deployment && d.kept == key.version;
     });
   };
-  // An isolated worker that is down is not needed, or waits to be started again.
-  const auto may_be_down = [&](const WorkerId& id) {
-    return std::any_of(desired.pools.begin(), desired.pools.end(), [&](const PoolSize& pool) {
-      return pool.name == id.pool && id.index >= pool.workers;
-    });
-  };
+  // An isolated worker that is down is not needed, or waits to be started again; of the others one
+  // rests where the pool has a spare.
+  for (const PoolSize& pool : desired.pools) {
+    const auto down =
+        std::count_if(observed.workers.begin(), observed.workers.end(), [&](const auto& worker) {
+          const WorkerId& id = worker.first;
+          const bool isolated = id.index >= pool.workers && id.index < pool.workers + pool.isolated;
+          return id.pool == pool.name && !isolated &&
+                 worker.second.state == ObservedWorker::State::kDown;
+        });
+    if (down > (pool.spare ? 1 : 0)) return false;
+  }
   for (const auto& [id, worker] : observed.workers) {
     using WorkerState = ObservedWorker::State;
     if (worker.state == WorkerState::kStarting) return false;
-    if (worker.state == WorkerState::kDown && !may_be_down(id)) return false;
     for (const auto& [key, model] : worker.models) {
       using State = ObservedModel::State;
       if (model.state == State::kLoading || model.state == State::kUnloading) return false;

@@ -34,6 +34,8 @@ struct ControllerOptions {
   Patience patience;
   /// A worker that does not say within this what it has is silent.
   absl::Duration list_timeout = absl::Seconds(2);
+  /// A worker with a larger WorkerReport::memory_ratio has its memory in fragments; 0: none has.
+  double fragmented_above = 0;
   /// TorchScript files that the operator allows (TorchScriptConfig).
   std::vector<std::string> torchscript_digests = {};
 };

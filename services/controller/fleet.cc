@@ -57,13 +57,19 @@ void Fleet::AskWorkers() {
     addresses.push_back(worker.process.address);
   }
   if (asked.empty()) return;
-  std::vector<absl::StatusOr<std::vector<ReportedModel>>> answers =
-      client_.List(addresses, list_timeout_);
+  std::vector<absl::StatusOr<WorkerReport>> answers =
+      client_.List(addresses, options_.list_timeout);
   for (size_t i = 0; i < asked.size(); ++i) {
     if (!answers[i].ok()) continue;
     asked[i]->answered = true;
     asked[i]->heard_at = clock_.Monotonic();
-    asked[i]->reported = *std::move(answers[i]);
+    asked[i]->reported = std::move(answers[i]->models);
+    const double most = options_.fragmented_above;
+    if (most == 0 || answers[i]->memory_ratio <= most) {
+      asked[i]->fragmented_at.reset();
+    } else if (!asked[i]->fragmented_at) {
+      asked[i]->fragmented_at = asked[i]->heard_at;
+    }
   }
 }
 
@@ -99,6 +105,7 @@ ObservedWorker Fleet::Describe(const WorkerMemory& memory, absl::Duration now) {
   }
   worker.state = memory.answered ? WorkerState::kUp : WorkerState::kStarting;
   worker.silent_for = now - memory.heard_at;
+  if (memory.fragmented_at) worker.fragmented_for = now - *memory.fragmented_at;
   const auto add = [&](const ModelKey& key, ModelState state) {
     ObservedModel& model = worker.models[key];
     model.state = state;

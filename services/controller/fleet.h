@@ -22,11 +22,15 @@ namespace slipway::controller {
 /// answered. A new process of a worker starts with none of that. One thread at a time.
 class Fleet {
  public:
-  /// All outlive the fleet. `list_timeout`: a worker that does not say within it what it has is
-  /// silent.
-  Fleet(std::vector<WorkerPool*> pools, WorkerClient& client, const Clock& clock,
-        absl::Duration list_timeout)
-      : pools_(std::move(pools)), client_(client), clock_(clock), list_timeout_(list_timeout) {}
+  struct Options {
+    /// A worker that does not say within it what it has is silent.
+    absl::Duration list_timeout = absl::Seconds(2);
+    /// One with a larger WorkerReport::memory_ratio has its memory in fragments; 0: none has.
+    double fragmented_above = 0;
+  };
+  /// All outlive the fleet.
+  Fleet(std::vector<WorkerPool*> pools, WorkerClient& client, const Clock& clock, Options options)
+      : pools_(std::move(pools)), client_(client), clock_(clock), options_(options) {}
 
   /// Looks at all workers. `routes` are those that are published now.
   std::map<WorkerId, ObservedWorker> Observe(const std::map<DeploymentName, ObservedRoute>& routes);
@@ -58,6 +62,7 @@ class Fleet {
     bool answered = false;
     absl::Duration heard_at;
     std::vector<ReportedModel> reported;
+    std::optional<absl::Duration> fragmented_at;
     std::map<ModelKey, ModelMemory> models;
   };
 
@@ -70,7 +75,7 @@ class Fleet {
   const std::vector<WorkerPool*> pools_;
   WorkerClient& client_;
   const Clock& clock_;
-  const absl::Duration list_timeout_;
+  const Options options_;
   std::map<WorkerId, WorkerMemory> workers_;
 };
 

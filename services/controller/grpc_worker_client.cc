@@ -39,14 +39,17 @@ absl::StatusOr<ReportedModel> Read(const worker::v1::LoadedModel& model) {
   }
 }
 
-absl::StatusOr<std::vector<ReportedModel>> Read(
-    const worker::v1::ListLoadedModelsResponse& response) {
-  std::vector<ReportedModel> models;
+absl::StatusOr<WorkerReport> Read(const worker::v1::ListLoadedModelsResponse& response) {
+  WorkerReport report;
   for (const worker::v1::LoadedModel& model : response.models()) {
-    ASSIGN_OR_RETURN(ReportedModel report, Read(model));
-    models.push_back(std::move(report));
+    ASSIGN_OR_RETURN(report.models.emplace_back(), Read(model));
   }
-  return models;
+  const worker::v1::ProcessMemory& memory = response.memory();
+  if (memory.accounted_bytes() > 0) {
+    report.memory_ratio = static_cast<double>(memory.resident_bytes()) /
+                          static_cast<double>(memory.accounted_bytes());
+  }
+  return report;
 }
 
 // A worker that has not made its socket yet is not dialled: a dial that fails would put the next
@@ -105,7 +108,7 @@ absl::StatusOr<std::string> GrpcWorkerClient::OwnToken() {
   return issuer_.Issue(self, ServiceId::kWorker);
 }
 
-std::vector<absl::StatusOr<std::vector<ReportedModel>>> GrpcWorkerClient::List(
+std::vector<absl::StatusOr<WorkerReport>> GrpcWorkerClient::List(
     const std::vector<std::string>& addresses, absl::Duration timeout) {
   const absl::StatusOr<std::string> token = OwnToken();
   if (!token.ok()) return {addresses.size(), token.status()};
@@ -139,7 +142,7 @@ std::vector<absl::StatusOr<std::vector<ReportedModel>>> GrpcWorkerClient::List(
     MutexLock lock(listing->mutex);
     while (listing->open > 0) listing->done.Wait(listing->mutex);
   }
-  std::vector<absl::StatusOr<std::vector<ReportedModel>>> answers;
+  std::vector<absl::StatusOr<WorkerReport>> answers;
   for (Listing::Call& call : listing->calls) {
     if (call.status.ok()) {
       answers.push_back(Read(call.response));

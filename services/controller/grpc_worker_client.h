@@ -25,8 +25,8 @@ class GrpcWorkerClient final : public WorkerClient {
   GrpcWorkerClient(TokenIssuer& issuer, TlsFiles tls, const Clock& clock);
   ~GrpcWorkerClient() override;
 
-  std::vector<absl::StatusOr<std::vector<ReportedModel>>> List(
-      const std::vector<std::string>& addresses, absl::Duration timeout) override;
+  std::vector<absl::StatusOr<WorkerReport>> List(const std::vector<std::string>& addresses,
+                                                 absl::Duration timeout) override;
   absl::Status Load(const std::string& address, const ModelKey& model,
                     const VersionDetails& version,
                     const slipway::worker::v1::RuntimeSettings& runtime) override;

@@ -84,7 +84,8 @@ LocalWorkerPool::LocalWorkerPool(Options options, ProcessLauncher& launcher, con
       launcher_(launcher),
       state_(std::make_shared<State>(clock, options_.healthy_after, std::move(changed))) {
   MutexLock lock(state_->mutex);
-  state_->workers.resize(static_cast<size_t>(options_.workers + options_.isolated_workers));
+  state_->workers.resize(
+      static_cast<size_t>(options_.workers + options_.isolated_workers + (options_.spare ? 1 : 0)));
 }
 
 LocalWorkerPool::~LocalWorkerPool() { Shutdown(absl::ZeroDuration()); }

@@ -21,6 +21,7 @@ class LocalWorkerPool final : public WorkerPool {
     std::string name;
     int workers = 1;
     int isolated_workers = 0;
+    bool spare = false;
     bool share_uploaded = false;
     /// What to start as worker `index`; an isolated one for `owner`.
     std::function<ProcessSpec(int index, const std::string& owner)> spec;
@@ -40,6 +41,7 @@ class LocalWorkerPool final : public WorkerPool {
   const std::string& name() const override { return options_.name; }
   int size() const override { return options_.workers; }
   int isolated_size() const override { return options_.isolated_workers; }
+  bool has_spare() const override { return options_.spare; }
   bool shares_uploaded() const override { return options_.share_uploaded; }
   bool launches() const override { return true; }
   std::vector<WorkerProcess> Workers() const override;

@@ -74,6 +74,7 @@ absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher&
     options.workers = pool.workers;
     options.isolated_workers = pool.isolated_workers;
     options.share_uploaded = pool.share_uploaded;
+    options.spare = config.recycle_above > 0;
     options.spec = [&config, pool, program](int index, const std::string& owner) {
       return WorkerSpec(config, pool, index, owner, program);
     };
@@ -88,13 +89,15 @@ absl::StatusOr<Pools> MakePools(const ControllerConfig& config, ProcessLauncher&
 ControllerOptions OptionsOf(const ControllerConfig& config) {
   ControllerOptions options;
   options.torchscript_digests = config.torchscript.digests;
+  options.fragmented_above = config.recycle_above;
   options.patience = {.drain = config.drain,
                       .silence = config.worker_silence,
                       .hang = config.worker_hang,
                       .first_restart = config.first_restart,
                       .last_restart = config.last_restart,
                       .first_reload = config.first_reload,
-                      .last_reload = config.last_reload};
+                      .last_reload = config.last_reload,
+                      .fragmented = config.recycle_after};
   return options;
 }
 

@@ -32,10 +32,7 @@ class Pass {
   Pass(const Desired& desired, const Observed& observed) : desired_(desired), observed_(observed) {}
 
   std::vector<Action> Run() {
-    for (const PoolSize& pool : desired_.pools) {
-      if (!pool.launched) continue;
-      for (int index = 0; index < pool.workers; ++index) KeepRunning({pool.name, index}, "");
-    }
+    for (const PoolSize& pool : desired_.pools) KeepShared(pool);
     for (const DesiredDeployment& deployment : desired_.deployments) Serve(deployment);
     for (const PoolSize& pool : desired_.pools) {
       for (int i = 0; i < pool.isolated; ++i) KeepWhileClaimed({pool.name, pool.workers + i});
@@ -46,6 +43,50 @@ class Pass {
   }
 
  private:
+  // Of a pool's workers for everybody as many run as it is to have, and one more while one of them
+  // is replaced.
+  void KeepShared(const PoolSize& pool) {
+    std::vector<WorkerId>& shared = shared_[pool.name];
+    for (int index = 0; index < pool.workers; ++index) shared.push_back({pool.name, index});
+    if (!pool.launched) return;
+    if (pool.spare) {
+      shared.push_back({pool.name, pool.workers + pool.isolated});
+      ChooseShared(static_cast<size_t>(pool.workers), shared);
+    }
+    for (const WorkerId& id : shared) KeepRunning(id, "");
+    std::erase_if(shared, [this](const WorkerId& id) { return leaving_.contains(id); });
+  }
+
+  // Leaves those that are to run; notes which of them is to go, now that there are enough others.
+  void ChooseShared(size_t wanted, std::vector<WorkerId>& shared) {
+    for (const WorkerId& id : shared) {
+      if (Ending(id)) KeepRunning(id, "");  // unless it hangs
+    }
+    std::erase_if(shared, [this](const WorkerId& id) { return Ending(id); });
+    std::stable_partition(shared.begin(), shared.end(),
+                          [this](const auto& id) { return !Down(id); });
+    const auto begin = shared.begin();
+    const auto running =
+        std::find_if(begin, shared.end(), [this](const auto& id) { return Down(id); });
+    const auto worn = std::find_if(begin, running, [this](const auto& id) { return Worn(id); });
+    const size_t needed = wanted + (worn != running ? 1 : 0);
+    shared.resize(std::min(shared.size(), std::max(needed, static_cast<size_t>(running - begin))));
+    std::vector<WorkerId> up;
+    for (const WorkerId& id : shared) {
+      if (InReach(id)) up.push_back(id);
+    }
+    if (up.size() <= wanted) return;
+    const auto worn_for = [this](const WorkerId& id) {
+      return Worn(id) ? *Find(id)->fragmented_for : -absl::InfiniteDuration();
+    };
+    const auto oldest = std::max_element(up.begin(), up.end(), [&](const auto& a, const auto& b) {
+      return worn_for(a) < worn_for(b);
+    });
+    const WorkerId& goes = Worn(*oldest) ? *oldest : up.back();
+    leaving_.insert(goes);
+    if (Find(goes)->models.empty()) actions_.push_back(RetireWorker{goes});
+  }
+
   void KeepRunning(const WorkerId& id, const std::string& owner) {
     const ObservedWorker* worker = Find(id);
     if (worker == nullptr || worker->state == WorkerState::kDown) {
@@ -92,10 +133,12 @@ class Pass {
       for_wanted = Choose(deployment, *deployment.wanted);
       wanted = {deployment.wanted, Ready(deployment, *deployment.wanted, for_wanted)};
       complete = !for_wanted.empty() && wanted.workers.size() == for_wanted.size();
+      if (!complete) AddReplaced(deployment, wanted);
     }
     if (deployment.serving && deployment.serving != deployment.wanted && !complete) {
       for_old = Choose(deployment, *deployment.serving);
       old = {deployment.serving, Ready(deployment, *deployment.serving, for_old)};
+      if (old.workers.size() < for_old.size()) AddReplaced(deployment, old);
     }
     ObservedRoute route = PickRoute(wanted, complete, old);
     std::vector<WorkerId> for_candidate;
@@ -114,9 +157,19 @@ class Pass {
     if (deployment.kept) Keep({deployment.name, *deployment.kept});
   }
 
+  // Workers that are being replaced serve until all those can that take over.
+  void AddReplaced(const DesiredDeployment& deployment, ObservedRoute& route) const {
+    for (const auto& [id, worker] : observed_.workers) {
+      const ModelKey key{deployment.name, *route.version};
+      if ((!leaving_.contains(id) && !Worn(id)) || !InReach(id) || !Routed(id, key)) continue;
+      const ObservedModel* const model = Find(id, key);
+      if (model != nullptr && model->state == ModelState::kReady) route.workers.insert(id);
+    }
+  }
+
   void Keep(const ModelKey& key) {
     for (const auto& [id, worker] : observed_.workers) {
-      if (worker.models.contains(key)) needed_.emplace(id, key);
+      if (worker.models.contains(key) && !leaving_.contains(id)) needed_.emplace(id, key);
     }
   }
 
@@ -135,7 +188,7 @@ class Pass {
   }
 
   // The workers that should have `version`: those in reach first, among them those that have it.
-  // Of isolated ones, first those that are the owner's already.
+  // Of isolated ones, first those that are the owner's already, unless they are to be replaced.
   std::vector<WorkerId> Choose(const DesiredDeployment& deployment, const VersionName& version) {
     const ModelKey key{deployment.name, version};
     const auto pool = std::find_if(desired_.pools.begin(), desired_.pools.end(),
@@ -143,27 +196,41 @@ class Pass {
     if (pool == desired_.pools.end()) return {};
     const bool isolated = deployment.isolated.contains(version);
     const std::string wanted_owner = OwnerFor(deployment, version);
-    const int first = isolated ? pool->workers : 0;
-    const int end = isolated ? first + pool->isolated : pool->workers;
-    std::vector<std::tuple<bool, int, int, int, WorkerId>> ranked;
-    for (int index = first; index < end; ++index) {
-      WorkerId id{pool->name, index};
+    std::vector<WorkerId> candidates = shared_.at(pool->name);
+    if (isolated) {
+      candidates.clear();
+      for (int i = 0; i < pool->isolated; ++i)
+        candidates.push_back({pool->name, pool->workers + i});
+    }
+    std::vector<std::tuple<bool, bool, int, int, int, WorkerId>> ranked;
+    for (WorkerId& id : candidates) {
       const std::optional<std::string> owner = isolated ? OwnerOf(id) : std::nullopt;
       if (owner && (*owner != wanted_owner || Ending(id))) continue;
       const auto load = assigned_.find(id);
-      ranked.emplace_back(!owner, Reach(id), Progress(id, key),
+      ranked.emplace_back(isolated && Worn(id), !owner, Reach(id), Progress(id, key),
                           load == assigned_.end() ? 0 : load->second, std::move(id));
     }
     std::sort(ranked.begin(), ranked.end());
     ranked.resize(std::min(ranked.size(), static_cast<size_t>(std::max(1, deployment.replicas))));
     std::vector<WorkerId> chosen;
-    for (auto& [strange, reach, progress, load, id] : ranked) {
+    for (auto& [worn, strange, reach, progress, load, id] : ranked) {
       ++assigned_[id];
       needed_.emplace(id, key);
       if (isolated) claims_[id] = wanted_owner;
       chosen.push_back(std::move(id));
     }
     return chosen;
+  }
+
+  bool Down(const WorkerId& id) const {
+    const ObservedWorker* worker = Find(id);
+    return worker == nullptr || worker->state == WorkerState::kDown;
+  }
+
+  bool Worn(const WorkerId& id) const {
+    const ObservedWorker* worker = Find(id);
+    return worker != nullptr && worker->fragmented_for &&
+           *worker->fragmented_for >= desired_.patience.fragmented;
   }
 
   bool Ending(const WorkerId& id) const {
@@ -272,6 +339,9 @@ class Pass {
   // Those of whose versions the registry has not said anything yet.
   std::set<DeploymentName> undecided_;
   std::map<WorkerId, int> assigned_;
+  // Those for everybody that take models, by pool; and those that give theirs up.
+  std::map<std::string, std::vector<WorkerId>> shared_;
+  std::set<WorkerId> leaving_;
   // Isolated workers and their owners.
   std::map<WorkerId, std::string> claims_;
 };

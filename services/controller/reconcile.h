@@ -33,6 +33,8 @@ struct Patience {
   /// Between two loads of a version that fails: doubles from first to last.
   absl::Duration first_reload = absl::Seconds(10);
   absl::Duration last_reload = absl::Minutes(10);
+  /// A worker whose memory has been in fragments for so long is replaced.
+  absl::Duration fragmented = absl::InfiniteDuration();
 };
 
 struct PoolSize {
@@ -45,6 +47,9 @@ struct PoolSize {
   int isolated = 0;
   /// The workers for every tenant load uploaded versions, too.
   bool shares_uploaded = false;
+  /// The last index, for every tenant too, where the pool has one: it runs while one of those is
+  /// replaced, and from then on in place of that one.
+  bool spare = false;
 };
 
 /// A deployment as it is wanted, its alias followed, its rollout decided.
@@ -115,6 +120,8 @@ struct ObservedWorker {
   bool ending = false;
   /// Why it has not answered yet, where that is known; for people.
   std::string waits_for = "";
+  /// Since when much more of its memory is resident than it can account for; nothing: it is not.
+  std::optional<absl::Duration> fragmented_for = std::nullopt;
   /// Since its newest answer, or since its start where there is none.
   absl::Duration silent_for = absl::ZeroDuration();
   std::map<ModelKey, ObservedModel> models;
@@ -159,7 +166,7 @@ struct StopWorker {
   std::string reason;
   bool operator==(const StopWorker&) const = default;
 };
-/// Lets an isolated worker end that nobody needs any more.
+/// Lets a worker end that nobody needs any more: an isolated one, or one that was replaced.
 struct RetireWorker {
   WorkerId worker;
   bool operator==(const RetireWorker&) const = default;
@@ -201,6 +208,8 @@ std::string KindOf(const Action& action);
 ///
 /// - Every worker of every launched pool runs; one that dies starts again, each time a little
 /// later. An isolated one runs while a version of its owner needs it.
+/// - A worker whose memory is in fragments is replaced: another one is started, takes over what it
+/// serves, and then it ends. One of a pool at a time; an isolated one where another has room.
 /// - A deployment's wanted version is loaded on `replicas` workers of its pool. A worker that has
 ///   it is preferred, so that choices stay. A version that is to be isolated goes to isolated
 ///   workers of its tenant, or of its own where it is code, which are started for it; no other

@@ -20,15 +20,23 @@ struct ReportedModel {
   slipway::worker::v1::ModelFacts facts = {};
 };
 
+/// What a worker says of itself.
+struct WorkerReport {
+  std::vector<ReportedModel> models;
+  /// How much more of its memory is resident than it can account for: 2 is twice as much. 0 where
+  /// it does not know.
+  double memory_ratio = 0;
+};
+
 /// What the controller asks of workers, by address. Any thread.
 class WorkerClient {
  public:
   virtual ~WorkerClient() = default;
 
-  /// What each worker has, all asked at once; answers in the order of `addresses`, an error where
-  /// a worker did not answer in time.
-  virtual std::vector<absl::StatusOr<std::vector<ReportedModel>>> List(
-      const std::vector<std::string>& addresses, absl::Duration timeout) = 0;
+  /// What each worker has and takes, all asked at once; answers in the order of `addresses`, an
+  /// error where a worker did not answer in time.
+  virtual std::vector<absl::StatusOr<WorkerReport>> List(const std::vector<std::string>& addresses,
+                                                         absl::Duration timeout) = 0;
 
   /// Tells the worker to begin to load; returns once it has begun.
   virtual absl::Status Load(const std::string& address, const ModelKey& model,

@@ -45,6 +45,8 @@ class WorkerPool {
   /// started for one owner.
   virtual int size() const = 0;
   virtual int isolated_size() const = 0;
+  /// Is there one more for anybody's models behind those, to be used while another is replaced?
+  virtual bool has_spare() const { return false; }
   /// May the former load models that tenants uploaded?
   virtual bool shares_uploaded() const = 0;
   /// False where somebody else keeps the workers running: Start and Stop do nothing then.

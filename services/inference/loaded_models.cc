@@ -529,6 +529,18 @@ LoadedModels::Memory LoadedModels::CountMemory() const {
   return memory;
 }
 
+int64_t LoadedModels::accounted_bytes() const {
+  MutexLock lock(mutex_);
+  int64_t bytes = CountMemory().used;
+  for (const auto& [key, entry] : entries_) {
+    if (entry.served == nullptr) continue;
+    const ServedModel& model = *entry.served;
+    if (model.cache != nullptr) bytes += model.cache->bytes();
+    if (model.sequences != nullptr) bytes += model.sequences->bytes();
+  }
+  return bytes;
+}
+
 LoadedModels::LoadedModelPtr LoadedModels::EvictOne(absl::Duration before) {
   std::vector<std::pair<absl::Duration, Entry*>> candidates;
   for (auto& [key, entry] : entries_) {

@@ -138,6 +138,10 @@ class LoadedModels {
   /// What there is, by deployment and version.
   std::vector<ModelReport> List();
 
+  /// What models take of this process's memory, also those that are leaving it, with the answers
+  /// and the states of sequences that are kept for them.
+  int64_t accounted_bytes() const;
+
   /// Those models that answer calls and that `who` may see, by deployment and version. Both texts
   /// as in Find(); an empty deployment: all. Errors: as Find(), where a deployment is named.
   absl::StatusOr<std::vector<ModelHandle>> FindAll(const Principal& who,

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/process/memory.h"
 #include "google/protobuf/empty.pb.h"
 #include "services/inference/model_settings.h"
 #include "slipway/worker/v1/worker.pb.h"
@@ -87,11 +88,16 @@ class WorkerService::Impl {
       model = ToProto(report);
       if (!ready_) model.set_state(v1::LoadedModel::UNLOADING);
     }
+    v1::ProcessMemory& memory = *response.mutable_memory();
+    memory.set_resident_bytes(OwnResidentBytes());
+    memory.set_accounted_bytes(at_start_ + kKeptBytes + models_.accounted_bytes());
     return absl::OkStatus();
   }
 
   LoadedModels& models_;
   const std::atomic<bool>& ready_;
+  // Of memory, before the first model.
+  const int64_t at_start_ = OwnResidentBytes();
   WorkPool pool_{/*threads=*/1, kMaxWaiting};
   Service service_;
 };

@@ -71,8 +71,11 @@ class SequenceTable {
   /// was before it. What is returned is to be called once the call is answered.
   Next Leave(const SequenceStep& step, std::optional<TensorBatch> states);
 
-  /// Those that are known.
+  /// Those that are known; and what they take, about.
   size_t size() const;
+  int64_t bytes() const {
+    return static_cast<int64_t>(size()) * (kSequenceBytes + layout_.bytes());
+  }
 
  private:
   struct Waiting {

@@ -46,16 +46,21 @@ class ControllerProcessTest : public testing::Test {
     }
   }
 
-  void Start() {
+  void Start(const std::vector<std::string>& more = {"drain=100ms"}) {
     ProcessSpec spec;
     spec.program = Program("slipway-controller");
-    for (const std::string& setting :
-         {"listen=unix:" + (dir_ / "run/controller.sock"),
-          "admin_listen=unix:" + (dir_ / "run/controller-admin.sock"),
-          "registry=" + registry_.address(), "identity_key=" + (dir_ / "identity.pem"),
-          "trust_dir=" + trust_.folder(), "database=sqlite:" + (dir_ / "controller.db"),
-          "data_dir=" + (dir_ / "worker"), "run_dir=" + (dir_ / "run"), std::string("drain=100ms"),
-          "log.file=" + (dir_ / "logs/controller.jsonl")}) {
+    std::vector<std::string> settings = {
+        "listen=unix:" + (dir_ / "run/controller.sock"),
+        "admin_listen=unix:" + (dir_ / "run/controller-admin.sock"),
+        "registry=" + registry_.address(),
+        "identity_key=" + (dir_ / "identity.pem"),
+        "trust_dir=" + trust_.folder(),
+        "database=sqlite:" + (dir_ / "controller.db"),
+        "data_dir=" + (dir_ / "worker"),
+        "run_dir=" + (dir_ / "run"),
+        "log.file=" + (dir_ / "logs/controller.jsonl")};
+    settings.insert(settings.end(), more.begin(), more.end());
+    for (const std::string& setting : settings) {
       spec.args.push_back("--set");
       spec.args.push_back(setting);
     }
@@ -175,6 +180,25 @@ TEST_F(ControllerProcessTest, ServesUpdatesSurvivesAndStops) {
   std::ifstream log(dir_ / "logs/worker-default-0.jsonl");
   const std::string lines{std::istreambuf_iterator<char>(log), {}};
   EXPECT_THAT(lines, HasSubstr("\"service_stopped\""));
+}
+
+TEST_F(ControllerProcessTest, AWorkerWhoseMemoryIsInFragmentsIsReplacedWhileItServes) {
+  ASSERT_TRUE(controller_->Signal(SIGTERM).ok());
+  ASSERT_TRUE(controller_->Wait(absl::Seconds(30)).ok());
+  // Which each of them is, by this.
+  Start({"recycle_above=0.01", "recycle_after=0s", "drain=2s"});
+  ASSERT_TRUE(client_.Create("shoes", kVersion1).ok());
+  client_.AwaitState(kShoes, v1::Deployment::READY);
+  const pid_t first = WorkerPid();
+  pid_t second = first;
+  // Until the one that took over has been replaced, too, and is gone.
+  client_.Await(kShoes, [&](const v1::Deployment& d) {
+    EXPECT_EQ(d.serving_version(), kVersion1);
+    EXPECT_EQ(d.ready_replicas(), 1);
+    if (second == first && ::kill(first, 0) != 0) second = WorkerPid();
+    return second != first && ::kill(second, 0) != 0;
+  });
+  ExpectServes(kVersion1, first_);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "services/inference/infer_codec.h"
 #include "tests/integration/services/inference/worker_fixture.h"
+#include "tests/support/eventually.h"
 #include "tests/unit/services/inference/fakes.h"
 
 namespace slipway::worker {
@@ -54,6 +55,19 @@ class CachedCallsTest : public WorkerTest {
   v1::RuntimeSettings settings_;
   int runs_before_ = 0;
 };
+
+TEST_F(CachedCallsTest, TheWorkerAccountsForModelsAndForWhatItKeepsOfTheirAnswers) {
+  const v1::ProcessMemory before = Memory();
+  EXPECT_GT(before.resident_bytes(), 1 << 20);
+  EXPECT_GT(before.accounted_bytes(), before.resident_bytes() / 2) << "what there was at the start";
+  LoadVersion(kVersion1);
+  const int64_t loaded = Memory().accounted_bytes();
+  EXPECT_EQ(loaded - before.accounted_bytes(), 1000);
+  Ask(RequestFor({1, 2}));
+  EXPECT_GE(Memory().accounted_bytes() - loaded, ResponseCache::kEntryBytes);
+  ASSERT_TRUE(Unload(kShoes, kVersion1).ok());
+  EXPECT_TRUE(Eventually([&] { return Memory().accounted_bytes() == before.accounted_bytes(); }));
+}
 
 TEST_F(CachedCallsTest, TheSameInputsRunOnceAndAnswerTheSame) {
   LoadVersion(kVersion1);

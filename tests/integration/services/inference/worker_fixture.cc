@@ -107,15 +107,22 @@ absl::Status WorkerTest::Unload(const std::string& deployment, const std::string
   return FromGrpcStatus(control_->UnloadModel(&context, request, &response));
 }
 
-std::vector<v1::LoadedModel> WorkerTest::List() {
+v1::ListLoadedModelsResponse WorkerTest::ListLoadedModels() {
   const std::string token = ControllerToken();
   grpc::ClientContext context;
   PrepareContext(context, {.token = token});
   v1::ListLoadedModelsResponse response;
   const grpc::Status status = control_->ListLoadedModels(&context, {}, &response);
   EXPECT_TRUE(status.ok()) << status.error_message();
+  return response;
+}
+
+std::vector<v1::LoadedModel> WorkerTest::List() {
+  const v1::ListLoadedModelsResponse response = ListLoadedModels();
   return {response.models().begin(), response.models().end()};
 }
+
+v1::ProcessMemory WorkerTest::Memory() { return ListLoadedModels().memory(); }
 
 v1::LoadedModel WorkerTest::Await(const std::string& version) {
   for (;;) {

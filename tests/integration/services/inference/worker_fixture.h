@@ -56,6 +56,7 @@ class WorkerTest : public testing::Test {
                                         const LoadedModels::Versions& steps = {});
   absl::Status Unload(const std::string& deployment, const std::string& version);
   std::vector<LoadedModelProto> List();
+  v1::ProcessMemory Memory();
   /// Until the version is neither loading nor absent.
   LoadedModelProto Await(const std::string& version);
   LoadedModelProto LoadAndAwait(const slipway::registry::v1::ModelVersion& version);
@@ -70,6 +71,8 @@ class WorkerTest : public testing::Test {
 
   inference::GRPCInferenceService::Stub& inference() { return *inference_; }
   std::unique_ptr<grpc::ClientContext> GatewayContext(const std::string& tenant = "acme") const;
+
+  v1::ListLoadedModelsResponse ListLoadedModels();
 
   TempDir dir_;
   TestTrust trust_;

@@ -44,12 +44,14 @@ class ControllerTest : public testing::Test {
   // A new process on the same store: nothing else is left, the workers died with the old one.
   void Restart() {
     controller_.reset();
-    pool_ = std::make_unique<FakePool>("default", 2, isolated_);
+    pool_ = std::make_unique<FakePool>("default", 2, isolated_, fragmented_above_ > 0);
     board_ = std::make_unique<RouteBoard>(0);
     workers_.Forget("default-0");
     workers_.Forget("default-1");
     ControllerOptions options;
     options.patience.drain = absl::Seconds(2);
+    options.patience.fragmented = absl::Minutes(1);
+    options.fragmented_above = fragmented_above_;
     options.torchscript_digests = {kAllowed};
     controller_ = std::make_unique<Controller>(store_, registry_, workers_,
                                                std::vector<WorkerPool*>{pool_.get()}, *board_,
@@ -137,6 +139,7 @@ class ControllerTest : public testing::Test {
   FakeRegistry registry_;
   FakeWorkers workers_;
   int isolated_ = 1;  // workers
+  double fragmented_above_ = 0;
   std::unique_ptr<FakePool> pool_;
   std::unique_ptr<RouteBoard> board_;
   std::unique_ptr<Controller> controller_;
@@ -886,6 +889,30 @@ TEST_F(ControllerTest, WhatBecameOfCopiesIsSummedUntilTheShadowChanges) {
   report.deployment = kShoes;
   ASSERT_TRUE(controller_->ReportTraffic(gateway_, {}, {report, {{"acme", "gone"}, {}}}).ok());
   EXPECT_EQ(Shoes().shadow.agreed, 0);
+}
+
+TEST_F(ControllerTest, AWorkerWhoseMemoryStaysInFragmentsIsReplaced) {
+  fragmented_above_ = 1.5;
+  Restart();
+  ASSERT_TRUE(Create({.model_version = kVersion1}).ok());
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  workers_.SetMemoryRatio("default-0", 1.6);
+  Settle();
+  clock_.Advance(absl::Seconds(50));
+  // A moment's relief, and it counts anew.
+  workers_.SetMemoryRatio("default-0", 1.5);
+  Settle();
+  workers_.SetMemoryRatio("default-0", 1.6);
+  Settle();
+  clock_.Advance(absl::Seconds(50));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-0"));
+  clock_.Advance(absl::Seconds(10));
+  Settle();
+  EXPECT_THAT(Routes(), ElementsAre("shoes: 1 on default-1"));
+  EXPECT_FALSE(pool_->Workers()[0].running);
+  EXPECT_TRUE(pool_->Workers()[3].running) << "in its place";
 }
 
 TEST_F(ControllerTest, OnlyTheGatewayItselfReportsTraffic) {

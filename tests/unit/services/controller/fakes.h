@@ -134,17 +134,17 @@ class FakeRegistry final : public RegistryClient {
 /// Workers whose loads end when the test says so. Addresses are "<pool>-<index>".
 class FakeWorkers final : public WorkerClient {
  public:
-  std::vector<absl::StatusOr<std::vector<ReportedModel>>> List(
-      const std::vector<std::string>& addresses, absl::Duration) override {
-    std::vector<absl::StatusOr<std::vector<ReportedModel>>> answers;
+  std::vector<absl::StatusOr<WorkerReport>> List(const std::vector<std::string>& addresses,
+                                                 absl::Duration) override {
+    std::vector<absl::StatusOr<WorkerReport>> answers;
     for (const std::string& address : addresses) {
       if (silent_.contains(address)) {
         answers.push_back(absl::DeadlineExceededError("silent"));
         continue;
       }
-      std::vector<ReportedModel> models;
-      for (const auto& [key, model] : models_[address]) models.push_back(model);
-      answers.push_back(std::move(models));
+      WorkerReport report{.models = {}, .memory_ratio = ratios_[address]};
+      for (const auto& [key, model] : models_[address]) report.models.push_back(model);
+      answers.push_back(std::move(report));
     }
     return answers;
   }
@@ -180,6 +180,7 @@ class FakeWorkers final : public WorkerClient {
   void SetSilent(const std::string& address, bool silent) {
     silent ? void(silent_.insert(address)) : void(silent_.erase(address));
   }
+  void SetMemoryRatio(const std::string& address, double ratio) { ratios_[address] = ratio; }
   /// What is known of models that become ready from now on.
   void SetFacts(slipway::worker::v1::ModelFacts facts) { facts_ = std::move(facts); }
   /// What the newest load was told to be made of, and how it was to be run.
@@ -193,6 +194,7 @@ class FakeWorkers final : public WorkerClient {
  private:
   std::map<std::string, std::map<ModelKey, ReportedModel>> models_;
   std::set<std::string> silent_;
+  std::map<std::string, double> ratios_;
   absl::Status refuse_;
   slipway::worker::v1::ModelFacts facts_;
   VersionDetails newest_version_;
@@ -203,13 +205,15 @@ class FakeWorkers final : public WorkerClient {
 /// Processes that run from Start() until Die().
 class FakePool final : public WorkerPool {
  public:
-  FakePool(std::string name, int size, int isolated = 0)
-      : name_(std::move(name)), size_(size), workers_(static_cast<size_t>(size + isolated)) {
-    for (int i = 0; i < size + isolated; ++i) workers_[static_cast<size_t>(i)].id = {name_, i};
+  FakePool(std::string name, int size, int isolated = 0, bool spare = false)
+      : name_(std::move(name)), size_(size), isolated_(isolated) {
+    workers_.resize(static_cast<size_t>(size + isolated + (spare ? 1 : 0)));
+    for (size_t i = 0; i < workers_.size(); ++i) workers_[i].id = {name_, static_cast<int>(i)};
   }
   const std::string& name() const override { return name_; }
   int size() const override { return size_; }
-  int isolated_size() const override { return static_cast<int>(workers_.size()) - size_; }
+  int isolated_size() const override { return isolated_; }
+  bool has_spare() const override { return std::ssize(workers_) > size_ + isolated_; }
   bool shares_uploaded() const override { return false; }
   bool launches() const override { return true; }
   std::vector<WorkerProcess> Workers() const override { return workers_; }
@@ -232,6 +236,7 @@ class FakePool final : public WorkerPool {
  private:
   const std::string name_;
   const int size_;
+  const int isolated_;
   std::vector<WorkerProcess> workers_;
 };
 

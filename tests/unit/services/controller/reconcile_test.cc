@@ -631,18 +631,106 @@ TEST_F(IsolationTest, OneTenantsCrashesDoNotHoldUpAnother) {
   EXPECT_THAT(Decide(), ElementsAre("start default-1 for tenants/globex"));
 }
 
+class RecycleTest : public ReconcileTest {
+ protected:
+  RecycleTest() {
+    desired.pools = {{.name = "default", .workers = 2, .isolated = 1, .spare = true}};
+    desired.patience.fragmented = absl::Minutes(1);
+    desired.deployments = {Want(1, 1)};
+    observed.workers[kFirst] = Up({{Shoes(1), In(ModelState::kReady)}});
+    observed.workers[kSecond] = Up();
+    observed.routes[kShoes] = To(1, {kFirst});
+  }
+  const WorkerId kSpare{"default", 3};
+};
+
+TEST_F(RecycleTest, TheSpareRestsWhileNoWorkerIsReplaced) {
+  EXPECT_THAT(Decide(), IsEmpty());
+  observed.workers[kFirst].fragmented_for = absl::Seconds(59);
+  EXPECT_THAT(Decide(), IsEmpty());
+}
+
+TEST_F(RecycleTest, AnotherWorkerTakesOverAndThenTheOldOneEnds) {
+  observed.workers[kFirst].fragmented_for = absl::Minutes(1);
+  EXPECT_THAT(Decide(), ElementsAre("start default-3"));
+  observed.workers[kSpare].state = WorkerState::kStarting;
+  EXPECT_THAT(Decide(), IsEmpty()) << "it serves until there is another";
+  observed.workers[kSpare] = Up();
+  // The second one has room, too, and comes first.
+  EXPECT_THAT(Decide(), ElementsAre(Load(1, "default-1")));
+  observed.workers[kSecond].models = {{Shoes(1), In(ModelState::kLoading)}};
+  EXPECT_THAT(Decide(), IsEmpty());
+  observed.workers[kSecond].models = {{Shoes(1), In(ModelState::kReady)}};
+  EXPECT_THAT(Decide(), ElementsAre(Route(1, "default-1")));
+  observed.routes[kShoes] = To(1, {kSecond});
+  ObservedModel& old = observed.workers[kFirst].models.at(Shoes(1));
+  old.unrouted_for = absl::Seconds(1);
+  EXPECT_THAT(Decide(), IsEmpty()) << "its calls end first";
+  old.unrouted_for = desired.patience.drain;
+  EXPECT_THAT(Decide(), ElementsAre(Unload(1, "default-0")));
+  observed.workers[kFirst].models.clear();
+  EXPECT_THAT(Decide(), ElementsAre("retire default-0"));
+  observed.workers[kFirst].ending = true;
+  EXPECT_THAT(Decide(), IsEmpty());
+  observed.workers[kFirst] = ObservedWorker{};
+  EXPECT_THAT(Decide(), IsEmpty()) << "it is the spare now";
+}
+
+TEST_F(RecycleTest, OneOfAPoolAtATime) {
+  observed.workers[kFirst].fragmented_for = absl::Minutes(2);
+  observed.workers[kSecond].fragmented_for = absl::Minutes(2);
+  observed.workers[kSpare] = Up();
+  EXPECT_THAT(Decide(), ElementsAre(Load(1, "default-1")));
+}
+
+TEST_F(RecycleTest, AReplacementThatDoesNotStartTakesNothingAway) {
+  observed.workers[kFirst].fragmented_for = absl::Minutes(1);
+  observed.workers[kSpare].failed_starts = 3;
+  observed.workers[kSpare].down_for = absl::ZeroDuration();
+  EXPECT_THAT(Decide(), IsEmpty());
+}
+
+TEST_F(RecycleTest, WithoutASpareNothingIsReplaced) {
+  desired.pools[0].spare = false;
+  observed.workers[kFirst].fragmented_for = absl::Minutes(2);
+  EXPECT_THAT(Decide(), IsEmpty());
+}
+
+TEST_F(RecycleTest, OneThatIsWellAgainMakesTheExtraOneGo) {
+  observed.workers[kSpare] = Up();
+  EXPECT_THAT(Decide(), ElementsAre("retire default-3"));
+}
+
+TEST_F(RecycleTest, AnIsolatedWorkerIsReplacedWhereAnotherHasRoom) {
+  const WorkerId own{"default", 2};
+  desired.deployments[0].isolated = {Version(1)};
+  observed.workers[kFirst].models.clear();
+  observed.workers[own] = Up({{Shoes(1), In(ModelState::kReady)}});
+  observed.workers[own].owner = "tenants/acme";
+  observed.workers[own].fragmented_for = absl::Minutes(2);
+  observed.routes[kShoes] = To(1, {own});
+  EXPECT_THAT(Decide(), IsEmpty());
+  desired.pools[0].isolated = 2;  // the spare's place is behind it
+  EXPECT_THAT(Decide(), ElementsAre("start default-3 for tenants/acme"));
+  observed.workers[{"default", 3}] = Up({{Shoes(1), In(ModelState::kReady)}});
+  observed.workers[{"default", 3}].owner = "tenants/acme";
+  EXPECT_THAT(Decide(), ElementsAre(Route(1, "default-3")));
+}
+
 // A world in which actions have their effects a little later, workers die and hang, loads fail
 // and owners change their minds. Whatever happens, the rules hold at each step; and once the
 // world calms down, everything wanted serves and nothing else is left.
 class World {
  public:
   explicit World(unsigned seed) : random_(seed) {
-    desired_.pools = {{.name = "default", .workers = kShared, .isolated = kIsolated}};
+    desired_.pools = {
+        {.name = "default", .workers = kShared, .isolated = kIsolated, .spare = true}};
+    desired_.patience.fragmented = absl::Seconds(1);
     desired_.patience.drain = absl::Seconds(2);
   }
 
   void Disturb() {
-    switch (Pick(9)) {
+    switch (Pick(10)) {
       case 0: {
         DesiredDeployment wants = Want(1 + Pick(3));
         wants.name = {Pick(2) == 0 ? "acme" : "globex",
@@ -665,7 +753,7 @@ class World {
         if (DesiredDeployment* d = Any(); d != nullptr && Pick(3) == 0) d->deleting = true;
         break;
       case 4: {
-        ObservedWorker& worker = observed_.workers[{"default", Pick(kShared + kIsolated)}];
+        ObservedWorker& worker = AnyWorker();
         if (worker.state != WorkerState::kDown) Die(worker);
         break;
       }
@@ -682,8 +770,12 @@ class World {
         }
         break;
       case 7:
-        observed_.workers[{"default", Pick(kShared + kIsolated)}].silent_for =
-            absl::Seconds(Pick(120));
+        AnyWorker().silent_for = absl::Seconds(Pick(120));
+        break;
+      case 8:
+        if (ObservedWorker& worker = AnyWorker(); worker.state == WorkerState::kUp) {
+          if (Pick(3) == 0) worker.fragmented_for = absl::ZeroDuration();
+        }
         break;
       default:
         break;
@@ -693,6 +785,7 @@ class World {
   void Tick(bool calm) {
     for (auto& [id, worker] : observed_.workers) {
       worker.down_for += kTick;
+      if (worker.fragmented_for) *worker.fragmented_for += kTick;
       if (worker.ending && Pick(3) == 0) worker = ObservedWorker{};
       if (worker.state == WorkerState::kStarting && Pick(2) == 0) worker.state = WorkerState::kUp;
       if (worker.state == WorkerState::kUp && calm) worker.silent_for = absl::ZeroDuration();
@@ -754,10 +847,17 @@ class World {
       EXPECT_EQ(Summarize(d, observed_).state,
                 loads ? SummaryState::kRollingOut : SummaryState::kReady);
     }
+    int shared = 0;
     for (const auto& [id, worker] : observed_.workers) {
-      if (id.index < kShared || worker.state == WorkerState::kDown) continue;
-      EXPECT_FALSE(worker.models.empty()) << id.ToString() << " runs for nothing";
+      if (worker.state == WorkerState::kDown) continue;
+      if (IsShared(id)) {
+        ++shared;
+        EXPECT_FALSE(worker.fragmented_for) << id.ToString() << " was not replaced";
+      } else {
+        EXPECT_FALSE(worker.models.empty()) << id.ToString() << " runs for nothing";
+      }
     }
+    EXPECT_EQ(shared, kShared);
   }
 
  private:
@@ -767,10 +867,17 @@ class World {
   static constexpr int kIsolated = 6;
   inline static const VersionName kUploaded = Version(3);
 
+  static bool IsShared(const WorkerId& id) {
+    return id.index < kShared || id.index == kShared + kIsolated;
+  }
+  ObservedWorker& AnyWorker() {
+    return observed_.workers[{"default", Pick(kShared + kIsolated + 1)}];
+  }
+
   void Apply(const StartWorker& a) {
     ObservedWorker& worker = observed_.workers[a.worker];
     ASSERT_EQ(worker.state, WorkerState::kDown);
-    ASSERT_EQ(a.owner.empty(), a.worker.index < kShared);
+    ASSERT_EQ(a.owner.empty(), IsShared(a.worker));
     worker.owner = a.owner;
     worker.state = WorkerState::kStarting;
     worker.silent_for = absl::ZeroDuration();
@@ -781,7 +888,14 @@ class World {
   }
   void Apply(const RetireWorker& a) {
     ObservedWorker& worker = observed_.workers[a.worker];
-    ASSERT_GE(a.worker.index, kShared);
+    if (IsShared(a.worker)) {
+      const auto up =
+          std::count_if(observed_.workers.begin(), observed_.workers.end(), [&](const auto& other) {
+            return IsShared(other.first) && other.second.state == WorkerState::kUp &&
+                   !other.second.ending && other.second.silent_for < desired_.patience.silence;
+          });
+      ASSERT_GT(up, kShared) << "ends one that nobody replaces";
+    }
     ASSERT_TRUE(worker.models.empty());
     ASSERT_FALSE(worker.ending);
     worker.ending = true;
