@@ -50,7 +50,7 @@ struct LimitsConfig {
 struct TimeoutsConfig {
   // They are looked at every now and then: a slow connection is closed within 10 s.
   absl::Duration header = absl::Seconds(9);
-  absl::Duration stall = absl::Seconds(9);
+  absl::Duration stall = absl::Seconds(8);
   absl::Duration idle = absl::Seconds(75);
   absl::Duration total = absl::Seconds(60);
   absl::Duration api = absl::Seconds(30);
