@@ -61,6 +61,7 @@ struct WorkerConfig {
   int instances = 0;
   int loaders = 2;
   int64_t max_model_bytes = 0;
+  int64_t max_device_model_bytes = 0;
   absl::Duration max_model_idle = absl::ZeroDuration();
   int64_t max_response_cache_bytes = int64_t{256} << 20;
   int64_t max_sequence_bytes = int64_t{256} << 20;
@@ -101,9 +102,11 @@ struct WorkerConfig {
             {.min = 0, .max = 1024});
     v.Field("loaders", loaders, "How many models load at once", {.min = 1, .max = 64});
     v.Field("max_model_bytes", max_model_bytes,
-            "Of the device's memory for all models' weights; those that were called longest ago "
+            "Of the machine's memory for all models' weights; those that were called longest ago "
             "leave it to make room, and come back with their next call; 0: no bound",
             {.min = 0});
+    v.Field("max_device_model_bytes", max_device_model_bytes,
+            "The same of a GPU's memory, where models lie in that; 0: no bound", {.min = 0});
     v.Field("max_model_idle", max_model_idle,
             "A model that nobody has called for so long leaves memory, too; 0: none does", {});
     v.Field("max_response_cache_bytes", max_response_cache_bytes,

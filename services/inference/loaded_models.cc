@@ -42,13 +42,16 @@ struct LoadedModels::Job {
   std::vector<std::string> labels;
   std::string token;
   ModelSettings settings;
-  // Of memory: what its files have, until it was loaded once. Only the loader that has the job
-  // looks.
-  int64_t bytes = 0;
+  // What its files have, until it was loaded once. Only the loader that has the job looks.
+  MemoryUse memory;
   std::atomic<bool> cancelled = false;
 };
 
 namespace {
+
+MemoryUse MemoryOf(const LoadedModel& model) {
+  return {model.memory_bytes(), model.device_memory_bytes()};
+}
 
 // How often a load that waits for models that are in use looks again.
 constexpr std::chrono::milliseconds kRoomPause{2};
@@ -119,9 +122,10 @@ absl::StatusOr<ModelReport> LoadedModels::Load(std::string_view deployment,
     ASSIGN_OR_RETURN(job->steps[steps[i].name()],
                      ReadPart(steps[i], tenant, fmt::format("steps[{}]", i)));
   }
-  for (const Part::File& file : job->version.files) job->bytes += file.size_bytes;
+  int64_t& expected = options_.on_device ? job->memory.device : job->memory.host;
+  for (const Part::File& file : job->version.files) expected += file.size_bytes;
   for (const auto& [name, step] : job->steps) {
-    for (const Part::File& file : step.files) job->bytes += file.size_bytes;
+    for (const Part::File& file : step.files) expected += file.size_bytes;
   }
   job->labels.assign(version.labels().begin(), version.labels().end());
   job->token = std::move(token);
@@ -152,7 +156,7 @@ absl::Status LoadedModels::Unload(std::string_view deployment, std::string_view 
     if (entry->second.job != nullptr) entry->second.job->cancelled = true;
     last = std::move(entry->second.served);
     if (last != nullptr) {
-      leaving_[key] = {last, entry->second.report.memory_bytes};
+      leaving_[key] = {last, entry->second.report.memory};
       last->metrics.SetLoadedBytes(0);
     }
     entries_.erase(entry);
@@ -325,7 +329,7 @@ absl::StatusOr<LoadedModels::LoadedModelPtr> LoadedModels::LoadFiles(Job& job) {
   if (job.cancelled) return absl::CancelledError("the load was given up");
   RETURN_IF_ERROR(CheckSameSignature(job.version.signature, model->signature()));
   RETURN_IF_ERROR(WarmUp(*model, source));
-  job.bytes = model->memory_bytes();
+  job.memory = MemoryOf(*model);
   RETURN_IF_ERROR(MakeRoom(job));
   return model;
 }
@@ -423,7 +427,7 @@ void LoadedModels::FinishFirst(const std::shared_ptr<Job>& job, absl::StatusOr<M
   // Unloaded, or loaded anew, in the meantime.
   if (entry == entries_.end() || entry->second.job != job) return;
   entry->second.loading = false;
-  entry->second.reserved_bytes = 0;
+  entry->second.reserved = {};
   if (!result.ok()) return Fail(entry->second, result.status());
   const ServedModel& served = **result;
   const LoadedModel& model = *served.queue->model();
@@ -435,7 +439,7 @@ void LoadedModels::FinishFirst(const std::shared_ptr<Job>& job, absl::StatusOr<M
   report.max_rows = served.queue->policy().max_rows;
   report.parallelism = served.parallelism;
   entry->second.served = *result;
-  CountIn(entry->second, model.memory_bytes());
+  CountIn(entry->second, model);
   Publish(job->key.deployment, *result);
 }
 
@@ -450,9 +454,9 @@ void LoadedModels::FinishAgain(const std::shared_ptr<Job>& job, const ServedMode
     } else {
       Entry& entry = found->second;
       entry.loading = false;
-      entry.reserved_bytes = 0;
+      entry.reserved = {};
       if (model.ok()) {
-        CountIn(entry, (*model)->memory_bytes());
+        CountIn(entry, **model);
         served.metrics.CountReload();
         return batcher_.SetModel(*served.queue, *std::move(model));
       }
@@ -465,13 +469,14 @@ void LoadedModels::FinishAgain(const std::shared_ptr<Job>& job, const ServedMode
                                     std::string(failed.message()))));
 }
 
-void LoadedModels::CountIn(Entry& entry, int64_t bytes) {
-  entry.report.memory_bytes = bytes;
-  entry.served->metrics.SetLoadedBytes(bytes);
+void LoadedModels::CountIn(Entry& entry, const LoadedModel& model) {
+  const MemoryUse& memory = entry.report.memory = MemoryOf(model);
+  entry.served->metrics.SetLoadedBytes(memory.total());
   Log(Severity::kInfo, "model_loaded",
       {{"deployment", entry.served->deployment_name},
        {"model_version", entry.served->version_name},
-       {"bytes", bytes}});
+       {"bytes", memory.host},
+       {"device_bytes", memory.device}});
 }
 
 void LoadedModels::Fail(Entry& entry, const absl::Status& why) {
@@ -486,7 +491,12 @@ void LoadedModels::Fail(Entry& entry, const absl::Status& why) {
 }
 
 absl::Status LoadedModels::MakeRoom(const Job& job) {
-  if (options_.max_bytes == 0) return absl::OkStatus();
+  const struct {
+    int64_t most;
+    int64_t MemoryUse::*kind;
+    std::string_view of;
+  } bounds[] = {{options_.max_bytes, &MemoryUse::host, ""},
+                {options_.max_device_bytes, &MemoryUse::device, " of the device's memory"}};
   const absl::Duration give_up = clock_.Monotonic() + options_.patience;
   for (;;) {
     // Freed after the lock is given back.
@@ -496,18 +506,24 @@ absl::Status LoadedModels::MakeRoom(const Job& job) {
     if (job.cancelled || entry == entries_.end() || entry->second.job.get() != &job) {
       return absl::CancelledError("the load was given up");
     }
-    entry->second.reserved_bytes = 0;
+    entry->second.reserved = {};
     const Memory memory = CountMemory();
-    if (memory.used + job.bytes <= options_.max_bytes) {
-      entry->second.reserved_bytes = job.bytes;
+    int64_t MemoryUse::*lacking = nullptr;
+    for (const auto& [most, kind, of] : bounds) {
+      const int64_t bytes = job.memory.*kind;
+      if (most == 0 || bytes == 0 || memory.used.*kind + bytes <= most) continue;
+      if (memory.pinned.*kind + bytes > most) {
+        return absl::ResourceExhaustedError(fmt::format(
+            "it takes {} bytes{}, and pinned models {} of the {} that models may take here", bytes,
+            of, memory.pinned.*kind, most));
+      }
+      lacking = kind;
+    }
+    if (lacking == nullptr) {
+      entry->second.reserved = job.memory;
       return absl::OkStatus();
     }
-    if (memory.pinned + job.bytes > options_.max_bytes) {
-      return absl::ResourceExhaustedError(
-          fmt::format("it takes {} bytes, and pinned models {} of the {} that models may take here",
-                      job.bytes, memory.pinned, options_.max_bytes));
-    }
-    evicted = EvictOne(absl::InfiniteDuration());
+    evicted = EvictOne(absl::InfiniteDuration(), lacking);
     if (evicted != nullptr) continue;
     // No call tells when it was its model's last, since each would pay for that.
     if (clock_.Monotonic() >= give_up) {
@@ -520,18 +536,19 @@ absl::Status LoadedModels::MakeRoom(const Job& job) {
 LoadedModels::Memory LoadedModels::CountMemory() const {
   Memory memory;
   for (const auto& [key, entry] : entries_) {
-    memory.used += entry.report.memory_bytes + entry.reserved_bytes;
-    if (entry.job->settings.pinned) memory.pinned += entry.report.memory_bytes;
+    memory.used += entry.report.memory;
+    memory.used += entry.reserved;
+    if (entry.job->settings.pinned) memory.pinned += entry.report.memory;
   }
   for (const auto& [key, leaving] : leaving_) {
-    if (!leaving.model.expired()) memory.used += leaving.bytes;
+    if (!leaving.model.expired()) memory.used += leaving.memory;
   }
   return memory;
 }
 
 int64_t LoadedModels::accounted_bytes() const {
   MutexLock lock(mutex_);
-  int64_t bytes = CountMemory().used;
+  int64_t bytes = CountMemory().used.host;
   for (const auto& [key, entry] : entries_) {
     if (entry.served == nullptr) continue;
     const ServedModel& model = *entry.served;
@@ -541,10 +558,12 @@ int64_t LoadedModels::accounted_bytes() const {
   return bytes;
 }
 
-LoadedModels::LoadedModelPtr LoadedModels::EvictOne(absl::Duration before) {
+LoadedModels::LoadedModelPtr LoadedModels::EvictOne(absl::Duration before,
+                                                    int64_t MemoryUse::*kind) {
   std::vector<std::pair<absl::Duration, Entry*>> candidates;
   for (auto& [key, entry] : entries_) {
     if (entry.served == nullptr || entry.job->settings.pinned) continue;
+    if (kind != nullptr && entry.report.memory.*kind == 0) continue;
     const absl::Duration last_used = batcher_.last_used(*entry.served->queue);
     if (last_used < before) candidates.emplace_back(last_used, &entry);
   }
@@ -552,7 +571,7 @@ LoadedModels::LoadedModelPtr LoadedModels::EvictOne(absl::Duration before) {
   for (const auto& [last_used, entry] : candidates) {
     LoadedModelPtr model = batcher_.TakeModel(*entry->served->queue);
     if (model == nullptr) continue;
-    entry->report.memory_bytes = 0;
+    entry->report.memory = {};
     entry->served->metrics.SetLoadedBytes(0);
     Log(Severity::kInfo, "model_left_memory",
         {{"deployment", entry->served->deployment_name},
@@ -568,7 +587,7 @@ void LoadedModels::EvictIdle() {
   do {
     evicted = nullptr;
     MutexLock lock(mutex_);
-    evicted = EvictOne(clock_.Monotonic() - options_.max_idle);
+    evicted = EvictOne(clock_.Monotonic() - options_.max_idle, /*kind=*/nullptr);
   } while (evicted != nullptr);
 }
 

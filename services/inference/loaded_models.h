@@ -58,6 +58,19 @@ struct ServedModel {
 /// Keeps a model alive during a request: one that was taken away dies with its last handle.
 using ModelHandle = std::shared_ptr<const ServedModel>;
 
+/// Bytes of the machine's memory, and of the device's where that has its own.
+struct MemoryUse {
+  int64_t host = 0;
+  int64_t device = 0;
+
+  int64_t total() const { return host + device; }
+  MemoryUse& operator+=(const MemoryUse& other) {
+    host += other.host;
+    device += other.device;
+    return *this;
+  }
+};
+
 /// One version for one deployment, as it is reported.
 struct ModelReport {
   enum class State { kLoading, kReady, kFailed, kUnloading };
@@ -66,8 +79,8 @@ struct ModelReport {
   State state = State::kLoading;
   /// Why the load failed.
   std::string error = "";
-  /// 0 while it is not in memory, also where it is ready.
-  int64_t memory_bytes = 0;
+  /// None while it is not in memory, also where it is ready.
+  MemoryUse memory = {};
   // What is known of it while it is ready.
   Signature signature = {};
   std::string platform = "";
@@ -81,10 +94,10 @@ struct ModelReport {
 /// checked, model made, signature compared with the registry's, warmed up; only then is the model
 /// swapped in. A load that fails leaves everything else as it was.
 ///
-/// Models leave memory to make room for others within Options::max_bytes, those first that were
-/// called longest ago, and stay ready: the next call waits in its queue, within its deadline, while
-/// the model is loaded again. No model leaves while calls wait for it or run in it, or where its
-/// deployment pins it. Any thread.
+/// Models leave memory to make room for others within Options::max_bytes and max_device_bytes,
+/// those first that were called longest ago, and stay ready: the next call waits in its queue,
+/// within its deadline, while the model is loaded again. No model leaves while calls wait for it or
+/// run in it, or where its deployment pins it. Any thread.
 class LoadedModels {
  public:
   using Versions = google::protobuf::RepeatedPtrField<slipway::registry::v1::ModelVersion>;
@@ -96,8 +109,11 @@ class LoadedModels {
     BatchPolicy batching = {};
     /// What the runtime was made for.
     Parallelism parallelism = {};
-    /// Of memory for all models; 0: no bound.
+    /// Of the machine's memory and of the device's, for all models; 0: no bound.
     int64_t max_bytes = 0;
+    int64_t max_device_bytes = 0;
+    /// Where a model is expected to lie before its first load has shown it.
+    bool on_device = false;
     /// A model that was not called for so long leaves memory.
     absl::Duration max_idle = absl::InfiniteDuration();
     /// How long a load waits for room while all other models are in use.
@@ -172,12 +188,12 @@ class LoadedModels {
     std::shared_ptr<Job> job;  // what it is loaded by, again and again
     bool loading = false;
     // Set aside for the load that is under way.
-    int64_t reserved_bytes = 0;
+    MemoryUse reserved;
   };
   // Unloaded, and perhaps still in use.
   struct Leaving {
     std::weak_ptr<const ServedModel> model;
-    int64_t bytes = 0;
+    MemoryUse memory;
   };
   // What calls look up; by deployment's full name, for each that has an entry.
   struct Served {
@@ -192,8 +208,8 @@ class LoadedModels {
 
   using LoadedModelPtr = std::shared_ptr<const LoadedModel>;
   struct Memory {
-    int64_t used = 0;  // by models, also those that leave, and what is set aside
-    int64_t pinned = 0;
+    MemoryUse used;  // by models, also those that leave, and what is set aside
+    MemoryUse pinned;
   };
 
   void RunLoader(const std::stop_token& stop);
@@ -223,10 +239,11 @@ class LoadedModels {
   /// kCancelled.
   absl::Status MakeRoom(const Job& job);
   Memory CountMemory() const REQUIRES(mutex_);
-  void CountIn(Entry& entry, int64_t bytes) REQUIRES(mutex_);
-  /// Takes the model out of memory that was used longest ago, of those that nobody uses and that
-  /// were last used before `before`; null where there is none. To be freed under no lock.
-  LoadedModelPtr EvictOne(absl::Duration before) REQUIRES(mutex_);
+  void CountIn(Entry& entry, const LoadedModel& model) REQUIRES(mutex_);
+  /// Takes the model out of memory that was used longest ago, of those that nobody uses, that were
+  /// last used before `before` and that take any of `kind`, where that is not null; null where
+  /// there is none. To be freed under no lock.
+  LoadedModelPtr EvictOne(absl::Duration before, int64_t MemoryUse::*kind) REQUIRES(mutex_);
   void EvictIdle();
 
   /// Rebuilds what calls look up of one deployment; `newest`, where it is not null, comes last.

@@ -139,6 +139,8 @@ absl::Status Run(const WorkerConfig& config) {
        .batching = batching,
        .parallelism = parallelism,
        .max_bytes = config.max_model_bytes,
+       .max_device_bytes = config.max_device_model_bytes,
+       .on_device = config.device != "cpu",
        .max_idle = config.max_model_idle == absl::ZeroDuration() ? absl::InfiniteDuration()
                                                                  : config.max_model_idle,
        .max_response_cache_bytes = config.max_response_cache_bytes,

@@ -186,7 +186,7 @@ void EncodeIndex(const ModelReport& report, inference::RepositoryIndexResponse::
   switch (report.state) {
     case ModelReport::State::kReady:
       index.set_state("READY");
-      if (report.memory_bytes == 0) index.set_reason("not in memory: its next call loads it");
+      if (report.memory.total() == 0) index.set_reason("not in memory: its next call loads it");
       break;
     case ModelReport::State::kLoading:
       index.set_state("LOADING");

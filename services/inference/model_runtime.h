@@ -38,8 +38,10 @@ class LoadedModel {
 
   virtual const Signature& signature() const = 0;
 
-  /// What its weights take, about.
+  /// What its weights take, about: of the machine's memory, and of that of the device that runs it
+  /// where it has its own (a GPU).
   virtual int64_t memory_bytes() const = 0;
+  virtual int64_t device_memory_bytes() const { return 0; }
 
   /// Where it computes in a lower precision than float32: what that changed.
   virtual std::optional<PrecisionCheck> precision_check() const { return std::nullopt; }

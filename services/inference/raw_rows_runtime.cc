@@ -54,6 +54,7 @@ class RawRowsModel : public LoadedModel {
   std::string_view platform() const override { return network_->platform(); }
   const Signature& signature() const override { return signature_; }
   int64_t memory_bytes() const override { return network_->memory_bytes(); }
+  int64_t device_memory_bytes() const override { return network_->device_memory_bytes(); }
   std::optional<PrecisionCheck> precision_check() const override {
     return network_->precision_check();
   }

@@ -43,7 +43,8 @@ v1::LoadedModel ToProto(const ModelReport& report) {
   model.set_model_version(report.version.ToString());
   model.set_state(ToProto(report.state));
   model.set_error(report.error);
-  model.set_memory_bytes(report.memory_bytes);
+  model.set_memory_bytes(report.memory.host);
+  model.set_device_memory_bytes(report.memory.device);
   if (report.state == ModelReport::State::kReady) Fill(report, *model.mutable_facts());
   return model;
 }

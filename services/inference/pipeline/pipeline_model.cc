@@ -161,12 +161,19 @@ PipelineModel::PipelineModel(Plan plan, std::vector<ModelPtr> models, const Cloc
       parts_rows_(HasConditions(plan_)),
       clock_(clock) {}
 
-int64_t PipelineModel::memory_bytes() const {
+// What all of them take; several steps may be one model.
+int64_t PipelineModel::Sum(int64_t (LoadedModel::*bytes_of)() const) const {
   int64_t bytes = 0;
   for (const ModelPtr& model : std::set<ModelPtr>(models_.begin(), models_.end())) {
-    bytes += model->memory_bytes();
+    bytes += (*model.*bytes_of)();
   }
   return bytes;
+}
+
+int64_t PipelineModel::memory_bytes() const { return Sum(&LoadedModel::memory_bytes); }
+
+int64_t PipelineModel::device_memory_bytes() const {
+  return Sum(&LoadedModel::device_memory_bytes);
 }
 
 absl::StatusOr<TensorBatch> PipelineModel::Run(const TensorBatch& inputs,

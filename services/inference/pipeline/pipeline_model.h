@@ -24,11 +24,14 @@ class PipelineModel final : public LoadedModel {
   const Signature& signature() const override { return plan_.signature; }
   /// Of a model that several steps share: once.
   int64_t memory_bytes() const override;
+  int64_t device_memory_bytes() const override;
   /// Errors name their step. Ends with kDeadlineExceeded between two steps.
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time deadline) const override;
 
  private:
   class Walk;
+
+  int64_t Sum(int64_t (LoadedModel::*bytes_of)() const) const;
 
   const pipeline::Plan plan_;
   const std::vector<ModelPtr> models_;

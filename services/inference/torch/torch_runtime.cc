@@ -17,20 +17,24 @@ namespace {
 
 class TorchModel final : public LoadedModel {
  public:
-  TorchModel(std::unique_ptr<const nn::TorchNetwork> network, Signature signature)
-      : network_(std::move(network)), signature_(std::move(signature)) {}
+  TorchModel(std::unique_ptr<const nn::TorchNetwork> network, Signature signature, bool on_cpu)
+      : network_(std::move(network)), signature_(std::move(signature)), on_cpu_(on_cpu) {}
 
   std::string_view platform() const override { return "slipway_torch"; }
   const Signature& signature() const override { return signature_; }
-  int64_t memory_bytes() const override { return network_->network().parameter_bytes(); }
+  int64_t memory_bytes() const override { return on_cpu_ ? weights() : 0; }
+  int64_t device_memory_bytes() const override { return on_cpu_ ? 0 : weights(); }
 
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
     return network_->Run(inputs);
   }
 
  private:
+  int64_t weights() const { return network_->network().parameter_bytes(); }
+
   const std::unique_ptr<const nn::TorchNetwork> network_;
   const Signature signature_;
+  const bool on_cpu_;
 };
 
 class TorchRuntime final : public ModelRuntime {
@@ -56,7 +60,8 @@ class TorchRuntime final : public ModelRuntime {
     if (const absl::Status loaded = network->Load(artifact.weights.tensors()); !loaded.ok()) {
       return Annotate(loaded, nn::kWeightsFile);
     }
-    return std::make_shared<const TorchModel>(std::move(network), std::move(artifact.signature));
+    return std::make_shared<const TorchModel>(std::move(network), std::move(artifact.signature),
+                                              /*on_cpu=*/options_.device == "cpu");
   }
 
  private:

@@ -90,7 +90,8 @@ class TorchScriptModel final : public LoadedModel {
 
   std::string_view platform() const override { return "slipway_torchscript"; }
   const Signature& signature() const override { return signature_; }
-  int64_t memory_bytes() const override { return bytes_; }
+  int64_t memory_bytes() const override { return device_.is_cpu() ? bytes_ : 0; }
+  int64_t device_memory_bytes() const override { return device_.is_cpu() ? 0 : bytes_; }
 
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
     // The work's as well, since it may outlast this call.

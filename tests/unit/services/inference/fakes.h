@@ -53,12 +53,18 @@ class Gate {
 /// Takes x FP32 [-1, 2], gives sum FP32 [-1, 1]: the sum of a row plus a bias.
 class FakeModel final : public LoadedModel {
  public:
-  FakeModel(float bias, Gate& gate, std::atomic<int>& runs, std::shared_ptr<Gate> drop_gate)
-      : bias_(bias), gate_(gate), runs_(runs), drop_gate_(std::move(drop_gate)) {}
+  FakeModel(float bias, bool on_device, Gate& gate, std::atomic<int>& runs,
+            std::shared_ptr<Gate> drop_gate)
+      : bias_(bias),
+        on_device_(on_device),
+        gate_(gate),
+        runs_(runs),
+        drop_gate_(std::move(drop_gate)) {}
   ~FakeModel() override { drop_gate_->Pass(); }
   std::string_view platform() const override { return "fake"; }
   const Signature& signature() const override { return signature_; }
-  int64_t memory_bytes() const override { return 1000; }
+  int64_t memory_bytes() const override { return on_device_ ? 100 : 1000; }
+  int64_t device_memory_bytes() const override { return on_device_ ? 1000 : 0; }
   absl::StatusOr<TensorBatch> Run(const TensorBatch& inputs, absl::Time) const override {
     gate_.Pass();
     ++runs_;
@@ -79,6 +85,7 @@ class FakeModel final : public LoadedModel {
   const Signature signature_ = {{{"x", DataType::kFp32, {-1, 2}}},
                                 {{"sum", DataType::kFp32, {-1, 1}}}};
   const float bias_;
+  const bool on_device_;
   Gate& gate_;
   std::atomic<int>& runs_;
   const std::shared_ptr<Gate> drop_gate_;
@@ -97,7 +104,7 @@ class FakeRuntime final : public ModelRuntime {
     if (text.find_first_not_of("0123456789") != std::string::npos) {
       return absl::InvalidArgumentError("bias: is no number");
     }
-    auto model = std::make_shared<FakeModel>(std::stof(text), run_gate, runs, drop_gate);
+    auto model = std::make_shared<FakeModel>(std::stof(text), on_device, run_gate, runs, drop_gate);
     newest = model;
     return model;
   }
@@ -107,6 +114,8 @@ class FakeRuntime final : public ModelRuntime {
   Gate run_gate;
   /// Of models whose memory is freed; they may outlive this.
   const std::shared_ptr<Gate> drop_gate = std::make_shared<Gate>();
+  /// Of models that are loaded from now on: as on a GPU, but for 100 bytes.
+  std::atomic<bool> on_device = false;
   std::atomic<int> loads = 0;
   std::atomic<int> runs = 0;
   std::weak_ptr<const LoadedModel> newest;

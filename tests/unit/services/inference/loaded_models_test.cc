@@ -91,7 +91,7 @@ class LoadedModelsTest : public testing::Test {
 TEST_F(LoadedModelsTest, LoadsWarmsUpAndAnswers) {
   const ModelReport report = LoadAndAwait(FakeVersion(source_, 1, "10"));
   EXPECT_EQ(report.state, State::kReady) << report.error;
-  EXPECT_EQ(report.memory_bytes, 1000);
+  EXPECT_EQ(report.memory.host, 1000);
   EXPECT_EQ(runtime_.runs, kWarmUpRuns);
   EXPECT_EQ(source_.last_token(), "token");
   const auto handle = models_->Find(acme_, kShoes, "");
@@ -145,7 +145,7 @@ TEST_F(LoadedModelsTest, APipelineIsLoadedWithItsSteps) {
   const ModelReport report = Await(version.name());
   ASSERT_EQ(report.state, State::kReady) << report.error;
   EXPECT_EQ(report.platform, "slipway_pipeline");
-  EXPECT_EQ(report.memory_bytes, 2000);
+  EXPECT_EQ(report.memory.host, 2000);
   EXPECT_EQ(report.signature.outputs.size(), 2u);
   EXPECT_EQ(Run(*models_->Find(acme_, kShoes, "")), 13);
 
@@ -400,7 +400,7 @@ class ModelMemoryTest : public LoadedModelsTest {
   std::vector<int> InMemory() {
     std::vector<int> numbers;
     for (const ModelReport& report : models_->List()) {
-      if (report.memory_bytes > 0) numbers.push_back(static_cast<int>(report.version.number));
+      if (report.memory.total() > 0) numbers.push_back(static_cast<int>(report.version.number));
     }
     return numbers;
   }
@@ -482,6 +482,53 @@ TEST_F(ModelMemoryTest, AModelInUseStaysAndAnotherThatFindsNoRoomIsToldWhy) {
   EXPECT_TRUE(running->status.ok() && waiting->status.ok());
   awaited_ = 3;
   EXPECT_EQ(*CallAndAwait(1), 13) << "it is still ready";
+}
+
+// A GPU with room for two models of 1000 bytes, each with 100 of the machine's memory.
+class DeviceMemoryTest : public ModelMemoryTest {
+ protected:
+  DeviceMemoryTest() {
+    runtime_.on_device = true;
+    Start(Options());
+  }
+  static LoadedModels::Options Options() {
+    return {.max_bytes = 1250,
+            .max_device_bytes = 2500,
+            .on_device = true,
+            .patience = absl::ZeroDuration()};
+  }
+};
+
+TEST_F(DeviceMemoryTest, EachMemoryHasABoundOfItsOwn) {
+  const ModelReport report = LoadOne(1);
+  EXPECT_EQ(report.memory.host, 100);
+  EXPECT_EQ(report.memory.device, 1000);
+  LoadOne(2);
+  EXPECT_THAT(InMemory(), ElementsAre(1, 2));
+  EXPECT_EQ(models_->accounted_bytes(), 200) << "of this process";
+  LoadOne(3);
+  EXPECT_THAT(InMemory(), ElementsAre(2, 3)) << "a third does not fit on the device";
+  EXPECT_EQ(*CallAndAwait(1), 13);
+  EXPECT_THAT(InMemory(), ElementsAre(1, 3));
+}
+
+TEST_F(DeviceMemoryTest, OnlyWhatTakesOfAMemoryIsTakenOutToMakeRoomInIt) {
+  runtime_.on_device = false;
+  LoadOne(1);  // 1000 bytes of the machine's memory, and the oldest
+  runtime_.on_device = true;
+  for (const int number : {2, 3, 4}) LoadOne(number);
+  EXPECT_THAT(InMemory(), ElementsAre(1, 3, 4));
+  runtime_.on_device = false;
+  LoadOne(5);
+  EXPECT_THAT(InMemory(), ElementsAre(3, 4, 5)) << "the machine's memory is for one of these";
+}
+
+TEST_F(DeviceMemoryTest, ALoadThatCanFindNoRoomOnTheDeviceSaysSo) {
+  LoadOne(1, {.pinned = true});
+  LoadOne(2, {.pinned = true});
+  EXPECT_EQ(LoadOne(3).error,
+            "it takes 1000 bytes of the device's memory, and pinned models 2000 of the 2500 that "
+            "models may take here");
 }
 
 TEST_F(ModelMemoryTest, APinnedModelStays) {
