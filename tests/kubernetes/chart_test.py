@@ -206,6 +206,7 @@ class Story(Platform):
         uid = pod["metadata"]["uid"]
         self._replace_controller()
         self._infer("digits", "picture", 64)
+        eventually("the controller", lambda: self.works("deploy", "get", "digits"))
         self.slipway("deploy", "delete", "digits")
         assert self.pods().get(name, pod)["metadata"]["uid"] == uid
         eventually("its end", lambda: name not in self.pods())

@@ -192,8 +192,7 @@ absl::Status Journal::Scan(Segment& segment) {
 absl::StatusOr<Journal::Room> Journal::Reserve(int records) {
   MutexLock lock(mutex_);
   if (reserved_ + records * kMaxFrame > Usable()) {
-    return absl::UnavailableError(fmt::format(
-        "usage that the database has not taken yet fills {}; try again", options_.folder));
+    return absl::UnavailableError("more usage waits for the database than can be kept; try again");
   }
   reserved_ += records * kMaxFrame;
   return Room(this, records);

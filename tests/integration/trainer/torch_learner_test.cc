@@ -559,12 +559,15 @@ TEST(OptimizerTest, LbfgsFindsALineInOneStepOfAllRows) {
 
 TEST(TorchLearnerTest, ARateThatIsTooHighIsSeenBeforeTheLossIsNoNumber) {
   const auto learner = MakeLearner(LineModel(), training::Mse{}, training::Sgd{});
+  training::v1::DivergenceSpec limits;
+  limits.set_factor(10);
+  limits.set_steps(50);
   DivergenceWatch watch;
   absl::Status verdict;
   for (int64_t step = 1; verdict.ok() && step <= 400; ++step) {
     const double loss = learner->Train(One(LineRows(step * 8, 8)), step, 1.05)->loss;
     ASSERT_TRUE(std::isfinite(loss)) << step;
-    verdict = watch.Add(loss, {10, 50});
+    verdict = watch.Add(loss, limits);
   }
   EXPECT_TRUE(absl::IsFailedPrecondition(verdict));
 }
