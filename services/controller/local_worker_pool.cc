@@ -10,6 +10,7 @@
 #include "common/sync/mutex.h"
 #include "fmt/format.h"
 #include "services/controller/worker_exit.h"
+#include "services/controller/worker_life.h"
 
 namespace slipway::controller {
 
@@ -26,17 +27,7 @@ void RemoveStaleSocket(std::string_view address) {
 }  // namespace
 
 struct LocalWorkerPool::State {
-  struct Worker {
-    bool running = false;
-    int64_t incarnation = 0;
-    absl::Duration changed_at;  // by Clock::Monotonic
-    int failed_starts = 0;
-    std::string down_reason;
-    // Why it was killed, where we did it.
-    std::string stop_reason;
-    // It was told to end.
-    bool retired = false;
-    std::string owner;
+  struct Worker : WorkerLife {
     // Null until the launcher has answered.
     std::shared_ptr<Process> process;
   };
@@ -60,17 +51,7 @@ void LocalWorkerPool::State::Ended(int index, int64_t incarnation, const std::st
     MutexLock lock(mutex);
     Worker& worker = workers[static_cast<size_t>(index)];
     if (!worker.running || worker.incarnation != incarnation) return;
-    const absl::Duration now = clock.Monotonic();
-    const bool lasted = now - worker.changed_at >= healthy_after;
-    if (worker.retired) {
-      worker.failed_starts = 0;
-      worker.down_reason.clear();
-    } else {
-      worker.failed_starts = lasted ? 1 : worker.failed_starts + 1;
-      worker.down_reason = worker.stop_reason.empty() ? how : worker.stop_reason;
-    }
-    worker.running = false;
-    worker.changed_at = now;
+    worker.End(how, clock.Monotonic(), healthy_after);
     worker.process = nullptr;
     // Nobody is left to be told.
     if (shut_down) return;
@@ -96,16 +77,8 @@ std::vector<WorkerProcess> LocalWorkerPool::Workers() const {
   MutexLock lock(state_->mutex);
   for (int index = 0; index < std::ssize(state_->workers); ++index) {
     const State::Worker& worker = state_->workers[static_cast<size_t>(index)];
-    const bool lasts = worker.running && now - worker.changed_at >= options_.healthy_after;
-    processes.push_back({.id = {options_.name, index},
-                         .running = worker.running,
-                         .address = worker.running ? options_.address(index) : "",
-                         .incarnation = worker.incarnation,
-                         .since = now - worker.changed_at,
-                         .failed_starts = worker.failed_starts,
-                         .down_reason = lasts ? "" : worker.down_reason,
-                         .owner = worker.owner,
-                         .ending = worker.running && worker.retired});
+    processes.push_back(worker.Describe({options_.name, index}, now, options_.healthy_after));
+    if (worker.running) processes.back().address = options_.address(index);
   }
   return processes;
 }
@@ -116,17 +89,8 @@ void LocalWorkerPool::Start(int index, const std::string& owner) {
     MutexLock lock(state_->mutex);
     State::Worker& worker = state_->workers[static_cast<size_t>(index)];
     if (worker.running || state_->shut_down) return;
-    worker.running = true;
-    worker.incarnation = incarnation = worker.incarnation + 1;
-    worker.changed_at = state_->clock.Monotonic();
-    worker.stop_reason.clear();
-    worker.retired = false;
-    // What another owner's models did to it says nothing of this one's.
-    if (worker.owner != owner) {
-      worker.failed_starts = 0;
-      worker.down_reason.clear();
-      worker.owner = owner;
-    }
+    worker.Begin(owner, state_->clock.Monotonic());
+    incarnation = worker.incarnation;
   }
   const std::string name = WorkerId{options_.name, index}.ToString();
   RemoveStaleSocket(options_.address(index));

@@ -60,18 +60,12 @@ std::vector<WorkerProcess> KubernetesWorkerPool::Workers() const {
   MutexLock lock(mutex_);
   for (int number = 0; number < std::ssize(slots_); ++number) {
     const Slot& slot = slots_[static_cast<size_t>(number)];
-    const bool lasts = slot.running && now - slot.changed_at >= options_.healthy_after;
-    workers.push_back(
-        {.id = {options_.name, size() + number},
-         .running = slot.running,
-         .address = slot.running ? template_.AddressOf(number, api_.namespace_name()) : "",
-         .incarnation = slot.incarnation,
-         .since = now - slot.changed_at,
-         .failed_starts = slot.failed_starts,
-         .down_reason = lasts ? "" : slot.down_reason,
-         .owner = slot.owner,
-         .ending = slot.running && slot.ending,
-         .waits_for = slot.running ? slot.waits_for : ""});
+    WorkerProcess& worker = workers.emplace_back(
+        slot.Describe({options_.name, size() + number}, now, options_.healthy_after));
+    if (!slot.running) continue;
+    worker.address = template_.AddressOf(number, api_.namespace_name());
+    worker.ending = slot.ending;
+    worker.waits_for = slot.waits_for;
   }
   return workers;
 }
@@ -81,19 +75,10 @@ void KubernetesWorkerPool::Start(int index, const std::string& owner) {
     MutexLock lock(mutex_);
     Slot* const slot = FindSlot(index);
     if (slot == nullptr || slot->running) return;
-    slot->running = true;
-    ++slot->incarnation;
-    slot->changed_at = clock_.Monotonic();
-    slot->stop_reason.clear();
-    slot->retired = slot->ending = false;
+    slot->Begin(owner, clock_.Monotonic());
+    slot->ending = false;
     slot->to_start = true;
     slot->waits_for = "its pod is being made";
-    // What another owner's models did to it says nothing of this one's.
-    if (slot->owner != owner) {
-      slot->failed_starts = 0;
-      slot->down_reason.clear();
-      slot->owner = owner;
-    }
   }
   thread_.Wake();
 }
@@ -127,19 +112,10 @@ void KubernetesWorkerPool::Retire(int index) {
 
 void KubernetesWorkerPool::Ended(int number, const std::string& how) {
   Slot& slot = slots_[static_cast<size_t>(number)];
-  const absl::Duration now = clock_.Monotonic();
   Log(slot.retired ? Severity::kInfo : Severity::kWarning, "worker_exited",
       {{"worker", WorkerId{options_.name, size() + number}.ToString()}, {"exit", how}});
-  if (slot.retired) {
-    slot.failed_starts = 0;
-    slot.down_reason.clear();
-  } else {
-    const bool lasted = now - slot.changed_at >= options_.healthy_after;
-    slot.failed_starts = lasted ? 1 : slot.failed_starts + 1;
-    slot.down_reason = slot.stop_reason.empty() ? how : slot.stop_reason;
-  }
-  slot.running = slot.ending = slot.to_start = false;
-  slot.changed_at = now;
+  slot.End(how, clock_.Monotonic(), options_.healthy_after);
+  slot.ending = slot.to_start = false;
 }
 
 absl::Status KubernetesWorkerPool::Turn() {

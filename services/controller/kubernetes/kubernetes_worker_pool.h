@@ -14,6 +14,7 @@
 #include "common/time/clock.h"
 #include "services/controller/kubernetes/isolated_pod.h"
 #include "services/controller/kubernetes/kubernetes_api.h"
+#include "services/controller/worker_life.h"
 #include "services/controller/worker_pool.h"
 
 namespace slipway::controller {
@@ -57,16 +58,8 @@ class KubernetesWorkerPool final : public WorkerPool {
 
  private:
   // One isolated worker.
-  struct Slot {
-    bool running = false;
-    int64_t incarnation = 0;
-    absl::Duration changed_at;  // by Clock::Monotonic
-    int failed_starts = 0;
-    std::string down_reason;
-    std::string stop_reason;  // why it was killed, where we did it
-    bool retired = false;
+  struct Slot : WorkerLife {
     bool ending = false;
-    std::string owner;
     std::string waits_for;
     std::string uid;  // of its pod; empty: none is known
     // What is still to be asked of the API server: a pod, and the end of the one that is known.
