@@ -10,6 +10,7 @@
 #include "fmt/format.h"
 #include "fmt/ranges.h"
 #include "services/training/spec/base_spec.h"
+#include "services/training/spec/data_spec.h"
 
 namespace slipway::training {
 namespace {
@@ -21,22 +22,18 @@ absl::Status CheckFiles(const registry::v1::Dataset& dataset, const v1::JobSpec&
   std::vector<std::string_view> files;
   for (const auto& file : dataset.files()) files.push_back(file.path());
   const bool folders = spec.data().format() == "images";
-  const auto check = [&](std::string_view field, const std::string& path) -> absl::Status {
+  return ForEachFile(spec.data(), [&](std::string_view field, const std::string& path) {
     const auto names = [&](std::string_view file) {
       return file == path || (folders && file.starts_with(path + "/"));
     };
-    if (path.empty() || std::any_of(files.begin(), files.end(), names)) return absl::OkStatus();
+    if (std::any_of(files.begin(), files.end(), names)) return absl::OkStatus();
     const size_t shown = std::min(files.size(), kShownFiles);
     return InvalidField(
         field,
         fmt::format("{} has no file \"{}\"; it has {}{}", dataset.name(), path,
                     fmt::join(files.begin(), files.begin() + shown, ", "),
                     files.size() > shown ? fmt::format(" and {} more", files.size() - shown) : ""));
-  };
-  RETURN_IF_ERROR(check("spec.data.train.inputs", spec.data().train().inputs()));
-  RETURN_IF_ERROR(check("spec.data.train.targets", spec.data().train().targets()));
-  RETURN_IF_ERROR(check("spec.data.test.inputs", spec.data().test().inputs()));
-  return check("spec.data.test.targets", spec.data().test().targets());
+  });
 }
 
 }  // namespace

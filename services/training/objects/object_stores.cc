@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "fmt/format.h"
+#include "services/training/spec/data_spec.h"
 
 namespace slipway::training {
 namespace {
@@ -62,7 +63,6 @@ absl::StatusOr<registry::v1::Dataset> ListSource(ObjectStore& store, const v1::J
   registry::v1::Dataset dataset;
   std::set<std::string> paths;
   const auto add = [&](std::string_view field, const std::string& path) -> absl::Status {
-    if (path.empty()) return absl::OkStatus();
     const std::string key = KeyOf(source, path);
     const auto objects = store.List(key, kMaxObjects);
     if (absl::IsResourceExhausted(objects.status())) {
@@ -84,10 +84,7 @@ absl::StatusOr<registry::v1::Dataset> ListSource(ObjectStore& store, const v1::J
     }
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(add("spec.data.train.inputs", spec.data().train().inputs()));
-  RETURN_IF_ERROR(add("spec.data.train.targets", spec.data().train().targets()));
-  RETURN_IF_ERROR(add("spec.data.test.inputs", spec.data().test().inputs()));
-  RETURN_IF_ERROR(add("spec.data.test.targets", spec.data().test().targets()));
+  RETURN_IF_ERROR(ForEachFile(spec.data(), add));
   return dataset;
 }
 

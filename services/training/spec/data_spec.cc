@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "common/names/file_path.h"
@@ -327,6 +328,20 @@ void CheckColumns(const v1::DataSpec& data, Problems& problems) {
 }
 
 }  // namespace
+
+absl::Status ForEachFile(
+    const v1::DataSpec& data,
+    absl::FunctionRef<absl::Status(std::string_view field, const std::string& path)> visit) {
+  const std::pair<std::string_view, const std::string&> files[] = {
+      {"spec.data.train.inputs", data.train().inputs()},
+      {"spec.data.train.targets", data.train().targets()},
+      {"spec.data.test.inputs", data.test().inputs()},
+      {"spec.data.test.targets", data.test().targets()}};
+  for (const auto& [field, path] : files) {
+    if (!path.empty()) RETURN_IF_ERROR(visit(field, path));
+  }
+  return absl::OkStatus();
+}
 
 bool IsTable(const v1::DataSpec& data) {
   return data.format() == "csv" || data.format() == "jsonl" || data.format() == "parquet";
